@@ -1,0 +1,144 @@
+//! What the operator says of each topic: its event types, how events are stored, keyed and told apart.
+//!
+//! A [`Catalogue`] is a value that never changes; [`LiveCatalogue`] is the handle through which a reload puts a new
+//! one in place for everybody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::json::Pointer;
+use super::{EventType, Topic};
+
+/// How a topic stores events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Storage {
+    /// The record's value is the envelope.
+    Native,
+    /// The record's value is `data` alone; the envelope's members are `weirgate-*` headers.
+    Headers,
+}
+
+/// Which partition an event without an explicit one goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Partitioner {
+    /// By the key's murmur2 hash as the Java client's; a null key sticks to a random partition for a batch.
+    Murmur2,
+    /// One after the other, whatever the key.
+    RoundRobin,
+    /// Any, whatever the key.
+    Random,
+}
+
+/// What a failed schema check does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enforcement {
+    /// Counts.
+    Observe,
+    /// Counts and answers with warnings.
+    Warn,
+    /// Refuses.
+    Enforce,
+}
+
+/// Where a record's key comes from when the request names none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRule {
+    /// A pointer into the event's view (`/data/customerId`).
+    pub pointer: Pointer,
+    /// Whether an event without the member (or with a value that is no key) gets the null key rather than being
+    /// refused.
+    pub is_optional: bool,
+}
+
+/// What the catalogue says of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRule {
+    /// The topic.
+    pub topic: Topic,
+    /// The event types bound to it.
+    pub event_types: Vec<EventType>,
+    /// How events are stored.
+    pub storage: Storage,
+    /// Where the key comes from; `None` is the null key.
+    pub key: Option<KeyRule>,
+    /// Where the event's id comes from when the payload has its own.
+    pub event_id: Option<Pointer>,
+    /// Which partition an event goes to.
+    pub partitioner: Partitioner,
+    /// Whether a repeated event id is recognised.
+    pub is_deduped: bool,
+    /// Whether an event type without a schema is refused.
+    pub is_schema_required: bool,
+    /// What a failed schema check does.
+    pub enforcement: Enforcement,
+}
+
+/// All topics' rules, by topic and by event type.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    topics: HashMap<Topic, Arc<TopicRule>>,
+    types: HashMap<EventType, Arc<TopicRule>>,
+    defaults: TopicRule,
+}
+
+impl Catalogue {
+    /// A catalogue of these rules; `defaults` (whose topic and types mean nothing) rules every topic not listed.
+    #[must_use]
+    pub fn new(rules: Vec<TopicRule>, defaults: TopicRule) -> Self {
+        let rules: Vec<Arc<TopicRule>> = rules.into_iter().map(Arc::new).collect();
+        let types = rules
+            .iter()
+            .flat_map(|rule| rule.event_types.iter().map(|event_type| (event_type.clone(), Arc::clone(rule))))
+            .collect();
+        let topics = rules.into_iter().map(|rule| (rule.topic.clone(), rule)).collect();
+        Self { topics, types, defaults }
+    }
+
+    /// The rule of a topic; one not listed has the defaults.
+    #[must_use]
+    pub fn rule(&self, topic: &Topic) -> Arc<TopicRule> {
+        self.topics.get(topic).map_or_else(
+            || Arc::new(TopicRule { topic: topic.clone(), event_types: Vec::new(), ..self.defaults.clone() }),
+            Arc::clone,
+        )
+    }
+
+    /// The rule of the topic an event type is bound to, where the catalogue binds it.
+    #[must_use]
+    pub fn rule_of_type(&self, event_type: &str) -> Option<&Arc<TopicRule>> {
+        self.types.get(event_type)
+    }
+
+    /// All rules listed.
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<TopicRule>> {
+        self.topics.values()
+    }
+}
+
+/// The catalogue in force. Cheap to clone; a replacement is seen by all clones at their next look.
+#[derive(Debug, Clone)]
+pub struct LiveCatalogue(Arc<ArcSwap<Catalogue>>);
+
+impl LiveCatalogue {
+    /// A handle to this catalogue.
+    #[must_use]
+    pub fn new(catalogue: Catalogue) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(catalogue)))
+    }
+
+    /// The catalogue in force now; hold it for one event, not longer.
+    #[must_use]
+    pub fn load(&self) -> Guard<Arc<Catalogue>> {
+        self.0.load()
+    }
+
+    /// Puts another catalogue in force.
+    pub fn replace(&self, catalogue: Catalogue) {
+        self.0.store(Arc::new(catalogue));
+    }
+}

@@ -1,0 +1,92 @@
+//! A record as it lies in the log, and its headers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Offset, Timestamp};
+
+/// A record header's name: UTF-8 text, compared byte for byte, as Kafka does.
+pub type HeaderName = Arc<str>;
+
+/// A record's headers in order; names may repeat and values may be absent, as in Kafka. Cheap to clone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(Option<Arc<[(HeaderName, Option<Bytes>)]>>);
+
+impl Headers {
+    /// The headers in this order.
+    #[must_use]
+    pub fn new(headers: Vec<(HeaderName, Option<Bytes>)>) -> Self {
+        Self((!headers.is_empty()).then(|| headers.into()))
+    }
+
+    /// All headers in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, Option<&Bytes>)> {
+        self.as_slice().iter().map(|(name, value)| (name, value.as_ref()))
+    }
+
+    /// The value of the last header of this name, as Kafka's `lastHeader`; `None` when absent or null.
+    #[must_use]
+    pub fn last(&self, name: &str) -> Option<&Bytes> {
+        self.as_slice().iter().rev().find(|(have, _)| &**have == name).and_then(|(_, value)| value.as_ref())
+    }
+
+    /// The value of the last header of this name where it is UTF-8.
+    #[must_use]
+    pub fn last_text(&self, name: &str) -> Option<&str> {
+        self.last(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// How many headers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Bytes of all names and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.as_slice().iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len)).sum()
+    }
+
+    fn as_slice(&self) -> &[(HeaderName, Option<Bytes>)] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl FromIterator<(HeaderName, Option<Bytes>)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (HeaderName, Option<Bytes>)>>(headers: I) -> Self {
+        Self::new(headers.into_iter().collect())
+    }
+}
+
+/// One record of a partition, as read back. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the partition.
+    pub offset: Offset,
+    /// When it was appended, or the producer's time where a native producer set one.
+    pub timestamp: Timestamp,
+    /// The key; `None` is Kafka's null key, which has no order and no table entry.
+    pub key: Option<Bytes>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// The headers.
+    pub headers: Headers,
+}
+
+impl Record {
+    /// Bytes of key, value and headers: what counts against every byte bound.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.key.as_ref().map_or(0, Bytes::len)
+            + self.value.as_ref().map_or(0, Bytes::len)
+            + self.headers.bytes()
+    }
+}

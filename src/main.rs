@@ -1,0 +1,3 @@
+//! The `weirgate` binary.
+
+fn main() {}

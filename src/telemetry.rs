@@ -1,0 +1,14 @@
+//! What the gateway says of itself: the metrics registry, the log's set-up, trace context.
+//!
+//! Rooms declare their metrics in one struct and register them here; nothing in this room knows what they mean.
+//! Payloads, tokens and personal data never enter it.
+
+mod logging;
+mod registry;
+mod trace_context;
+
+pub use logging::{Config, LogFormat, start};
+pub use registry::{
+    Counter, CounterBy, Gauge, GaugeBy, Histogram, HistogramBy, Registry,
+};
+pub use trace_context::TraceContext;
