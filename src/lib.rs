@@ -28,4 +28,5 @@
 
 pub mod event;
 pub mod log;
+pub mod log_embedded;
 pub mod telemetry;
