@@ -29,4 +29,5 @@
 pub mod event;
 pub mod log;
 pub mod log_embedded;
+pub mod problem;
 pub mod telemetry;

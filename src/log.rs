@@ -17,6 +17,7 @@ pub use event_log::{
     Reader, TopicInfo, TopicSpec,
 };
 pub use groups::{
-    Assigned, Commit, Commits, Committed, GroupSubscription, Groups, MemberEvent, MemberEvents, Membership, Start,
+    Assigned, Commit, Commits, Committed, GroupSubscription, Groups, MemberEvent, MemberEvents, Membership,
+    Start,
 };
 pub use table::Table;

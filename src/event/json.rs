@@ -55,6 +55,8 @@ impl Pointer {
 
 impl fmt::Display for Pointer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|part| write!(formatter, "/{}", part.replace('~', "~0").replace('/', "~1")))
+        self.0
+            .iter()
+            .try_for_each(|part| write!(formatter, "/{}", part.replace('~', "~0").replace('/', "~1")))
     }
 }

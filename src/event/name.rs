@@ -224,7 +224,8 @@ mod tests {
         for good in ["orders.placed.v1", "auth.login.success.v12", "a_b.c-d.v1"] {
             assert!(EventType::parse(good).unwrap().is_native(), "{good}");
         }
-        for bad in ["orders.v1", "orders.placed", "orders.placed.v0", "orders.placed.v01", "Orders.placed.v1"] {
+        for bad in ["orders.v1", "orders.placed", "orders.placed.v0", "orders.placed.v01", "Orders.placed.v1"]
+        {
             assert!(!EventType::parse(bad).unwrap().is_native(), "{bad}");
         }
         assert!(!EventType::parse("orders..v1").unwrap().is_native());

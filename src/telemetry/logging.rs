@@ -34,7 +34,9 @@ pub fn start(config: &Config) -> Result<(), tracing_subscriber::filter::ParseErr
         .with_writer(std::io::stderr)
         .with_span_events(FmtSpan::NONE);
     let started = match config.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        LogFormat::Json => {
+            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
         LogFormat::Text => builder.with_target(false).try_init(),
     };
     if started.is_err() {

@@ -19,7 +19,10 @@ impl TraceContext {
         is_traceparent(traceparent).then(|| Self {
             traceparent: traceparent.into(),
             tracestate: tracestate
-                .filter(|state| (1..=512).contains(&state.len()) && state.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
+                .filter(|state| {
+                    (1..=512).contains(&state.len())
+                        && state.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+                })
                 .map(Arc::from),
         })
     }
@@ -27,7 +30,8 @@ impl TraceContext {
 
 fn is_traceparent(text: &str) -> bool {
     let is_hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        part.len() == length
+            && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     };
     let mut parts = text.splitn(5, '-');
     let (Some(version), Some(trace), Some(parent), Some(flags)) =
