@@ -27,6 +27,7 @@
 //! ```
 
 pub mod event;
+pub mod http;
 pub mod log;
 pub mod log_embedded;
 pub mod problem;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::event::{Clock, GroupName, Offset, Partition, Timestamp, Topic};
 use crate::log::{
-    Append, Appended, Appending, Bounds, Commit, Committed, Error, EventLog, GroupSubscription, Groups, Health,
-    Membership, Purpose, Reader, TopicInfo, TopicSpec,
+    Append, Appended, Appending, Bounds, Commit, Committed, Error, EventLog, GroupSubscription, Groups,
+    Health, Membership, Purpose, Reader, TopicInfo, TopicSpec,
 };
 use crate::telemetry::Registry;
 
@@ -92,7 +92,12 @@ impl EventLog for Engine {
         unimplemented!()
     }
 
-    async fn offset_at(&self, _topic: &Topic, _partition: Partition, _time: Timestamp) -> Result<Offset, Error> {
+    async fn offset_at(
+        &self,
+        _topic: &Topic,
+        _partition: Partition,
+        _time: Timestamp,
+    ) -> Result<Offset, Error> {
         unimplemented!()
     }
 
