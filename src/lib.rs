@@ -31,4 +31,5 @@ pub mod http;
 pub mod log;
 pub mod log_embedded;
 pub mod problem;
+pub mod socket;
 pub mod telemetry;
