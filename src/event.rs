@@ -4,20 +4,29 @@
 //! edge; it never does input or output, never reads a clock, and knows no other room.
 //!
 //! ```text
-//! bytes ── json::Document (borrowed, duplicate members refused) ── Draft (envelope members found) ── Sealed (stored bytes)
+//! bytes ── json::Document (borrowed, duplicate members refused) ── Draft (envelope members found) ── sealed (stored bytes)
+//! Record ── RecordView (filters, key rules) ── write_members (what subscribers get)
 //! ```
 
 mod catalogue;
+mod cursor;
+pub mod envelope;
 pub mod json;
 mod name;
+mod partitioning;
 mod pattern;
 mod position;
 mod record;
 mod timestamp;
+mod view;
 
 pub use catalogue::{Catalogue, Enforcement, KeyRule, LiveCatalogue, Partitioner, Storage, TopicRule};
+pub use cursor::{Cursor, CursorError, Positions};
+pub use envelope::{DataMembers, Draft, Fill};
 pub use name::{EventId, EventType, GroupName, NameError, Topic};
+pub use partitioning::{murmur2, partition_of};
 pub use pattern::Pattern;
 pub use position::{Offset, Partition, Position};
 pub use record::{HeaderName, Headers, Record};
 pub use timestamp::{Clock, Timestamp, TimestampError};
+pub use view::{RecordView, correlation_id_of, event_id_of, event_type_of, published_at, write_members};

@@ -31,5 +31,6 @@ pub mod http;
 pub mod log;
 pub mod log_embedded;
 pub mod problem;
+pub mod schema;
 pub mod socket;
 pub mod telemetry;

@@ -1,62 +1,19 @@
 //! The borrowed JSON document: parsed once, strictly, and read in place.
+//!
+//! A [`Document`] is read from the body in one pass. It knows each value and, for the top level of the body (and
+//! of each element of a batch), the bytes it was read from, so that `data` is validated and stored without a
+//! second look at the text. JSON that parsers read differently (duplicate members, lone surrogates) is refused.
+//!
+//! ```text
+//! body ── reader (serde_json, borrowed) ── Document ── Node (value + bytes) ── Draft
+//! ```
 
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
+mod document;
+mod error;
+mod pointer;
+mod value;
 
-/// A JSON value that borrows its text from the body.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value<'a> {
-    /// `null`.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number as serde_json reads it.
-    Number(serde_json::Number),
-    /// A string; borrowed unless it held an escape.
-    String(Cow<'a, str>),
-    /// An array.
-    Array(Vec<Value<'a>>),
-    /// An object: members in order, names unique.
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
-}
-
-/// A JSON pointer (RFC 6901), parsed. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Pointer(Arc<[Box<str>]>);
-
-/// Why a text is no JSON pointer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be a JSON pointer such as /data/customerId")]
-pub struct PointerError;
-
-impl Pointer {
-    /// Reads a pointer; the empty text is the whole document.
-    ///
-    /// # Errors
-    /// When the text is not empty and does not begin with `/`, or holds a `~` not followed by 0 or 1.
-    pub fn parse(text: &str) -> Result<Self, PointerError> {
-        if text.is_empty() {
-            return Ok(Self(Arc::from([])));
-        }
-        let rest = text.strip_prefix('/').ok_or(PointerError)?;
-        let unescape = |part: &str| {
-            let is_bad = part.split('~').skip(1).any(|after| !after.starts_with(['0', '1']));
-            if is_bad { Err(PointerError) } else { Ok(part.replace("~1", "/").replace("~0", "~").into()) }
-        };
-        rest.split('/').map(unescape).collect::<Result<Vec<Box<str>>, _>>().map(|parts| Self(parts.into()))
-    }
-
-    /// The parts, unescaped.
-    pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(AsRef::as_ref)
-    }
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|part| write!(formatter, "/{}", part.replace('~', "~0").replace('/', "~1")))
-    }
-}
+pub use document::{Document, Limits, Node};
+pub use error::Error;
+pub use pointer::{Pointer, PointerError};
+pub use value::Value;
