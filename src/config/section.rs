@@ -1,0 +1,358 @@
+//! Reads a tree section by section and collects every mistake, with its path and line.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::tree::{Node, Origin, Value};
+use super::{Environment, units};
+
+/// One thing that is wrong in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where, as `http.limits.body_bytes_max` or `grants[2].allow`.
+    pub path: String,
+    /// The line of the file, when it was written there.
+    pub line: Option<u64>,
+    /// What is wrong and what was expected.
+    pub problem: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(formatter, "line {line}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(formatter, "{}: ", self.path)?;
+        }
+        formatter.write_str(&self.problem)
+    }
+}
+
+/// What all sections of one reading share.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl Reading {
+    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+        self.mistakes.into_inner()
+    }
+}
+
+/// A map of the tree being read. What is missing or wrong reads as a neutral value after the mistake was noted, so
+/// that one reading finds them all.
+#[derive(Debug)]
+pub(super) struct Section<'a> {
+    node: &'a Node,
+    path: String,
+    known: RefCell<BTreeSet<&'static str>>,
+    reading: Rc<Reading>,
+    environment: &'a Environment,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(node: &'a Node, path: String, reading: Rc<Reading>, environment: &'a Environment) -> Self {
+        let section = Self { node, path, known: RefCell::default(), reading, environment };
+        if !matches!(section.node.value, Value::Map(_)) {
+            section.mistake_at(&section.path, section.node, "must be a map of keys");
+        }
+        section
+    }
+
+    /// Notes the keys that nobody asked for; call when the section is read.
+    pub(super) fn finish(self) {
+        let Value::Map(members) = &self.node.value else { return };
+        let known = self.known.borrow();
+        for (key, node) in members {
+            if !known.contains(key.as_str()) {
+                let nearest = known.iter().min_by_key(|have| distance(key, have));
+                let hint = match nearest.filter(|have| distance(key, have) <= 3) {
+                    Some(have) => format!("; did you mean '{have}'?"),
+                    None => String::new(),
+                };
+                self.mistake_at(&self.join(key), node, format!("unknown key{hint}"));
+            }
+        }
+    }
+
+    pub(super) fn section(&self, key: &'static str) -> Section<'a> {
+        static EMPTY: Node = Node { value: Value::Map(Vec::new()), origin: Origin::Default };
+        let node = self.node(key).unwrap_or(&EMPTY);
+        Section::new(node, self.join(key), Rc::clone(&self.reading), self.environment)
+    }
+
+    /// The sub-section, unless it is absent or null.
+    pub(super) fn optional_section(&self, key: &'static str) -> Option<Section<'a>> {
+        self.is_set(key).then(|| self.section(key))
+    }
+
+    /// The sections of a list of maps.
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
+        self.items(key)
+            .into_iter()
+            .map(|(path, node)| Section::new(node, path, Rc::clone(&self.reading), self.environment))
+            .collect()
+    }
+
+    /// The sections of a map whose keys are the operator's own names.
+    pub(super) fn named_sections(&self, key: &'static str) -> Vec<(String, Section<'a>)> {
+        let Some(node) = self.node(key) else { return Vec::new() };
+        match &node.value {
+            Value::Map(members) => members
+                .iter()
+                .map(|(name, node)| {
+                    let path = format!("{}.{name}", self.join(key));
+                    (name.clone(), Section::new(node, path, Rc::clone(&self.reading), self.environment))
+                })
+                .collect(),
+            Value::Null => Vec::new(),
+            Value::Bool(_) | Value::Text(_) | Value::List(_) => {
+                self.mistake(key, "must be a map of names");
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn is_set(&self, key: &'static str) -> bool {
+        self.node(key).is_some_and(|node| node.value != Value::Null)
+    }
+
+    pub(super) fn text(&self, key: &'static str) -> String {
+        self.parse(key, "a text", |text| Some(text.to_owned())).unwrap_or_default()
+    }
+
+    pub(super) fn optional_text(&self, key: &'static str) -> Option<String> {
+        self.is_set(key).then(|| self.text(key))
+    }
+
+    pub(super) fn path(&self, key: &'static str) -> PathBuf {
+        self.text(key).into()
+    }
+
+    pub(super) fn duration(&self, key: &'static str) -> Duration {
+        self.parse(key, "a duration such as 100ms, 30s or 7d", units::duration).unwrap_or_default()
+    }
+
+    pub(super) fn bytes(&self, key: &'static str) -> usize {
+        let read = |text: &str| units::bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
+        self.parse(key, "a size such as 64KiB or 1MiB", read).unwrap_or_default()
+    }
+
+    pub(super) fn number<N: std::str::FromStr + Default>(&self, key: &'static str) -> N {
+        self.parse(key, "a whole number", |text| text.parse().ok()).unwrap_or_default()
+    }
+
+    pub(super) fn decimal(&self, key: &'static str) -> f64 {
+        let read = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+        self.parse(key, "a number", read).unwrap_or_default()
+    }
+
+    pub(super) fn flag(&self, key: &'static str) -> bool {
+        match self.node(key).map(|node| &node.value) {
+            Some(Value::Bool(flag)) => return *flag,
+            Some(Value::Text(text)) if text == "true" || text == "false" => return text == "true",
+            Some(_) => self.mistake(key, "must be true or false"),
+            None => self.mistake(key, "is missing: true or false"),
+        }
+        false
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let expected = format!("one of {}", names.join(", "));
+        self.parse(key, &expected, |text| choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value))
+    }
+
+    /// A text that `read` understands; `expected` says what that would be.
+    pub(super) fn parse<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let Some(node) = self.node(key) else {
+            self.mistake(key, format!("is missing: {expected}"));
+            return None;
+        };
+        let parsed = match &node.value {
+            Value::Text(text) => read(text),
+            Value::Bool(flag) => read(if *flag { "true" } else { "false" }),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        };
+        if parsed.is_none() {
+            self.mistake(key, format!("must be {expected}"));
+        }
+        parsed
+    }
+
+    pub(super) fn optional<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        if self.is_set(key) { self.parse(key, expected, read) } else { None }
+    }
+
+    /// The texts of a list, each as `read` understands it; absent is empty.
+    pub(super) fn list<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let mut list = Vec::new();
+        for (path, node) in self.items(key) {
+            match &node.value {
+                Value::Text(text) => match read(text) {
+                    Some(value) => list.push(value),
+                    None => self.mistake_at(&path, node, format!("must be {expected}")),
+                },
+                Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
+                    self.mistake_at(&path, node, format!("must be {expected}"));
+                }
+            }
+        }
+        list
+    }
+
+    pub(super) fn texts(&self, key: &'static str) -> Vec<String> {
+        self.list(key, "a text", |text| Some(text.to_owned()))
+    }
+
+    /// A map of texts under the operator's own names.
+    pub(super) fn named_texts(&self, key: &'static str) -> Vec<(String, String)> {
+        match self.node(key).map(|node| &node.value) {
+            Some(Value::Map(members)) => members
+                .iter()
+                .filter_map(|(name, node)| match &node.value {
+                    Value::Text(text) => Some((name.clone(), text.clone())),
+                    Value::Bool(flag) => Some((name.clone(), flag.to_string())),
+                    Value::Null | Value::List(_) | Value::Map(_) => {
+                        self.mistake_at(&format!("{}.{name}", self.join(key)), node, "must be a text");
+                        None
+                    }
+                })
+                .collect(),
+            Some(Value::Null) | None => Vec::new(),
+            Some(_) => {
+                self.mistake(key, "must be a map of names");
+                Vec::new()
+            }
+        }
+    }
+
+    /// A secret: a text, `{env: NAME}` or `{file: path}`. An environment variable that is not set is no mistake but
+    /// an absent secret.
+    pub(super) fn secret(&self, key: &'static str) -> Option<String> {
+        let node = self.node(key)?;
+        match &node.value {
+            Value::Text(text) => Some(text.clone()),
+            Value::Null => None,
+            Value::Map(members) => match members.as_slice() {
+                [(kind, Node { value: Value::Text(name), .. })] if kind == "env" => {
+                    self.environment.read(name).map(str::to_owned)
+                }
+                [(kind, Node { value: Value::Text(path), .. })] if kind == "file" => {
+                    match std::fs::read_to_string(path) {
+                        Ok(secret) => Some(secret.trim_end().to_owned()),
+                        Err(error) => {
+                            self.mistake(key, format!("cannot read {path}: {error}"));
+                            None
+                        }
+                    }
+                }
+                _ => {
+                    self.mistake(key, "must be a text, {env: NAME} or {file: path}");
+                    None
+                }
+            },
+            Value::Bool(_) | Value::List(_) => {
+                self.mistake(key, "must be a text, {env: NAME} or {file: path}");
+                None
+            }
+        }
+    }
+
+    /// Notes a mistake in the value of `key`.
+    pub(super) fn mistake(&self, key: &str, problem: impl Into<String>) {
+        let node = self.members().find(|(have, _)| have == key).map_or(self.node, |(_, node)| node);
+        self.mistake_at(&self.join(key), node, problem);
+    }
+
+    fn mistake_at(&self, path: &str, node: &Node, problem: impl Into<String>) {
+        let line = match node.origin {
+            Origin::Line(line) => Some(line),
+            Origin::Default | Origin::Environment => None,
+        };
+        let mistake = Mistake { path: path.to_owned(), line, problem: problem.into() };
+        self.reading.mistakes.borrow_mut().push(mistake);
+    }
+
+    fn items(&self, key: &'static str) -> Vec<(String, &'a Node)> {
+        match self.node(key).map(|node| &node.value) {
+            Some(Value::List(nodes)) => nodes
+                .iter()
+                .enumerate()
+                .map(|(index, node)| (format!("{}[{index}]", self.join(key)), node))
+                .collect(),
+            Some(Value::Null) | None => Vec::new(),
+            Some(Value::Bool(_) | Value::Text(_) | Value::Map(_)) => {
+                self.mistake(key, "must be a list");
+                Vec::new()
+            }
+        }
+    }
+
+    fn node(&self, key: &'static str) -> Option<&'a Node> {
+        self.known.borrow_mut().insert(key);
+        self.members().find(|(have, _)| have == key).map(|(_, node)| node)
+    }
+
+    fn members(&self) -> impl Iterator<Item = &'a (String, Node)> {
+        match &self.node.value {
+            Value::Map(members) => members.as_slice(),
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) => &[],
+        }
+        .iter()
+    }
+
+    fn join(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+/// Levenshtein distance, for suggestions.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (index, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), index + 1);
+        let mut left = index + 1;
+        for (cell, wanted) in row.iter_mut().skip(1).zip(other.chars()) {
+            let cost = (diagonal + usize::from(letter != wanted)).min(*cell + 1).min(left + 1);
+            diagonal = std::mem::replace(cell, cost);
+            left = cost;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distance_counts_edits() {
+        assert_eq!(distance("listen", "listen"), 0);
+        assert_eq!(distance("lisen", "listen"), 1);
+        assert_eq!(distance("keep_alvie", "keep_alive"), 2);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}
