@@ -26,6 +26,7 @@
 //! log ── delivery (group, lanes, attempts) ── a member's socket ── settlement ── commit
 //! ```
 
+pub mod auth;
 pub mod event;
 pub mod http;
 pub mod log;

@@ -1,0 +1,31 @@
+//! Who calls, and what they may do: principals, credentials, grants, decisions.
+//!
+//! Every credential is checked here and nowhere else; every decision denies unless a grant allows. The room
+//! answers with a principal or an access and never with a reason that tells whether an object exists. It keeps
+//! no secret it can avoid: API keys are known by their hash, tokens only while they are checked.
+//!
+//! ```text
+//! Bearer  ── cache by hash ── strict JWT (header, issuer, key, signature, claims) ──┐
+//! ApiKey  ── hash, constant-time compare ───────────────────────────────────────────┼── Principal
+//! Ticket  ── HMAC, time, used once ─────────────────────────────────────────────────┘
+//! Principal + Operation + Object ── rights (grants that select it, compiled once) ── Access | Forbidden
+//! ```
+
+mod access;
+mod authenticator;
+mod config;
+pub mod dev;
+mod error;
+mod principal;
+mod raw;
+mod secret;
+mod ticket;
+
+pub use access::{Access, GrantView, KeyFilter, Object, Operation, Rows};
+pub use authenticator::{Authenticator, Credential};
+pub use config::{Config, Mode};
+pub use error::{Error, Refusal, SetupError};
+pub use principal::Principal;
+pub use raw::{RawApiKey, RawConfig, RawGrant, RawIssuer, RawMode};
+pub use secret::Secret;
+pub use ticket::Ticket;

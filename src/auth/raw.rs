@@ -1,0 +1,121 @@
+//! The `auth` section as it is written, and the way to the checked configuration.
+
+use std::collections::BTreeMap;
+
+use super::{Config, Secret};
+
+/// The `auth` section of the configuration file.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// `required` or `dev`.
+    pub mode: RawMode,
+    /// Who may sign tokens.
+    pub issuers: Vec<RawIssuer>,
+    /// Keys of services.
+    pub api_keys: Vec<RawApiKey>,
+    /// The shared key of tickets, at least 32 bytes; absent: a random one of this process.
+    pub ticket_key: Option<Secret>,
+    /// How long a ticket may be used; 30 s when absent.
+    pub ticket_ttl: Option<String>,
+    /// Who may do what.
+    pub grants: Vec<RawGrant>,
+}
+
+/// `auth.mode`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawMode {
+    /// Every caller brings a credential.
+    #[default]
+    Required,
+    /// As `required`, plus the issuer `weirgate-dev`; on loopback only.
+    Dev,
+}
+
+/// One entry of `auth.issuers`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawIssuer {
+    /// The exact `iss`.
+    pub issuer: String,
+    /// The `aud` that tokens for this gateway carry.
+    pub audience: String,
+    /// The algorithms this issuer signs with.
+    pub algorithms: Vec<String>,
+    /// Where its key set is; https, or http on a loopback address.
+    #[serde(default)]
+    pub jwks_url: Option<String>,
+    /// A file with its key set, instead of a URL.
+    #[serde(default)]
+    pub jwks_file: Option<String>,
+    /// Put before `sub` to make the principal.
+    #[serde(default)]
+    pub principal_prefix: String,
+    /// The claim that holds roles: a name, or a JSON pointer into the claims.
+    #[serde(default)]
+    pub role_claim: Option<String>,
+    /// How long a fetched key set is fresh; 10 min when absent.
+    #[serde(default)]
+    pub jwks_max_age: Option<String>,
+    /// The least time between two fetches; 30 s when absent.
+    #[serde(default)]
+    pub jwks_cooldown: Option<String>,
+    /// How long a key set may be used while no newer one can be had; 1 h when absent.
+    #[serde(default)]
+    pub jwks_stale_max: Option<String>,
+}
+
+/// One entry of `auth.api_keys`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawApiKey {
+    /// The id inside the key, `wg_<id>_<secret>`.
+    pub id: String,
+    /// Whom the key stands for.
+    pub principal: String,
+    /// SHA-256 of the whole key, in hex.
+    pub sha256: String,
+    /// When the key ends, RFC 3339.
+    #[serde(default)]
+    pub expires: Option<String>,
+}
+
+/// One entry of `auth.grants`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGrant {
+    /// Selects principals by a pattern over their names.
+    #[serde(default)]
+    pub principal: Option<String>,
+    /// Selects principals by a pattern over their roles.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Selects principals by patterns over their claims; all must fit.
+    #[serde(default)]
+    pub claim: Option<BTreeMap<String, String>>,
+    /// The operations.
+    pub allow: Vec<String>,
+    /// The topics.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// The groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// The sources a publisher may name.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// The row filter, `/data/customerId == ${sub}`.
+    #[serde(default)]
+    pub key_filter: Option<String>,
+}
+
+impl RawConfig {
+    /// The checked configuration.
+    ///
+    /// # Errors
+    /// All mistakes at once, each with its path below `auth` (`issuers[0].audience`) and what is wrong.
+    pub fn check(self) -> Result<Config, Vec<(String, String)>> {
+        unimplemented!()
+    }
+}
