@@ -28,6 +28,7 @@
 
 pub mod auth;
 pub mod event;
+pub mod feed;
 pub mod http;
 pub mod log;
 pub mod log_embedded;
