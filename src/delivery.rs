@@ -1,0 +1,33 @@
+//! The way out to workers: consumer groups that share the work, with acknowledgement, bounded retries and dead
+//! letters.
+//!
+//! One task per active group owns a pure state machine ([`lane`] and `machine`); the loops around it only move
+//! bytes. This room never knows how a log or a socket works: records come from the port, settlements from a
+//! [`MemberControl`], and members pull what is theirs.
+//!
+//! ```text
+//! log.groups.join ── intake ── lanes ── a member's mailbox ── Member::next ── socket
+//!                                 │                                             │
+//!        commit (prefix, metadata) ── tracker ── settlement ── MemberControl ───┘
+//!                                 └── after the last retry: dlq.{topic}.{group}, awaited
+//! ```
+
+mod dead_letters;
+mod error;
+mod member;
+mod metadata;
+mod policy;
+mod service;
+mod tag;
+mod view;
+
+pub use dead_letters::{DeadLetter, DeadLetterPage, DeadLetterQuery};
+pub use error::Error;
+pub use member::{
+    AckMode, ConnectionId, GapReason, How, Join, Lag, Member, MemberControl, MemberId, Push, Refused,
+    Settlement, State, Withdrawal,
+};
+pub use policy::{Backoff, BackoffPatch, Exhausted, Ordering, Policy, PolicyPatch, Start};
+pub use service::{Config, Delivery, Put, Service};
+pub use tag::{Tag, TagError};
+pub use view::{BlockedLane, Breaker, GroupView, MemberKind, MemberView, PartitionView};

@@ -1,0 +1,47 @@
+//! What can go wrong with groups, in words for the caller.
+
+use crate::event::{GroupName, Topic};
+use crate::log;
+
+/// Why a request to a group failed. Cheap to clone.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No policy of this name, neither in the configuration nor in the log.
+    #[error("group '{0}' does not exist; create it with PUT /v1/groups/{0}")]
+    UnknownGroup(GroupName),
+    /// The policy names a topic that does not exist.
+    #[error("topic '{0}' does not exist")]
+    UnknownTopic(Topic),
+    /// The member asked for other topics than the policy's.
+    #[error("group '{group}' reads other topics; leave `topics` out or give exactly those of its policy")]
+    TopicsDiffer {
+        /// The group.
+        group: GroupName,
+    },
+    /// A policy that cannot be.
+    #[error("{problem}")]
+    InvalidPolicy {
+        /// Where in the policy, as a JSON pointer; empty for the whole.
+        pointer: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A cursor that was not made by this list.
+    #[error("the cursor was not made by this list; begin again without one")]
+    InvalidCursor,
+    /// The log refused or failed.
+    #[error("{0}")]
+    Log(#[from] log::Error),
+    /// The gateway is going away and takes no new members.
+    #[error("the gateway is draining; connect again")]
+    Draining,
+    /// The membership or the room itself has ended.
+    #[error("the group's member has ended")]
+    Closed,
+}
+
+impl Error {
+    pub(super) fn invalid(pointer: &str, problem: impl Into<String>) -> Self {
+        Self::InvalidPolicy { pointer: pointer.to_owned(), problem: problem.into() }
+    }
+}

@@ -1,0 +1,309 @@
+//! A local member of a group: how it joins, what it pulls, how it settles.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::event::{GroupName, Offset, Partition, Topic};
+
+use super::view::Breaker;
+use super::{Error, Policy, Tag};
+
+/// A connection's name, as given to the client in `hello`. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct ConnectionId(Arc<str>);
+
+/// A member's number, unique in this process: the `sub` of its frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct MemberId(u32);
+
+/// When a delivery counts as settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckMode {
+    /// When the client settles it.
+    Manual,
+    /// When [`Member::next`] hands it out: at most once.
+    Auto,
+}
+
+/// A wish to become a member.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// The group.
+    pub group: GroupName,
+    /// The connection that asks.
+    pub connection: ConnectionId,
+    /// Who asks; a broken connection's deliveries go only to the same principal.
+    pub principal: Arc<str>,
+    /// At most this many unsettled deliveries; held at the configured bound.
+    pub credit: u32,
+    /// When a delivery counts as settled.
+    pub ack: AckMode,
+    /// The connection whose deliveries this one takes over.
+    pub adopt: Option<ConnectionId>,
+    /// What the client believes the group reads.
+    pub topics: Option<Vec<Topic>>,
+}
+
+/// Why deliveries are taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withdrawal {
+    /// An earlier one of the lane failed; they come again after it.
+    Rewind,
+    /// The partition goes to another gateway, or to another member.
+    Rebalance,
+    /// It was not settled in time.
+    Expired,
+    /// The group's offsets were moved on purpose.
+    Reset,
+    /// The group is paused.
+    Paused,
+}
+
+/// Why records are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// They were removed by age or size before the group read them.
+    Retention,
+}
+
+/// How far a group is behind in some partitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
+pub struct Lag {
+    /// Events not yet settled.
+    pub events: u64,
+    /// Age of the oldest of them.
+    pub seconds: f64,
+}
+
+/// What a member is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Push {
+    /// A delivery to be settled.
+    Delivery {
+        /// Its tag, as in the frame.
+        tag: Tag,
+        /// The complete JSON text `{"sub":9,"delivery":…}`.
+        frame: Bytes,
+    },
+    /// Deliveries that no longer need to be settled.
+    Withdrawn {
+        /// Their tags.
+        tags: Vec<Tag>,
+        /// Why.
+        reason: Withdrawal,
+    },
+    /// What the member works on, told when it changes.
+    Assignment {
+        /// The partitions, by topic.
+        partitions: BTreeMap<Topic, Vec<Partition>>,
+        /// How far behind they are.
+        lag: Lag,
+        /// Whether the group is paused after a broad failure.
+        breaker: Breaker,
+    },
+    /// Records that will never come.
+    Gap {
+        /// The topic.
+        topic: Topic,
+        /// The partition.
+        partition: Partition,
+        /// The first one missed.
+        from: Offset,
+        /// Where reading goes on.
+        to: Offset,
+        /// Why.
+        reason: GapReason,
+    },
+    /// Nothing more will come: settle what is in hand.
+    Draining,
+}
+
+/// What a client says of deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done.
+    Ack(Vec<Tag>),
+    /// Done, and every earlier one of this member in the same partition too.
+    AckUpTo(Tag),
+    /// Failed: try again.
+    Nack {
+        /// Which.
+        tag: Tag,
+        /// Instead of the policy's delay; held at the policy's bound.
+        delay: Option<Duration>,
+        /// In words, for the dead letter.
+        reason: Option<String>,
+    },
+    /// Failed for good: to the dead letters.
+    Reject {
+        /// Which.
+        tag: Tag,
+        /// In words, for the dead letter.
+        reason: Option<String>,
+    },
+    /// More time is needed.
+    Extend {
+        /// Which.
+        tag: Tag,
+        /// From now.
+        by: Duration,
+    },
+}
+
+/// Why a settlement did not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The delivery was settled, withdrawn or expired before.
+    Stale,
+    /// It is another connection's.
+    Foreign,
+    /// There never was such a delivery here.
+    Unknown,
+}
+
+/// A settlement that did not count; serialises as `{"delivery":…,"state":…}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Refused {
+    /// Which.
+    #[serde(rename = "delivery")]
+    pub tag: Tag,
+    /// Why.
+    pub state: State,
+}
+
+/// How a member ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// With a close handshake: its deliveries go back at once, uncounted.
+    Clean,
+    /// Without one: its deliveries wait `reconnect_grace` for a successor.
+    Broken,
+}
+
+/// A membership: pull from it. Dropping it without [`Member::leave`] counts as broken.
+#[derive(Debug)]
+pub struct Member {
+    control: MemberControl,
+    policy: Arc<Policy>,
+    is_adopted: bool,
+}
+
+/// The settling half of a membership. Cheap to clone; outliving the [`Member`] it answers [`Error::Closed`].
+#[derive(Debug, Clone)]
+pub struct MemberControl {
+    id: MemberId,
+}
+
+impl ConnectionId {
+    /// The connection of this name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl MemberId {
+    pub(super) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl Member {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> MemberId {
+        self.control.id
+    }
+
+    /// The group's policy as it was at joining.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    /// Whether it took over the deliveries of the connection it named.
+    #[must_use]
+    pub fn adopted(&self) -> bool {
+        self.is_adopted
+    }
+
+    /// What comes next: at least one, at most about `bytes_max` of frames; waits. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the drain, or when another connection took over.
+    pub async fn next(&mut self, _bytes_max: usize) -> Result<Vec<Push>, Error> {
+        unimplemented!()
+    }
+
+    /// A handle to settle with.
+    #[must_use]
+    pub fn control(&self) -> MemberControl {
+        self.control.clone()
+    }
+
+    /// Ends the membership.
+    pub async fn leave(self, _how: How) {
+        unimplemented!()
+    }
+}
+
+impl MemberControl {
+    /// Applies a settlement; answers what did not count.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the membership has ended.
+    pub async fn settle(&self, _settlement: Settlement) -> Result<Vec<Refused>, Error> {
+        unimplemented!()
+    }
+
+    /// Changes the window; deliveries above a smaller one stay.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the membership has ended.
+    pub async fn set_credit(&self, _credit: u32) -> Result<(), Error> {
+        unimplemented!()
+    }
+
+    /// Stops new deliveries.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the membership has ended.
+    pub async fn pause(&self) -> Result<(), Error> {
+        unimplemented!()
+    }
+
+    /// Goes on.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the membership has ended.
+    pub async fn resume(&self) -> Result<(), Error> {
+        unimplemented!()
+    }
+}

@@ -1,0 +1,90 @@
+//! What `GET /v1/groups` shows.
+
+use std::sync::Arc;
+
+use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
+
+use super::{ConnectionId, Policy};
+
+/// Whether the group is paused after a broad failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breaker {
+    /// It is not.
+    Closed,
+}
+
+/// What kind of member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberKind {
+    /// A socket subscription.
+    Socket,
+}
+
+/// A local member.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberView {
+    /// The gateway it is connected to.
+    pub node: Arc<str>,
+    /// What kind.
+    pub kind: MemberKind,
+    /// Its connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionId>,
+    /// Its unsettled deliveries.
+    pub in_flight: usize,
+}
+
+/// A lane whose head cannot go on by itself at once.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockedLane {
+    /// The head's offset.
+    pub offset: Offset,
+    /// `retrying`, or `dead_letter` while the letter is being written.
+    pub reason: &'static str,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// How long since its first failure.
+    pub age_ms: u64,
+}
+
+/// A partition of a group.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionView {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: Partition,
+    /// The next offset to settle, as committed; absent before the first commit.
+    pub committed_offset: Option<Offset>,
+    /// The partition's end.
+    pub end_offset: Offset,
+    /// Events not yet settled.
+    pub lag: u64,
+    /// Age of the oldest of them.
+    pub lag_seconds: f64,
+    /// Lanes that wait, the oldest 20.
+    pub lanes_blocked: Vec<BlockedLane>,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupView {
+    /// Its name.
+    pub group: GroupName,
+    /// Its policy.
+    pub policy: Arc<Policy>,
+    /// Its local members.
+    pub members: Vec<MemberView>,
+    /// Its partitions.
+    pub partitions: Vec<PartitionView>,
+    /// Whether it is paused after a broad failure.
+    pub breaker: Breaker,
+    /// When this was true.
+    pub updated_at: Timestamp,
+}
