@@ -4,6 +4,7 @@
 //! [`Sessions::serve`](super::Sessions::serve).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -11,6 +12,7 @@ use http::HeaderMap;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::auth;
 use crate::problem::{Code, Problem};
 
 /// The subprotocol of every socket, and the only one echoed.
@@ -25,6 +27,9 @@ const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// What is known of a client when its stream is handed over.
 #[derive(Debug)]
 pub struct Handshake {
+    /// Who the client is, where the handshake held a credential; `None` waits for `hello`. A refused credential of a
+    /// browser comes here too: the session answers it with `bye` and a close code, which a page can see.
+    pub principal: Option<Result<Arc<auth::Principal>, auth::Error>>,
     /// The client's address, behind trusted proxies the one they name.
     pub peer: IpAddr,
 }
