@@ -34,6 +34,7 @@ pub mod http;
 pub mod log;
 pub mod log_embedded;
 pub mod problem;
+pub mod publish;
 pub mod schema;
 pub mod socket;
 pub mod telemetry;

@@ -1,0 +1,26 @@
+//! The way in: what was received becomes a record in the log, or a clear refusal and nothing stored.
+//!
+//! An event is parsed once, judged (grant, topic, source, schema, key, size, quota), told apart from a repeat, and
+//! handed over; the caller's answer follows the log's. All up to the hand-over is one call without a wait, so the
+//! order of calls is the order in the log. This room knows nothing of HTTP and never logs data.
+//!
+//! ```text
+//! body ─ Document ─ Draft ─ judge (topic, grant, source, schema, seal, key) ─ partition ─ quota ─ dedupe ─ queue
+//!                                                                                                           │
+//!                                                    Published ◄─ Pending (metrics, dedupe entry) ◄─ log.append
+//! ```
+
+mod config;
+mod error;
+mod idempotency;
+mod metrics;
+mod outcome;
+mod publisher;
+mod request;
+
+pub use config::{Config, Quota, TopicTemplate};
+pub use error::{Error, Part, Retry, Used};
+pub use idempotency::{Answer, Answers, Claim, ClaimId, Idempotency, Kept, Lease};
+pub use outcome::{Batch, Checked, Item, ItemResult, Outcome, Published, Queued, Receipt};
+pub use publisher::{Pending, Publisher};
+pub use request::{Ack, BatchForm, Form, IdSeed, Options, Validation};

@@ -1,0 +1,113 @@
+//! What the room counts.
+
+use crate::telemetry::{Counter, CounterBy, Gauge, Histogram, Registry};
+
+/// The room's metrics. Labels come from the catalogue, so their number is bounded by configuration.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    pub(super) events_published: CounterBy,
+    pub(super) requests: CounterBy,
+    pub(super) duration: Histogram,
+    pub(super) duplicates: Counter,
+    pub(super) conflicts: Counter,
+    pub(super) unconfirmed_lost: Counter,
+    pub(super) queue_bytes: Gauge,
+    pub(super) queue_refusals: Counter,
+    pub(super) quota_refusals: CounterBy,
+    pub(super) quota_principals: Gauge,
+    pub(super) schema_violations: CounterBy,
+    pub(super) topics_created: Counter,
+    pub(super) dedupe_entries: Gauge,
+    pub(super) dedupe_evictions: Counter,
+    pub(super) dedupe_unknown: Counter,
+    pub(super) dedupe_resolved: CounterBy,
+    pub(super) idempotency_entries: Gauge,
+    pub(super) idempotency_bytes: Gauge,
+    pub(super) idempotency_evictions: Counter,
+    pub(super) idempotency_replays: Counter,
+}
+
+const SECONDS: &[f64] =
+    &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl Metrics {
+    pub(super) fn register(registry: &Registry) -> Self {
+        Self {
+            events_published: registry.counter_by(
+                "events_published_total",
+                "Events stored, by type and topic; types the catalogue does not name are 'other'.",
+                &["event_type", "topic"],
+            ),
+            requests: registry.counter_by(
+                "weirgate_publish_requests_total",
+                "Events offered, by topic and by what became of them.",
+                &["topic", "outcome"],
+            ),
+            duration: registry.histogram(
+                "weirgate_publish_duration_seconds",
+                "Time from an event's arrival to the log's answer.",
+                SECONDS,
+            ),
+            duplicates: registry.counter(
+                "weirgate_publish_duplicates_total",
+                "Repeated events that were recognised and not stored again.",
+            ),
+            conflicts: registry.counter(
+                "weirgate_dedupe_conflicts_total",
+                "Events refused because their id was used for other bytes.",
+            ),
+            unconfirmed_lost: registry.counter(
+                "weirgate_publish_unconfirmed_lost_total",
+                "Events answered 202 that the log then did not confirm.",
+            ),
+            queue_bytes: registry.gauge(
+                "weirgate_publish_queue_bytes",
+                "Bytes of events handed over to the log and not yet answered by it.",
+            ),
+            queue_refusals: registry.counter(
+                "weirgate_publish_queue_refusals_total",
+                "Requests refused because the queue was full.",
+            ),
+            quota_refusals: registry.counter_by(
+                "weirgate_publish_quota_rejections_total",
+                "Requests refused by a quota.",
+                &["quota"],
+            ),
+            quota_principals: registry
+                .gauge("weirgate_publish_quota_principals", "Principals whose rate is measured now."),
+            schema_violations: registry.counter_by(
+                "weirgate_schema_violations_total",
+                "Events whose data broke their schema, by what was done about it.",
+                &["event_type", "topic", "enforcement"],
+            ),
+            topics_created: registry.counter(
+                "weirgate_publish_topics_created_total",
+                "Topics created by the first event for them.",
+            ),
+            dedupe_entries: registry.gauge("weirgate_dedupe_entries", "Event ids remembered."),
+            dedupe_evictions: registry.counter(
+                "weirgate_dedupe_evictions_total",
+                "Event ids forgotten before their window was over, because the bound was reached.",
+            ),
+            dedupe_unknown: registry.counter(
+                "weirgate_dedupe_unknown_total",
+                "Appends with an event id of the client's whose outcome stayed unknown.",
+            ),
+            dedupe_resolved: registry.counter_by(
+                "weirgate_dedupe_resolved_total",
+                "Unknown outcomes looked up in the log, by what was found.",
+                &["result"],
+            ),
+            idempotency_entries: registry
+                .gauge("weirgate_idempotency_entries", "Answers kept for idempotency keys."),
+            idempotency_bytes: registry
+                .gauge("weirgate_idempotency_bytes", "Bytes of answers kept for idempotency keys."),
+            idempotency_evictions: registry.counter(
+                "weirgate_idempotency_evictions_total",
+                "Answers forgotten before their window was over, because a bound was reached.",
+            ),
+            idempotency_replays: registry
+                .counter("weirgate_idempotency_replays_total", "Requests answered from a kept answer."),
+        }
+    }
+}
