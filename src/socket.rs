@@ -15,4 +15,4 @@ mod sessions;
 
 pub use config::Config;
 pub use handshake::Handshake;
-pub use sessions::Sessions;
+pub use sessions::{Parts, Sessions};

@@ -6,7 +6,31 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Authenticator;
+use crate::delivery::Delivery;
+use crate::event::Clock;
+use crate::feed::Feed;
+use crate::publish::Publisher;
+use crate::telemetry::Registry;
+
 use super::{Config, Handshake};
+
+/// What sessions are made of: the handles to the rooms they speak to.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// This gateway's name, told in `hello`.
+    pub node: Arc<str>,
+    /// The way out to an audience.
+    pub feed: Feed,
+    /// The way out to workers.
+    pub delivery: Delivery,
+    /// The way in.
+    pub publisher: Publisher,
+    /// Who calls, and what they may do.
+    pub authenticator: Authenticator,
+    /// The wall clock.
+    pub clock: Clock,
+}
 
 /// All sockets of this gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -17,14 +41,14 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    node: Arc<str>,
+    parts: Parts,
 }
 
 impl Sessions {
-    /// Sessions of the gateway `node`.
+    /// Sessions over these parts.
     #[must_use]
-    pub fn new(config: Config, node: &str) -> Self {
-        Self { shared: Arc::new(Shared { config, node: node.into() }) }
+    pub fn new(config: Config, parts: Parts, _registry: &Registry) -> Self {
+        Self { shared: Arc::new(Shared { config, parts }) }
     }
 
     /// Serves one stream, just after the 101, until it is closed. Cancelling `shutdown` closes it at once; a drain
@@ -33,7 +57,7 @@ impl Sessions {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        tracing::debug!(node = %self.shared.node, ping = ?self.shared.config.ping, ?handshake, "serving");
+        tracing::debug!(node = %self.shared.parts.node, ping = ?self.shared.config.ping, ?handshake, "serving");
         drop(stream);
         shutdown.cancelled().await;
     }
