@@ -6,6 +6,7 @@
 
 mod close;
 mod code;
+mod rooms;
 
 use std::time::Duration;
 
