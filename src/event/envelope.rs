@@ -4,13 +4,19 @@
 //! native, CloudEvent, data ── Draft (given members checked) ── + Fill (absent members) ── seal ── record value and headers
 //! ```
 
+mod cloud_event;
+mod data;
+mod member;
+mod native;
+mod seal;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::json::{Node, Pointer, Value};
-use super::{Catalogue, EventId, EventType, HeaderName, Storage, Timestamp, Topic};
+use super::json::{Pointer, Value};
+use super::{EventId, EventType, HeaderName, Timestamp};
 
 /// Why something received is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,71 +115,59 @@ pub struct Fill {
 /// What goes to the log: the value, and the headers that belong to the envelope and its extensions.
 pub type Sealed = (Bytes, Vec<(HeaderName, Option<Bytes>)>);
 
-impl<'a> Draft<'a> {
-    /// Reads a native envelope. A type outside the native grammar is taken where the catalogue binds it.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] and [`Error::VersionMismatch`].
-    pub fn from_native(envelope: Node<'a>, catalogue: &Catalogue) -> Result<Self, Error> {
-        let _ = (envelope, catalogue);
-        unimplemented!()
-    }
-
-    /// Reads a CloudEvent 1.0 in the JSON format (structured mode, or an element of a batch).
-    ///
-    /// # Errors
-    /// [`Error::CloudEvent`] and [`Error::UnsupportedData`].
-    pub fn from_cloud_event(event: Node<'a>, catalogue: &Catalogue) -> Result<Self, Error> {
-        let _ = (event, catalogue);
-        unimplemented!()
-    }
-
-    /// Reads a CloudEvent 1.0 in binary mode: attributes without their prefix, percent-decoded, names in lower case;
-    /// `data` is `None` for an empty body.
-    ///
-    /// # Errors
-    /// [`Error::CloudEvent`] and [`Error::UnsupportedData`].
-    pub fn from_cloud_event_binary(
-        attributes: &'a [(String, String)],
-        data: Option<Node<'a>>,
-        catalogue: &Catalogue,
-    ) -> Result<Self, Error> {
-        let _ = (attributes, data, catalogue);
-        unimplemented!()
-    }
-
-    /// Makes an event of data alone, posted to a topic.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`].
-    pub fn from_data(
-        topic: &Topic,
-        members: &'a DataMembers,
-        data: Node<'a>,
-        catalogue: &Catalogue,
-    ) -> Result<Self, Error> {
-        let _ = (topic, members, data, catalogue);
-        unimplemented!()
+impl Draft<'_> {
+    /// The version as given, else `N.0.0` by the type, `1.0.0` for a type without N.
+    #[must_use]
+    pub fn version(&self) -> Cow<'_, str> {
+        self.event_version.as_deref().map_or_else(
+            || Cow::Owned(format!("{}.0.0", self.event_type.major().unwrap_or(1))),
+            Cow::Borrowed,
+        )
     }
 
     /// The value a pointer of a key rule leads to (`/eventType`, `/data/…`); absent members are not there.
     #[must_use]
     pub fn view_at(&self, pointer: &Pointer) -> Option<Cow<'_, Value<'_>>> {
-        let _ = (pointer, &self.timestamp_text);
-        unimplemented!()
+        let mut parts = pointer.parts();
+        let name = parts.next()?;
+        if name == "data" {
+            return self.data.follow(parts).map(Cow::Borrowed);
+        }
+        let text: &str = match name {
+            "eventId" => self.event_id.as_ref()?.as_str(),
+            "eventType" => self.event_type.as_str(),
+            "eventVersion" => return Some(text_value(self.version())).filter(|_| parts.next().is_none()),
+            "timestamp" => self.timestamp_text.as_deref()?,
+            "source" => self.source.as_deref()?,
+            "correlationId" => self.correlation_id.as_deref()?,
+            "causationId" => self.causation_id.as_deref()?,
+            _ => return None,
+        };
+        parts.next().is_none().then(|| text_value(Cow::Borrowed(text)))
     }
 
     /// As [`Draft::view_at`], with absent members as they will be filled in.
     #[must_use]
     pub fn view_filled_at<'s>(&'s self, fill: &'s Fill, pointer: &Pointer) -> Option<Cow<'s, Value<'s>>> {
-        let _ = (pointer, fill);
-        unimplemented!()
-    }
-
-    /// The stored form: bytes as received with absent members put in, nothing given changed.
-    #[must_use]
-    pub fn seal(&self, fill: &Fill, storage: Storage) -> Sealed {
-        let _ = (fill, storage);
-        unimplemented!()
+        self.view_at(pointer).or_else(|| {
+            let mut parts = pointer.parts();
+            let (name, rest) = (parts.next()?, parts.next());
+            let text = match name {
+                _ if rest.is_some() => return None,
+                "eventId" => Cow::Borrowed(fill.event_id.as_str()),
+                "timestamp" => Cow::Owned(fill.timestamp.to_string()),
+                "source" => Cow::Borrowed(&*fill.source),
+                "correlationId" => Cow::Borrowed(&**fill.correlation_id.as_ref()?),
+                _ => return None,
+            };
+            Some(text_value(text))
+        })
     }
 }
+
+fn text_value(text: Cow<'_, str>) -> Cow<'_, Value<'_>> {
+    Cow::Owned(Value::String(text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,18 @@
 
 mod document;
 mod error;
+mod names;
+mod number;
 mod pointer;
+mod reader;
+mod text;
 mod value;
 
 pub use document::{Document, Limits, Node};
 pub use error::Error;
 pub use pointer::{Pointer, PointerError};
+pub(crate) use text::write_text;
 pub use value::Value;
+
+#[cfg(test)]
+mod tests;
