@@ -88,7 +88,11 @@ fn rooms_import_only_their_neighbours() {
 #[test]
 fn one_use_names_one_room() {
     for source in sources() {
-        assert!(!source.text.contains("use crate::{"), "{} names two rooms in one use", source.path.display());
+        assert!(
+            !source.text.contains("use crate::{"),
+            "{} names two rooms in one use",
+            source.path.display()
+        );
     }
 }
 
@@ -117,7 +121,8 @@ fn every_file_is_reached_by_a_mod() {
         let stem = source.path.file_stem().unwrap().to_str().unwrap();
         let folder = source.path.parent().unwrap();
         let door = if folder == Path::new("src") { "src/lib.rs".into() } else { folder.with_extension("rs") };
-        let text = fs::read_to_string(&door).unwrap_or_else(|_| panic!("{} has no door file", folder.display()));
+        let text =
+            fs::read_to_string(&door).unwrap_or_else(|_| panic!("{} has no door file", folder.display()));
         let is_reached = text.lines().any(|line| line.trim().ends_with(&format!("mod {stem};")));
         assert!(is_reached, "{} is dead: {} has no `mod {stem};`", source.path.display(), door.display());
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(super) use self::seal::HEADERS;
 use super::json::{Pointer, Value};
 use super::{EventId, EventType, HeaderName, Timestamp};
 

@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod names;
 mod number;
+mod outline;
 mod pointer;
 mod reader;
 mod text;
@@ -19,6 +20,7 @@ mod value;
 
 pub use document::{Document, Limits, Node};
 pub use error::Error;
+pub(super) use outline::Outline;
 pub use pointer::{Pointer, PointerError};
 pub(crate) use text::write_text;
 pub use value::Value;

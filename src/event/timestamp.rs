@@ -1,11 +1,12 @@
 //! Wall-clock time in milliseconds, read and written as RFC 3339.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
 
 /// Why a text is no timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,26 @@ impl Timestamp {
         self.0
     }
 
+    /// The text of [`fmt::Display`] as bytes, for hot paths.
+    #[must_use]
+    pub fn to_digits(self) -> [u8; 24] {
+        const FIRST: i64 = -62_167_219_200_000;
+        const LAST: i64 = 253_402_300_799_999;
+        let millis = self.0.clamp(FIRST, LAST);
+        let time = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1_000))
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (date, (hour, minute, second)) = (time.date(), time.to_hms());
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        write_digits(&mut text, 0..4, i64::from(date.year()));
+        write_digits(&mut text, 5..7, i64::from(u8::from(date.month())));
+        write_digits(&mut text, 8..10, i64::from(date.day()));
+        write_digits(&mut text, 11..13, i64::from(hour));
+        write_digits(&mut text, 14..16, i64::from(minute));
+        write_digits(&mut text, 17..19, i64::from(second));
+        write_digits(&mut text, 20..23, millis.rem_euclid(1_000));
+        text
+    }
+
     /// This time moved by a number of milliseconds, held at the ends of the range.
     #[must_use]
     pub const fn plus_millis(self, millis: i64) -> Self {
@@ -49,23 +70,7 @@ impl Timestamp {
 /// Writes `2026-11-21T10:15:30.123Z`; a time outside years 0 to 9999 is held at the end of that range.
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const FIRST: i64 = -62_167_219_200_000;
-        const LAST: i64 = 253_402_300_799_999;
-        let millis = self.0.clamp(FIRST, LAST);
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-            .map_err(|_| fmt::Error)?
-            .to_offset(UtcOffset::UTC);
-        write!(
-            formatter,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            time.year(),
-            u8::from(time.month()),
-            time.day(),
-            time.hour(),
-            time.minute(),
-            time.second(),
-            time.millisecond()
-        )
+        formatter.write_str(std::str::from_utf8(&self.to_digits()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -98,6 +103,14 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Clock")
+    }
+}
+
+fn write_digits(text: &mut [u8], at: Range<usize>, number: i64) {
+    let mut rest = number;
+    for digit in text.get_mut(at).unwrap_or_default().iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
     }
 }
 

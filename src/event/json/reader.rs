@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::names::Names;
+use super::text::TextSeed;
 use super::{Error, Value};
 
 /// Bytes of the body from `start` up to `end`.
@@ -102,7 +103,8 @@ pub(super) fn position_of(text: &[u8], at: usize) -> (usize, usize) {
     (lines + 1, column + 1)
 }
 
-fn offset_of<'a>(deserializer: serde_json::Deserializer<serde_json::de::StrRead<'a>>) -> usize {
+/// How far a deserializer has read.
+pub(super) fn offset_of<'a>(deserializer: serde_json::Deserializer<serde_json::de::StrRead<'a>>) -> usize {
     deserializer.into_iter::<serde::de::IgnoredAny>().byte_offset()
 }
 
@@ -220,32 +222,5 @@ impl<'a> Visitor<'a> for ValueSeed<'_, 'a> {
             }
         }
         Ok(Value::Object(self.reader.members.drain(start..).collect()))
-    }
-}
-
-/// A string, borrowed where it holds no escape.
-struct TextSeed;
-
-impl<'a> DeserializeSeed<'a> for TextSeed {
-    type Value = Cow<'a, str>;
-
-    fn deserialize<D: serde::Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for TextSeed {
-    type Value = Cow<'a, str>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a member's name")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
     }
 }

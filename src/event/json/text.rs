@@ -1,4 +1,18 @@
-//! Writing JSON strings.
+//! Reading and writing JSON strings.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Visitor};
+
+/// Reads a JSON string in quotes, without space around it.
+pub(super) fn read_text(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains(['\\', '"']) {
+        return Some(Cow::Borrowed(inner));
+    }
+    TextSeed.deserialize(&mut serde_json::Deserializer::from_str(json)).ok()
+}
 
 /// Writes text as a JSON string in quotes.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
@@ -9,5 +23,32 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     } else {
         #[expect(clippy::expect_used, reason = "neither strings nor vectors can fail to be written")]
         serde_json::to_writer(out, text).expect("text is written to memory");
+    }
+}
+
+/// A string, borrowed where it holds no escape.
+pub(super) struct TextSeed;
+
+impl<'a> DeserializeSeed<'a> for TextSeed {
+    type Value = Cow<'a, str>;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'a> for TextSeed {
+    type Value = Cow<'a, str>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a member's name")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
     }
 }

@@ -1,0 +1,169 @@
+//! Writing a record as JSON: once for each record and variant of a frame.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::{Form, RecordView};
+use crate::event::envelope::HEADERS;
+use crate::event::json::write_text;
+use crate::event::{HeaderName, Partition, Topic};
+
+/// Writes all members of a record, without braces.
+pub(super) fn members(view: &RecordView<'_>, out: &mut Vec<u8>, topic: &Topic, partition: Partition) {
+    let record = view.record;
+    out.reserve(192 + record.bytes());
+    out.extend_from_slice(b"\"topic\":\"");
+    out.extend_from_slice(topic.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"partition\":");
+    number(out, u64::from(partition.number()));
+    out.extend_from_slice(b",\"offset\":");
+    number(out, record.offset.number());
+    out.extend_from_slice(b",\"timestamp\":\"");
+    out.extend_from_slice(&record.timestamp.to_digits());
+    out.extend_from_slice(b"\",");
+    key(out, record.key.as_ref());
+    out.extend_from_slice(b",\"headers\":{");
+    headers(view, out);
+    out.extend_from_slice(b"},");
+    event(view, out);
+}
+
+fn key(out: &mut Vec<u8>, key: Option<&Bytes>) {
+    match key.map(|key| std::str::from_utf8(key).map_err(|_| key)) {
+        None => out.extend_from_slice(b"\"key\":null"),
+        Some(Ok(key)) => {
+            out.extend_from_slice(b"\"key\":");
+            write_text(out, key);
+        }
+        Some(Err(key)) => {
+            out.extend_from_slice(b"\"keyBase64\":");
+            base64(out, key);
+        }
+    }
+}
+
+/// Headers by name; those of the envelope are shown in `meta` instead.
+fn headers(view: &RecordView<'_>, out: &mut Vec<u8>) {
+    if view.record.headers.is_empty() {
+        return;
+    }
+    let is_meta = |name: &str| has_headers(view) && HEADERS.iter().any(|(_, header)| *header == name);
+    let mut headers: Vec<(&HeaderName, Option<&Bytes>)> =
+        view.record.headers.iter().filter(|(name, _)| !is_meta(name)).collect();
+    headers.sort_by(|(left, _), (right, _)| left.cmp(right));
+    for (at, group) in headers.chunk_by(|(left, _), (right, _)| left == right).enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        if let [(name, value)] = group {
+            write_text(out, name);
+            out.push(b':');
+            header(out, *value);
+        } else {
+            repeated(out, group);
+        }
+    }
+}
+
+fn repeated(out: &mut Vec<u8>, group: &[(&HeaderName, Option<&Bytes>)]) {
+    for (at, (name, value)) in group.iter().enumerate() {
+        if at == 0 {
+            write_text(out, name);
+            out.extend_from_slice(b":[");
+        } else {
+            out.push(b',');
+        }
+        header(out, *value);
+    }
+    out.push(b']');
+}
+
+fn header(out: &mut Vec<u8>, value: Option<&Bytes>) {
+    match value.map(|value| std::str::from_utf8(value).map_err(|_| value)) {
+        None => out.extend_from_slice(b"null"),
+        Some(Ok(text)) => write_text(out, text),
+        Some(Err(bytes)) => {
+            out.extend_from_slice(b"{\"base64\":");
+            base64(out, bytes);
+            out.push(b'}');
+        }
+    }
+}
+
+fn event(view: &RecordView<'_>, out: &mut Vec<u8>) {
+    match view.form {
+        Form::Envelope { value, .. } => {
+            out.extend_from_slice(b"\"event\":");
+            one_line(out, value);
+        }
+        Form::Data { value, .. } => {
+            meta(view, out);
+            out.extend_from_slice(b",\"data\":");
+            one_line(out, value);
+        }
+        Form::Tombstone { .. } => {
+            meta(view, out);
+            out.extend_from_slice(b",\"data\":null,\"tombstone\":true");
+        }
+        Form::Undecodable { problem, .. } => {
+            meta(view, out);
+            out.extend_from_slice(b",\"eventBase64\":");
+            base64(out, view.record.value.as_deref().unwrap_or_default());
+            out.extend_from_slice(b",\"undecodable\":");
+            write_text(out, problem);
+        }
+    }
+}
+
+fn meta(view: &RecordView<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"meta\":{");
+    let known =
+        view.envelope.iter().zip(HEADERS).filter_map(|(text, (name, _))| Some((name, text.as_deref()?)));
+    for (at, (name, text)) in known.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_text(out, name);
+        out.push(b':');
+        write_text(out, text);
+    }
+    out.push(b'}');
+}
+
+const fn has_headers(view: &RecordView<'_>) -> bool {
+    match view.form {
+        Form::Envelope { .. } => false,
+        Form::Data { has_headers, .. }
+        | Form::Tombstone { has_headers }
+        | Form::Undecodable { has_headers, .. } => has_headers,
+    }
+}
+
+/// CR and LF stand only between tokens of valid JSON, so that a space takes their place without a change of meaning.
+fn one_line(out: &mut Vec<u8>, json: &str) {
+    let start = out.len();
+    out.extend_from_slice(json.as_bytes());
+    for byte in out.iter_mut().skip(start) {
+        if matches!(*byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
+}
+
+fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_text(out, &STANDARD.encode(bytes));
+}
+
+fn number(out: &mut Vec<u8>, number: u64) {
+    let (mut digits, mut rest, mut used) = ([b'0'; 20], number, 0);
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
+}
