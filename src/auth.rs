@@ -12,20 +12,32 @@
 //! ```
 
 mod access;
+pub mod api_key;
 mod authenticator;
+mod check;
+mod claims;
 mod config;
 pub mod dev;
 mod error;
+mod grant;
+mod jwks;
+mod jws;
+mod key_set;
+mod metrics;
+mod policy;
 mod principal;
 mod raw;
+mod rights;
 mod secret;
+mod strict_json;
 mod ticket;
+mod token_cache;
 
 pub use access::{Access, GrantView, KeyFilter, Object, Operation, Rows};
 pub use authenticator::{Authenticator, Credential};
 pub use config::{Config, Mode};
 pub use error::{Error, Refusal, SetupError};
 pub use principal::Principal;
-pub use raw::{RawApiKey, RawConfig, RawGrant, RawIssuer, RawMode};
+pub use raw::{RawApiKey, RawConfig, RawGrant, RawIssuer, RawMode, RawScalar};
 pub use secret::Secret;
 pub use ticket::Ticket;

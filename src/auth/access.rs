@@ -3,47 +3,79 @@
 use crate::event::{GroupName, Pattern, Topic, json};
 
 /// What a principal wants to do; the names in a grant's `allow`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// Append events to a topic.
-    #[serde(rename = "publish")]
     Publish,
     /// Read a topic without a group.
-    #[serde(rename = "subscribe")]
     Subscribe,
     /// Be a member of a group.
-    #[serde(rename = "consume")]
     Consume,
     /// List dead letters of a group.
-    #[serde(rename = "deadletter.read")]
     DeadLetterRead,
     /// See the event inside a dead letter.
-    #[serde(rename = "deadletter.payload")]
     DeadLetterPayload,
     /// Redrive, discard and annotate dead letters.
-    #[serde(rename = "deadletter.redrive")]
     DeadLetterRedrive,
     /// Read a range of a group's topics again.
-    #[serde(rename = "replay")]
     Replay,
     /// Read the schema registry.
-    #[serde(rename = "schema.read")]
     SchemaRead,
     /// Change the schema registry.
-    #[serde(rename = "schema.write")]
     SchemaWrite,
     /// Create, change and delete topics.
-    #[serde(rename = "topic.admin")]
     TopicAdmin,
     /// Create, change, reset and resume groups.
-    #[serde(rename = "group.admin")]
     GroupAdmin,
     /// Read the audit trail.
-    #[serde(rename = "audit.read")]
     AuditRead,
     /// See the configuration and reload it.
-    #[serde(rename = "admin")]
     Admin,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Publish,
+        Self::Subscribe,
+        Self::Consume,
+        Self::DeadLetterRead,
+        Self::DeadLetterPayload,
+        Self::DeadLetterRedrive,
+        Self::Replay,
+        Self::SchemaRead,
+        Self::SchemaWrite,
+        Self::TopicAdmin,
+        Self::GroupAdmin,
+        Self::AuditRead,
+        Self::Admin,
+    ];
+
+    /// Its name in a grant's `allow`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Subscribe => "subscribe",
+            Self::Consume => "consume",
+            Self::DeadLetterRead => "deadletter.read",
+            Self::DeadLetterPayload => "deadletter.payload",
+            Self::DeadLetterRedrive => "deadletter.redrive",
+            Self::Replay => "replay",
+            Self::SchemaRead => "schema.read",
+            Self::SchemaWrite => "schema.write",
+            Self::TopicAdmin => "topic.admin",
+            Self::GroupAdmin => "group.admin",
+            Self::AuditRead => "audit.read",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl serde::Serialize for Operation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// What an operation is about.

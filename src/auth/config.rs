@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::dev;
+use super::claims::Rules;
+use super::grant::Grant;
+use super::jwks::Location;
+use super::key_set::KeySet;
+use super::{Secret, dev};
+use crate::event::Timestamp;
 
 /// How callers are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +23,34 @@ pub enum Mode {
 pub struct Config {
     /// How callers are told apart.
     pub mode: Mode,
-    /// How long a ticket may be used.
-    pub ticket_ttl: Duration,
-    /// The key of the issuer `weirgate-dev`; set by the app in development mode.
+    /// The key of the issuer `weirgate-dev`; set by the app in development mode, unused otherwise.
     pub dev_key: Option<dev::Key>,
+    pub(super) issuers: Vec<Issuer>,
+    pub(super) api_keys: Vec<ApiKey>,
+    pub(super) ticket_key: Option<Secret>,
+    pub(super) ticket_ttl: Duration,
+    pub(super) grants: Vec<Grant>,
+}
+
+/// An issuer whose tokens are taken.
+#[derive(Debug, Clone)]
+pub(super) struct Issuer {
+    pub(super) rules: Rules,
+    pub(super) keys: KeySource,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Debug, Clone)]
+pub(super) enum KeySource {
+    Fixed(KeySet),
+    Remote(Location),
+}
+
+/// An API key by its hash.
+#[derive(Debug, Clone)]
+pub(super) struct ApiKey {
+    pub(super) id: String,
+    pub(super) principal: String,
+    pub(super) sha256: [u8; 32],
+    pub(super) expires_at: Option<Timestamp>,
 }

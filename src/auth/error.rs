@@ -110,6 +110,9 @@ pub enum SetupError {
     /// The system has no randomness to give.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
+    /// An API key's id breaks its rule.
+    #[error("the id of a key {0}")]
+    KeyId(&'static str),
     /// Signing failed.
     #[error("cannot sign a token")]
     Sign(#[source] jsonwebtoken::errors::Error),

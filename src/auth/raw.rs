@@ -1,8 +1,8 @@
-//! The `auth` section as it is written, and the way to the checked configuration.
+//! The `auth` section as it is written; `check` makes it a configuration.
 
 use std::collections::BTreeMap;
 
-use super::{Config, Secret};
+use super::Secret;
 
 /// The `auth` section of the configuration file.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -93,7 +93,7 @@ pub struct RawGrant {
     pub role: Option<String>,
     /// Selects principals by patterns over their claims; all must fit.
     #[serde(default)]
-    pub claim: Option<BTreeMap<String, String>>,
+    pub claim: Option<BTreeMap<String, RawScalar>>,
     /// The operations.
     pub allow: Vec<String>,
     /// The topics.
@@ -110,12 +110,24 @@ pub struct RawGrant {
     pub key_filter: Option<String>,
 }
 
-impl RawConfig {
-    /// The checked configuration.
-    ///
-    /// # Errors
-    /// All mistakes at once, each with its path below `auth` (`issuers[0].audience`) and what is wrong.
-    pub fn check(self) -> Result<Config, Vec<(String, String)>> {
-        unimplemented!()
+/// A claim's wanted value: text is a pattern, numbers and flags stand for their text.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(untagged)]
+pub enum RawScalar {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Number(i64),
+    /// A pattern.
+    Text(String),
+}
+
+impl std::fmt::Display for RawScalar {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag(flag) => flag.fmt(formatter),
+            Self::Number(number) => number.fmt(formatter),
+            Self::Text(text) => text.fmt(formatter),
+        }
     }
 }
