@@ -27,6 +27,7 @@
 //! ```
 
 pub mod auth;
+pub mod config;
 pub mod delivery;
 pub mod event;
 pub mod feed;

@@ -57,7 +57,12 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(node: &'a Node, path: String, reading: Rc<Reading>, environment: &'a Environment) -> Self {
+    pub(super) fn new(
+        node: &'a Node,
+        path: String,
+        reading: Rc<Reading>,
+        environment: &'a Environment,
+    ) -> Self {
         let section = Self { node, path, known: RefCell::default(), reading, environment };
         if !matches!(section.node.value, Value::Map(_)) {
             section.mistake_at(&section.path, section.node, "must be a map of keys");
@@ -81,19 +86,19 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn section(&self, key: &'static str) -> Section<'a> {
-        static EMPTY: Node = Node { value: Value::Map(Vec::new()), origin: Origin::Default };
-        let node = self.node(key).unwrap_or(&EMPTY);
+    pub(super) fn section(&self, key: &'static str) -> Self {
+        const EMPTY: &Node = &Node { value: Value::Map(Vec::new()), origin: Origin::Default };
+        let node = self.node(key).unwrap_or(EMPTY);
         Section::new(node, self.join(key), Rc::clone(&self.reading), self.environment)
     }
 
     /// The sub-section, unless it is absent or null.
-    pub(super) fn optional_section(&self, key: &'static str) -> Option<Section<'a>> {
+    pub(super) fn optional_section(&self, key: &'static str) -> Option<Self> {
         self.is_set(key).then(|| self.section(key))
     }
 
     /// The sections of a list of maps.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
+    pub(super) fn sections(&self, key: &'static str) -> Vec<Self> {
         self.items(key)
             .into_iter()
             .map(|(path, node)| Section::new(node, path, Rc::clone(&self.reading), self.environment))
@@ -101,7 +106,7 @@ impl<'a> Section<'a> {
     }
 
     /// The sections of a map whose keys are the operator's own names.
-    pub(super) fn named_sections(&self, key: &'static str) -> Vec<(String, Section<'a>)> {
+    pub(super) fn named_sections(&self, key: &'static str) -> Vec<(String, Self)> {
         let Some(node) = self.node(key) else { return Vec::new() };
         match &node.value {
             Value::Map(members) => members
@@ -167,7 +172,9 @@ impl<'a> Section<'a> {
     pub(super) fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let expected = format!("one of {}", names.join(", "));
-        self.parse(key, &expected, |text| choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value))
+        self.parse(key, &expected, |text| {
+            choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
+        })
     }
 
     /// A text that `read` understands; `expected` says what that would be.
@@ -287,6 +294,28 @@ impl<'a> Section<'a> {
         self.mistake_at(&self.join(key), node, problem);
     }
 
+    /// Notes a mistake at a path below this section, such as `grants[2].allow`.
+    pub(super) fn mistake_below(&self, path: &str, problem: &str) {
+        self.mistake_at(&self.join(path), self.find(path).unwrap_or(self.node), problem);
+    }
+
+    /// The deepest node on a path that was written.
+    fn find(&self, path: &str) -> Option<&'a Node> {
+        let mut node = self.node;
+        for part in path.split(['.', '[']).map(|part| part.trim_end_matches(']')) {
+            let next = match &node.value {
+                Value::Map(members) => members.iter().find(|(key, _)| key == part).map(|(_, node)| node),
+                Value::List(items) => part.parse::<usize>().ok().and_then(|index| items.get(index)),
+                Value::Null | Value::Bool(_) | Value::Text(_) => None,
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        Some(node)
+    }
+
     fn mistake_at(&self, path: &str, node: &Node, problem: impl Into<String>) {
         let line = match node.origin {
             Origin::Line(line) => Some(line),
@@ -325,7 +354,11 @@ impl<'a> Section<'a> {
     }
 
     fn join(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        match (self.path.is_empty(), key.is_empty()) {
+            (true, _) => key.to_owned(),
+            (false, true) => self.path.clone(),
+            (false, false) => format!("{}.{key}", self.path),
+        }
     }
 }
 

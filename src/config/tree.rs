@@ -47,7 +47,9 @@ impl Node {
     /// The node with another origin, all the way down.
     pub(super) fn with_origin(self, origin: Origin) -> Self {
         let value = match self.value {
-            Value::List(nodes) => Value::List(nodes.into_iter().map(|node| node.with_origin(origin)).collect()),
+            Value::List(nodes) => {
+                Value::List(nodes.into_iter().map(|node| node.with_origin(origin)).collect())
+            }
             Value::Map(members) => {
                 Value::Map(members.into_iter().map(|(key, node)| (key, node.with_origin(origin))).collect())
             }
@@ -87,8 +89,8 @@ enum Tree {
     Null,
     Bool(bool),
     Text(String),
-    List(Vec<Spanned<Tree>>),
-    Map(Vec<(String, Spanned<Tree>)>),
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(String, Spanned<Self>)>),
 }
 
 impl From<Spanned<Tree>> for Node {

@@ -9,9 +9,11 @@ use super::{Offset, Timestamp};
 /// A record header's name: UTF-8 text, compared byte for byte, as Kafka does.
 pub type HeaderName = Arc<str>;
 
+type HeaderList = [(HeaderName, Option<Bytes>)];
+
 /// A record's headers in order; names may repeat and values may be absent, as in Kafka. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers(Option<Arc<[(HeaderName, Option<Bytes>)]>>);
+pub struct Headers(Option<Arc<HeaderList>>);
 
 impl Headers {
     /// The headers in this order.
@@ -55,7 +57,7 @@ impl Headers {
         self.as_slice().iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len)).sum()
     }
 
-    fn as_slice(&self) -> &[(HeaderName, Option<Bytes>)] {
+    fn as_slice(&self) -> &HeaderList {
         self.0.as_deref().unwrap_or_default()
     }
 }

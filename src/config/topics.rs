@@ -1,0 +1,128 @@
+//! Topics and what the catalogue says of them.
+
+use std::collections::HashMap;
+
+use crate::event::{
+    Catalogue, Enforcement, EventType, KeyRule, Partitioner, Storage, Topic, TopicRule, json::Pointer,
+};
+use crate::log::{Cleanup, TopicSpec};
+
+use super::section::Section;
+
+/// What the topic sections say, together.
+pub(super) struct Topics {
+    pub(super) specs: Vec<TopicSpec>,
+    pub(super) defaults: TopicSpec,
+    pub(super) catalogue: Catalogue,
+}
+
+/// Reads `topic_defaults` and `topics`; `None` after a mistake that leaves no usable defaults.
+pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
+    let nowhere = Topic::parse("defaults").ok()?;
+    let section = root.section("topic_defaults");
+    let empty = TopicRule {
+        topic: nowhere.clone(),
+        event_types: Vec::new(),
+        storage: Storage::Native,
+        key: None,
+        event_id: None,
+        partitioner: Partitioner::Murmur2,
+        is_deduped: true,
+        is_schema_required: true,
+        enforcement: Enforcement::Enforce,
+    };
+    let spec = TopicSpec {
+        name: nowhere.clone(),
+        partitions: 1,
+        cleanup: Cleanup::Delete,
+        retention: None,
+        retention_bytes: None,
+    };
+    let (defaults, default_rule) = read_settings(&section, &spec, &empty);
+    section.optional_text("owner");
+    section.finish();
+
+    let mut specs = Vec::new();
+    let mut rules: Vec<TopicRule> = Vec::new();
+    let mut bound: HashMap<EventType, Topic> = HashMap::new();
+    for section in root.sections("topics") {
+        let topic = Topic::parse(&section.text("name")).unwrap_or_else(|error| {
+            section.mistake("name", error.to_string());
+            nowhere.clone()
+        });
+        if topic.is_internal() || topic.is_dead_letters() {
+            section.mistake("name", "names beginning with '_' or 'dlq.' belong to the gateway");
+        }
+        if rules.iter().any(|rule| rule.topic == topic) {
+            section.mistake("name", format!("topic '{topic}' is listed twice"));
+        }
+        let (mut spec, mut rule) = read_settings(&section, &defaults, &default_rule);
+        rule.event_types = section
+            .list("event_types", "an event type of 1 to 200 characters", |text| EventType::parse(text).ok());
+        for event_type in &rule.event_types {
+            if let Some(other) = bound.insert(event_type.clone(), topic.clone()) {
+                section.mistake("event_types", format!("'{event_type}' is bound to '{other}' already"));
+            }
+        }
+        section.optional_text("owner");
+        section.finish();
+        spec.name = topic.clone();
+        rule.topic = topic;
+        specs.push(spec);
+        rules.push(rule);
+    }
+    Some(Topics { specs, defaults, catalogue: Catalogue::new(rules, default_rule) })
+}
+
+fn read_settings(section: &Section<'_>, spec: &TopicSpec, rule: &TopicRule) -> (TopicSpec, TopicRule) {
+    let mut spec = spec.clone();
+    let mut rule = rule.clone();
+    if section.is_set("partitions") {
+        let read = |text: &str| text.parse().ok().filter(|count| (1..=10_000).contains(count));
+        spec.partitions = section.parse("partitions", "a number from 1 to 10000", read).unwrap_or(1);
+    }
+    if section.is_set("retention") {
+        spec.retention = Some(section.duration("retention"));
+    }
+    if section.is_set("retention_bytes") {
+        spec.retention_bytes = Some(section.bytes("retention_bytes") as u64);
+    }
+    let partitioners = [
+        ("murmur2", Partitioner::Murmur2),
+        ("round_robin", Partitioner::RoundRobin),
+        ("random", Partitioner::Random),
+    ];
+    if section.is_set("partitioner") {
+        rule.partitioner = section.choice("partitioner", &partitioners).unwrap_or(rule.partitioner);
+    }
+    if section.is_set("envelope") {
+        let storages = [("native", Storage::Native), ("headers", Storage::Headers)];
+        rule.storage = section.choice("envelope", &storages).unwrap_or(rule.storage);
+    }
+    let pointer = |text: &str| Pointer::parse(text).ok();
+    let is_optional = section.is_set("key_optional") && section.flag("key_optional");
+    if let Some(pointer) = section.optional("key", "a JSON pointer such as /data/customerId", pointer) {
+        rule.key = Some(KeyRule { pointer, is_optional });
+    }
+    if let Some(pointer) = section.optional("event_id", "a JSON pointer such as /data/eventId", pointer) {
+        rule.event_id = Some(pointer);
+    }
+    if section.is_set("dedupe") {
+        rule.is_deduped = section.flag("dedupe");
+    }
+    if let Some(schema) = section.optional_section("schema") {
+        if schema.is_set("required") {
+            rule.is_schema_required = schema.flag("required");
+        }
+        let levels = [
+            ("observe", Enforcement::Observe),
+            ("warn", Enforcement::Warn),
+            ("enforce", Enforcement::Enforce),
+        ];
+        if schema.is_set("enforcement") {
+            rule.enforcement = schema.choice("enforcement", &levels).unwrap_or(rule.enforcement);
+        }
+        schema.finish();
+    }
+    (spec, rule)
+}
