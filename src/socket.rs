@@ -9,9 +9,19 @@
 //!                 └──────────────── control first, then frames of feed and delivery ──┘
 //! ```
 
+mod command;
 mod config;
 pub mod handshake;
+mod identity;
+mod job;
+mod machine;
+mod metrics;
+mod place;
+mod push;
+mod session;
 mod sessions;
+mod source;
+mod wire;
 
 pub use config::Config;
 pub use handshake::Handshake;

@@ -1,0 +1,591 @@
+//! The protocol of one connection as a pure state machine: input in, actions out, time as a parameter.
+//!
+//! It decides who may say what when, keeps every limit of the connection, and owns all its timers. It holds no
+//! stream, no subscription and no principal; the session does what the actions say and brings back what came of it.
+//!
+//! ```text
+//! Strange ── hello or handshake ──► Known ── close, fault, timer, drain ──► Leaving
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::event::GroupName;
+use crate::problem::{CloseCode, Code, Problem};
+
+use super::Config;
+use super::command::{Audience, Body, Command, Op, Publishing, Reply, Settling, Worker};
+use super::push::{self, Nothing, millis};
+use super::wire::Turn;
+
+/// How long before the token's end the client is told.
+const EXPIRY_NOTICE: Duration = Duration::from_secs(30);
+
+/// What happens to a connection.
+#[derive(Debug)]
+pub(super) enum Input<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary,
+    /// A ping or pong of the WebSocket protocol.
+    Control,
+    /// The client broke the WebSocket protocol, or its limits.
+    Fault(CloseCode),
+    /// A credential was checked.
+    Identified { reply: Option<Reply>, outcome: Result<Identified, Refused> },
+    /// A subscription is open, or could not be.
+    Opened { reply: Reply, group: Option<GroupName>, outcome: Result<Opened, Problem> },
+    /// A command was carried out.
+    Done { reply: Reply, outcome: Result<serde_json::Value, Problem> },
+    /// A subscription ended by itself.
+    Ended { sub: u32, ending: Ending },
+    /// The principal may no longer be connected.
+    Outcast(CloseCode),
+    /// More waits for the client than it may.
+    Stuffed,
+    /// The gateway drains: this connection leaves at `at` and may come back `delay` after that.
+    Drain { at: Instant, delay: Duration },
+    /// The gateway stops at once.
+    Stop { delay: Duration },
+    /// Time went by.
+    Tick,
+}
+
+/// A credential that is good.
+#[derive(Debug)]
+pub(super) struct Identified {
+    pub(super) principal: Arc<str>,
+    pub(super) expires_in: Option<Duration>,
+}
+
+/// A credential that is not: what to answer, and the close code where there is nothing to fall back on.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) problem: Problem,
+    pub(super) close: CloseCode,
+}
+
+/// An open subscription, and the members of its answer.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) sub: u32,
+    pub(super) credit: u32,
+    pub(super) ok: serde_json::Value,
+}
+
+/// Why a subscription ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The connection goes on without it.
+    Alone(Problem),
+    /// It takes the connection with it.
+    Close(CloseCode),
+}
+
+/// What the session is to do.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Send a message.
+    Send(Turn, Bytes),
+    /// Check a token: the connection's first, or its next.
+    Identify { reply: Reply, token: String },
+    /// Open a broadcast subscription.
+    Subscribe { reply: Reply, audience: Box<Audience> },
+    /// Join a group.
+    Join { reply: Reply, worker: Box<Worker>, credit: u32 },
+    /// Serve the subscription just opened.
+    Keep,
+    /// Let go of the subscription just opened.
+    Discard,
+    /// End a subscription.
+    Drop { reply: Reply, sub: u32 },
+    /// Have a subscription do something.
+    Order { reply: Reply, sub: u32, order: Order },
+    /// Publish an event.
+    Publish { reply: Reply, publishing: Box<Publishing> },
+    /// Say `bye` and close.
+    Close { code: CloseCode, detail: Option<&'static str>, delay: Option<Duration> },
+}
+
+/// What a client wants of one of its subscriptions.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Settle(Settling),
+    Credit(u32),
+    Pause,
+    Resume,
+}
+
+/// What is known of one subscription, or of one being opened.
+#[derive(Debug)]
+struct Entry {
+    /// `None` while it is being opened.
+    sub: Option<u32>,
+    group: Option<GroupName>,
+    credit: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nobody has said who the client is; it has until then.
+    Strange {
+        until: Instant,
+    },
+    Known,
+    Leaving,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub(super) struct Machine {
+    config: Config,
+    connection: Arc<str>,
+    node: Arc<str>,
+    stage: Stage,
+    principal: Option<Arc<str>>,
+    is_identifying: bool,
+    expires_at: Option<Instant>,
+    is_expiry_told: bool,
+    heard_at: Instant,
+    pinged_at: Option<Instant>,
+    is_reading: bool,
+    second: (Instant, u32),
+    entries: Vec<Entry>,
+    drain: Option<(Instant, Duration)>,
+}
+
+impl Machine {
+    /// A connection that nobody has vouched for yet.
+    pub(super) fn new(config: Config, connection: Arc<str>, node: Arc<str>, now: Instant) -> Self {
+        Self {
+            config,
+            connection,
+            node,
+            stage: Stage::Strange { until: now + config.hello_timeout },
+            principal: None,
+            is_identifying: false,
+            expires_at: None,
+            is_expiry_told: false,
+            heard_at: now,
+            pinged_at: None,
+            is_reading: true,
+            second: (now, 0),
+            entries: Vec::new(),
+            drain: None,
+        }
+    }
+
+    /// Takes one input; what is to be done is added to `actions`, in order.
+    pub(super) fn on(&mut self, input: Input<'_>, now: Instant, actions: &mut Vec<Action>) {
+        match input {
+            Input::Text(text) => {
+                if self.hear(now, actions) {
+                    self.on_text(text, now, actions);
+                }
+            }
+            Input::Binary => {
+                if self.hear(now, actions) {
+                    self.close(CloseCode::Unsupported, actions);
+                }
+            }
+            Input::Control => {
+                self.hear(now, actions);
+            }
+            Input::Fault(code) | Input::Outcast(code) => self.close(code, actions),
+            Input::Identified { reply, outcome } => self.on_identified(reply, outcome, now, actions),
+            Input::Opened { reply, group, outcome } => {
+                self.on_opened(&reply, group.as_ref(), outcome, actions)
+            }
+            Input::Done { reply, outcome } => self.on_done(&reply, outcome, actions),
+            Input::Ended { sub, ending } => self.on_ended(sub, ending, actions),
+            Input::Stuffed => self.close(CloseCode::Slow, actions),
+            Input::Drain { at, delay } => self.drain = Some((at, delay)),
+            Input::Stop { delay } => self.close_with(CloseCode::Drain, None, Some(delay), actions),
+            Input::Tick => {}
+        }
+        self.on_time(now, actions);
+    }
+
+    /// Says whether the session reads; while it does not, silence is not the client's fault.
+    pub(super) const fn set_reading(&mut self, is_reading: bool) {
+        self.is_reading = is_reading;
+    }
+
+    /// When to come back with [`Input::Tick`] at the latest; `None` when nothing is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let silence = self.pinged_at.map_or(self.heard_at + self.config.ping, |at| at + self.config.pong);
+        let hello = match self.stage {
+            Stage::Strange { until } if !self.is_identifying => Some(until),
+            Stage::Strange { .. } | Stage::Known => None,
+            Stage::Leaving => return None,
+        };
+        let expiry = self.expires_at.map(|at| if self.is_expiry_told { at } else { notice_at(at) });
+        let drain = self.drain.map(|(at, _)| at);
+        [Some(silence), hello, expiry, drain].into_iter().flatten().min()
+    }
+
+    /// Counts a message; false when it is not to be looked at.
+    fn hear(&mut self, now: Instant, actions: &mut Vec<Action>) -> bool {
+        if self.stage == Stage::Leaving {
+            return false;
+        }
+        self.heard_at = now;
+        self.pinged_at = None;
+        let (since, count) = self.second;
+        self.second = if now - since >= Duration::from_secs(1) { (now, 1) } else { (since, count + 1) };
+        if self.second.1 > self.config.messages_per_second_max {
+            self.close(CloseCode::MessageRate, actions);
+            return false;
+        }
+        true
+    }
+
+    fn on_text(&mut self, text: &str, now: Instant, actions: &mut Vec<Action>) {
+        match Command::parse(text) {
+            Ok(Command { reply, body: Ok(body) }) => self.on_command(reply, body, now, actions),
+            Ok(Command { reply, body: Err(problem) }) => self.refuse(&reply, &problem, actions),
+            Err(malformed) => self.close_with(CloseCode::BadMessage, Some(malformed.0), None, actions),
+        }
+    }
+
+    fn on_command(&mut self, reply: Reply, body: Body, now: Instant, actions: &mut Vec<Action>) {
+        let body = match body {
+            Body::Hello { token } => return self.on_hello(reply, token, now, actions),
+            Body::Ping if reply.id.is_none() => {
+                return actions.push(Action::Send(Turn::Urgent, push::pong()));
+            }
+            Body::Ping => return accept(&reply, Nothing {}, actions),
+            Body::Pong => return,
+            body => body,
+        };
+        if self.stage != Stage::Known {
+            let problem = Problem::new(Code::Unauthenticated, "say hello with a token first");
+            return self.refuse(&reply, &problem, actions);
+        }
+        match body {
+            Body::Subscribe(audience) => self.on_subscribe(reply, audience, actions),
+            Body::Join(worker) => self.on_join(reply, worker, actions),
+            Body::Unsubscribe { sub } => self.on_unsubscribe(reply, sub, actions),
+            Body::Settle { sub, settling } => {
+                self.order(reply, sub, Some("settle"), Order::Settle(settling), actions);
+            }
+            Body::Credit { sub, credit } => self.on_credit(reply, sub, credit, actions),
+            Body::Pause { sub } => self.order(reply, sub, None, Order::Pause, actions),
+            Body::Resume { sub } => self.order(reply, sub, None, Order::Resume, actions),
+            Body::Publish(publishing) => actions.push(Action::Publish { reply, publishing }),
+            Body::Refresh { token } => self.identify(reply, token, actions),
+            Body::Hello { .. } | Body::Ping | Body::Pong => {}
+        }
+    }
+
+    fn on_hello(&mut self, reply: Reply, token: Option<String>, now: Instant, actions: &mut Vec<Action>) {
+        match (token, self.stage) {
+            (Some(token), _) => self.identify(reply, token, actions),
+            (None, Stage::Known) => accept(&reply, self.welcome(now), actions),
+            (None, Stage::Strange { .. } | Stage::Leaving) => {
+                let problem = Problem::new(Code::Unauthenticated, "hello must bring a token");
+                self.refuse(&reply, &problem, actions);
+            }
+        }
+    }
+
+    fn identify(&mut self, reply: Reply, token: String, actions: &mut Vec<Action>) {
+        if self.is_identifying {
+            let problem = Problem::new(Code::Conflict, "another token is being checked; wait for its answer");
+            return self.refuse(&reply, &problem, actions);
+        }
+        self.is_identifying = true;
+        actions.push(Action::Identify { reply, token });
+    }
+
+    fn on_identified(
+        &mut self,
+        reply: Option<Reply>,
+        outcome: Result<Identified, Refused>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        self.is_identifying = false;
+        match outcome {
+            Ok(Identified { principal, expires_in }) => {
+                self.principal = Some(principal);
+                self.expires_at = expires_in.map(|left| now + left);
+                self.is_expiry_told = false;
+                if matches!(self.stage, Stage::Strange { .. }) {
+                    self.stage = Stage::Known;
+                }
+                match reply {
+                    Some(reply) if reply.op == Some(Op::Hello) => accept(&reply, self.welcome(now), actions),
+                    Some(reply) => accept(&reply, json!({ "expiresInMs": expires_in.map(millis) }), actions),
+                    None => {}
+                }
+            }
+            Err(Refused { problem, close }) => {
+                if let Some(reply) = reply {
+                    self.refuse(&reply, &problem, actions);
+                }
+                // A token that is no good costs a connection that has none; one that has another keeps that.
+                if matches!(self.stage, Stage::Strange { .. }) {
+                    self.close(close, actions);
+                }
+            }
+        }
+    }
+
+    fn on_subscribe(&mut self, reply: Reply, audience: Box<Audience>, actions: &mut Vec<Action>) {
+        match self.check_room() {
+            Ok(()) => {
+                self.entries.push(Entry { sub: None, group: None, credit: 0 });
+                actions.push(Action::Subscribe { reply, audience });
+            }
+            Err(problem) => self.refuse(&reply, &problem, actions),
+        }
+    }
+
+    fn on_join(&mut self, reply: Reply, worker: Box<Worker>, actions: &mut Vec<Action>) {
+        let credit = worker.credit(self.config.in_flight_max);
+        let is_member = self.entries.iter().any(|entry| entry.group.as_ref() == Some(&worker.group));
+        let checked = if is_member {
+            let detail = format!("this connection is a member of group '{}' already", worker.group);
+            Err(Problem::new(Code::AlreadySubscribed, detail))
+        } else {
+            self.check_room().and_then(|()| self.check_credit(None, "/credit", credit))
+        };
+        match checked {
+            Ok(()) => {
+                self.entries.push(Entry { sub: None, group: Some(worker.group.clone()), credit });
+                actions.push(Action::Join { reply, worker, credit });
+            }
+            Err(problem) => self.refuse(&reply, &problem, actions),
+        }
+    }
+
+    fn on_opened(
+        &mut self,
+        reply: &Reply,
+        group: Option<&GroupName>,
+        outcome: Result<Opened, Problem>,
+        actions: &mut Vec<Action>,
+    ) {
+        let at = self.entries.iter().position(|entry| entry.sub.is_none() && entry.group.as_ref() == group);
+        let entry = at.map(|at| self.entries.swap_remove(at));
+        let opened = match (entry, outcome) {
+            (_, Err(problem)) => return self.refuse(reply, &problem, actions),
+            (Some(entry), Ok(opened)) if self.stage == Stage::Known => (entry, opened),
+            (_, Ok(_)) => {
+                actions.push(Action::Discard);
+                return self.refuse(reply, &Problem::hidden(Code::Draining), actions);
+            }
+        };
+        let (entry, Opened { sub, credit, ok }) = opened;
+        if self.entries.iter().any(|entry| entry.sub == Some(sub)) {
+            actions.push(Action::Discard);
+            let detail = format!("this connection has the same subscription already, as sub {sub}");
+            return self.refuse(reply, &Problem::new(Code::AlreadySubscribed, detail), actions);
+        }
+        self.entries.push(Entry { sub: Some(sub), credit, ..entry });
+        accept(reply, ok, actions);
+        actions.push(Action::Keep);
+    }
+
+    fn on_unsubscribe(&mut self, reply: Reply, sub: u32, actions: &mut Vec<Action>) {
+        match self.entries.iter().position(|entry| entry.sub == Some(sub)) {
+            Some(at) => {
+                self.entries.swap_remove(at);
+                actions.push(Action::Drop { reply, sub });
+            }
+            None => self.refuse(&reply, &no_such_sub(sub), actions),
+        }
+    }
+
+    fn on_credit(&mut self, reply: Reply, sub: u32, credit: u32, actions: &mut Vec<Action>) {
+        let Some(at) = self.entries.iter().position(|entry| entry.sub == Some(sub) && entry.group.is_some())
+        else {
+            return self.order(reply, sub, Some("credit"), Order::Credit(credit), actions);
+        };
+        match self.check_credit(Some(sub), "/set", credit) {
+            Ok(()) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    entry.credit = credit;
+                }
+                actions.push(Action::Order { reply, sub, order: Order::Credit(credit) });
+            }
+            Err(problem) => self.refuse(&reply, &problem, actions),
+        }
+    }
+
+    /// Passes an order on to a subscription that exists and, where it needs a group, has one.
+    fn order(
+        &mut self,
+        reply: Reply,
+        sub: u32,
+        needs_group: Option<&str>,
+        order: Order,
+        actions: &mut Vec<Action>,
+    ) {
+        match self.entries.iter().find(|entry| entry.sub == Some(sub)) {
+            None => self.refuse(&reply, &no_such_sub(sub), actions),
+            Some(Entry { group: None, .. }) if needs_group.is_some() => {
+                let detail = format!(
+                    "sub {sub} is no group's: there is nothing to {}",
+                    needs_group.unwrap_or_default()
+                );
+                self.refuse(&reply, &Problem::new(Code::BadRequest, detail), actions);
+            }
+            Some(_) => actions.push(Action::Order { reply, sub, order }),
+        }
+    }
+
+    fn on_done(
+        &mut self,
+        reply: &Reply,
+        outcome: Result<serde_json::Value, Problem>,
+        actions: &mut Vec<Action>,
+    ) {
+        match outcome {
+            Ok(ok) => {
+                // Settlements and the like are answered only when they ask for it; what has a result always is.
+                if reply.id.is_some() || matches!(reply.op, Some(Op::Publish | Op::Unsubscribe)) {
+                    let turn = if reply.op == Some(Op::Unsubscribe) { Turn::Data } else { Turn::Urgent };
+                    actions.push(Action::Send(turn, push::ok(reply, ok)));
+                }
+            }
+            Err(problem) => self.refuse(reply, &problem, actions),
+        }
+    }
+
+    fn on_ended(&mut self, sub: u32, ending: Ending, actions: &mut Vec<Action>) {
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.sub != Some(sub));
+        match ending {
+            Ending::Alone(problem) if self.entries.len() < before => {
+                actions.push(Action::Send(Turn::Data, push::unsubscribed(sub, &problem, &self.connection)));
+            }
+            Ending::Alone(_) => {}
+            Ending::Close(code) => self.close(code, actions),
+        }
+    }
+
+    fn on_time(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        match self.stage {
+            Stage::Leaving => return,
+            Stage::Strange { until } if now >= until && !self.is_identifying => {
+                return self.close(CloseCode::NoHello, actions);
+            }
+            Stage::Strange { .. } | Stage::Known => {}
+        }
+        if let Some((_, delay)) = self.drain.filter(|(at, _)| now >= *at) {
+            return self.close_with(CloseCode::Drain, None, Some(delay), actions);
+        }
+        if let Some(at) = self.expires_at {
+            if now >= at {
+                return self.close(CloseCode::TokenExpired, actions);
+            }
+            if !self.is_expiry_told && now >= notice_at(at) {
+                self.is_expiry_told = true;
+                actions.push(Action::Send(Turn::Urgent, push::expiring(at - now)));
+            }
+        }
+        match self.pinged_at {
+            Some(_) if !self.is_reading => {
+                self.heard_at = now;
+                self.pinged_at = None;
+            }
+            Some(at) if now >= at + self.config.pong => self.close(CloseCode::NoPong, actions),
+            None if now >= self.heard_at + self.config.ping => {
+                self.pinged_at = Some(now);
+                actions.push(Action::Send(Turn::Urgent, push::ping()));
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn check_room(&self) -> Result<(), Problem> {
+        if self.drain.is_some() {
+            return Err(Problem::hidden(Code::Draining));
+        }
+        let most = self.config.subscriptions_max;
+        if self.entries.len() < most {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::Conflict,
+            format!("a connection has at most {most} subscriptions; open another"),
+        ))
+    }
+
+    /// Whether all groups' windows together stay within the connection's bound.
+    fn check_credit(&self, sub: Option<u32>, pointer: &str, credit: u32) -> Result<(), Problem> {
+        let others = self.entries.iter().filter(|entry| entry.sub.is_none() || entry.sub != sub);
+        let taken = others.fold(0_u32, |sum, entry| sum.saturating_add(entry.credit));
+        let most = self.config.in_flight_max;
+        if taken.saturating_add(credit) <= most {
+            return Ok(());
+        }
+        let message =
+            format!("a connection has at most {most} deliveries in flight, of which {taken} are taken");
+        Err(super::command::invalid(pointer, message))
+    }
+
+    fn refuse(&self, reply: &Reply, problem: &Problem, actions: &mut Vec<Action>) {
+        actions.push(Action::Send(Turn::Urgent, push::error(reply, problem, &self.connection)));
+    }
+
+    fn close(&mut self, code: CloseCode, actions: &mut Vec<Action>) {
+        self.close_with(code, None, None, actions);
+    }
+
+    fn close_with(
+        &mut self,
+        code: CloseCode,
+        detail: Option<&'static str>,
+        delay: Option<Duration>,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.stage != Stage::Leaving {
+            self.stage = Stage::Leaving;
+            actions.push(Action::Close { code, detail, delay });
+        }
+    }
+
+    fn welcome(&self, now: Instant) -> serde_json::Value {
+        let Config { inbound_bytes_max, messages_per_second_max, .. } = self.config;
+        let Config { unsent_bytes_max, subscriptions_max, in_flight_max, .. } = self.config;
+        let mut welcome = json!({
+            "connection": self.connection,
+            "node": self.node,
+            "principal": self.principal,
+            "caps": [],
+            "pingMs": millis(self.config.ping),
+            "pongMs": millis(self.config.pong),
+            "limits": {
+                "inboundBytesMax": inbound_bytes_max,
+                "messagesPerSecondMax": messages_per_second_max,
+                "unsentBytesMax": unsent_bytes_max,
+                "subscriptionsMax": subscriptions_max,
+                "inFlightMax": in_flight_max,
+            },
+        });
+        if let (Some(members), Some(at)) = (welcome.as_object_mut(), self.expires_at) {
+            members.insert("expiresInMs".to_owned(), millis(at.saturating_duration_since(now)).into());
+        }
+        welcome
+    }
+}
+
+fn accept(reply: &Reply, ok: impl serde::Serialize, actions: &mut Vec<Action>) {
+    actions.push(Action::Send(Turn::Urgent, push::ok(reply, ok)));
+}
+
+fn notice_at(expires_at: Instant) -> Instant {
+    expires_at.checked_sub(EXPIRY_NOTICE).unwrap_or(expires_at)
+}
+
+fn no_such_sub(sub: u32) -> Problem {
+    Problem::new(Code::NotFound, format!("this connection has no sub {sub}"))
+}
