@@ -28,6 +28,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod cli;
 pub mod delivery;
 pub mod event;
 pub mod feed;

@@ -105,7 +105,7 @@ fn is_principal(text: &str) -> bool {
 }
 
 /// A duration as configuration writes it, within bounds: digits and one of `ms s m h d`.
-fn duration(text: &str, bounds: &std::ops::RangeInclusive<Duration>) -> Result<Duration, String> {
+pub(super) fn duration(text: &str, bounds: &std::ops::RangeInclusive<Duration>) -> Result<Duration, String> {
     let (digits, unit) =
         text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
     let unit_ms = match unit {
@@ -122,7 +122,11 @@ fn duration(text: &str, bounds: &std::ops::RangeInclusive<Duration>) -> Result<D
     if bounds.contains(&duration) {
         Ok(duration)
     } else {
-        Err(format!("must be from {}s to {}s", bounds.start().as_secs(), bounds.end().as_secs()))
+        Err(format!(
+            "'{text}' is out of bounds: from {}s to {}s",
+            bounds.start().as_secs(),
+            bounds.end().as_secs()
+        ))
     }
 }
 

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Map, Value};
 
+use super::check::duration;
 use super::claims::Rules;
 use super::config::{Issuer, KeySource};
 use super::grant::{Grant, Names, Selector};
@@ -33,6 +34,7 @@ const AUDIENCE: &str = "weirgate";
 const KID: &str = "dev";
 const FILE: &str = "dev-key";
 const KEY_BYTES: usize = 32;
+const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long the printed token lasts.
 const PRINTED_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -137,6 +139,14 @@ pub(super) fn grant() -> Grant {
         sources: names(&["**", "_**", "dlq.**"]),
         rows: None,
     }
+}
+
+/// Reads how long a development token shall last: `90s`, `15m`, `12h`, `7d`, up to a year.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_ttl(text: &str) -> Result<Duration, String> {
+    duration(text, &(Duration::from_secs(1)..=TTL_MAX))
 }
 
 /// Refuses a listen address that others could reach.
