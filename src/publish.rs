@@ -10,17 +10,30 @@
 //!                                                    Published ◄─ Pending (metrics, dedupe entry) ◄─ log.append
 //! ```
 
+mod batch;
 mod config;
+mod dedupe;
+mod dispatch;
 mod error;
 mod idempotency;
+mod judge;
+mod key;
+mod lanes;
 mod metrics;
 mod outcome;
+mod parts;
+mod pending;
 mod publisher;
+mod queue;
+mod quota;
 mod request;
+mod resolve;
+mod spread;
 
 pub use config::{Config, Quota, TopicTemplate};
 pub use error::{Error, Part, Retry, Used};
 pub use idempotency::{Answer, Answers, Claim, ClaimId, Idempotency, Kept, Lease};
 pub use outcome::{Batch, Checked, Item, ItemResult, Outcome, Published, Queued, Receipt};
-pub use publisher::{Pending, Publisher};
+pub use pending::Pending;
+pub use publisher::Publisher;
 pub use request::{Ack, BatchForm, Form, IdSeed, Options, Validation};

@@ -1,23 +1,37 @@
 //! The handle to the way in.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::{Authenticator, Principal};
-use crate::event::{Clock, LiveCatalogue};
+use crate::event::json::{Document, Limits};
+use crate::event::{Clock, Draft, LiveCatalogue};
 use crate::log::EventLog;
 use crate::schema::Schemas;
 use crate::telemetry::Registry;
 
+use super::batch;
+use super::dedupe::Dedupe;
+use super::judge::{Judged, Labels, Request, check_headers};
 use super::metrics::Metrics;
+use super::parts::{Names, Parts};
+use super::pending::{Arrival, Pending};
+use super::queue::Queue;
+use super::quota::Quotas;
+use super::spread::Spread;
 use super::{Batch, BatchForm, Config, Error, Form, Idempotency, Options, Published, Validation};
+
+/// Searches read old records; more at once would only slow each other down.
+const SEARCHES_MAX: usize = 4;
 
 /// The way in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Publisher {
+    parts: Arc<Parts>,
     idempotency: Idempotency,
 }
 
@@ -33,9 +47,25 @@ impl Publisher {
         clock: Clock,
         registry: &Registry,
     ) -> Self {
-        let _ = (log, catalogue, schemas, authenticator, clock, &config);
         let metrics = Arc::new(Metrics::register(registry));
-        Self { idempotency: Idempotency::in_memory(&config, metrics) }
+        let idempotency = Idempotency::in_memory(&config, Arc::clone(&metrics));
+        let parts = Parts {
+            dedupe: Dedupe::new(config.dedupe_window, config.dedupe_entries_max, Arc::clone(&metrics)),
+            queue: Queue::new(config.queue_bytes_max, Arc::clone(&metrics)),
+            quotas: Quotas::new(&config.quotas, Arc::clone(&metrics)),
+            spread: Spread::new(),
+            names: Names { traceparent: "traceparent".into(), tracestate: "tracestate".into() },
+            searches: Semaphore::new(SEARCHES_MAX),
+            tasks: TaskTracker::new(),
+            config,
+            log,
+            catalogue,
+            schemas,
+            authenticator,
+            clock,
+            metrics,
+        };
+        Self { parts: Arc::new(parts), idempotency }
     }
 
     /// Publishes one event and waits for the log's answer.
@@ -57,6 +87,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Why it was refused; nothing was handed over then.
+    #[expect(clippy::needless_pass_by_value, reason = "the body and its form are used up")]
     pub fn submit(
         &self,
         principal: &Arc<Principal>,
@@ -64,15 +95,25 @@ impl Publisher {
         form: Form,
         options: &Options,
     ) -> Result<Pending, Error> {
-        let _ = (principal, body, form, options);
-        unimplemented!()
+        let arrival = (Instant::now(), self.parts.clock.now());
+        let judged = self.judge(principal, &body, &form, options, arrival)?;
+        let parts = &self.parts;
+        parts
+            .take_quota(principal.id(), 1, judged.bytes)
+            .map_err(|error| parts.refused(&judged.labels, error))?;
+        if options.dry_run {
+            return parts.check_only(judged).map(Pending::answered);
+        }
+        if judged.info.is_none() {
+            return Ok(Pending::deferred(parts, judged, options.ack, arrival));
+        }
+        Pending::hand_over(parts, judged, options.ack, arrival)
     }
 
     /// Publishes a batch: one result for each event, in input order.
     ///
     /// # Errors
     /// What concerns the request as a whole, and [`Error::BatchRefused`]; nothing was handed over then.
-    #[expect(clippy::unused_async, reason = "the door first")]
     pub async fn publish_batch(
         &self,
         principal: &Arc<Principal>,
@@ -81,8 +122,7 @@ impl Publisher {
         validation: Validation,
         options: &Options,
     ) -> Result<Batch, Error> {
-        let _ = (principal, body, form, validation, options);
-        unimplemented!()
+        batch::publish(&self.parts, principal, body, form, validation, options).await
     }
 
     /// The claims and answers of idempotency keys.
@@ -91,32 +131,59 @@ impl Publisher {
         &self.idempotency
     }
 
-    /// Waits until the log has answered everything handed over, `ack=none` included. Submissions still pass.
-    #[expect(clippy::unused_async, reason = "the door first")]
+    /// Waits until the log has answered everything handed over, `ack=none` included. Submissions still pass; a
+    /// [`Pending`] that is neither polled nor dropped is waited for.
     pub async fn drain(&self) {
-        unimplemented!()
+        self.parts.tasks.close();
+        self.parts.queue.emptied().await;
+        self.parts.tasks.wait().await;
     }
-}
 
-/// An event handed over, whose answer is on its way. Dropping it takes nothing back.
-#[derive(Debug)]
-#[must_use = "the answer tells whether the event was stored"]
-pub struct Pending(());
-
-impl Pending {
-    /// Whether the event has not been handed over yet because its topic is being made. To keep the order of events,
-    /// wait for this answer before submitting the next.
-    #[must_use]
-    pub const fn is_deferred(&self) -> bool {
-        false
-    }
-}
-
-impl Future for Pending {
-    type Output = Result<Published, Error>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let _ = (self, context);
-        unimplemented!()
+    fn judge(
+        &self,
+        principal: &Principal,
+        body: &[u8],
+        form: &Form,
+        options: &Options,
+        arrival: Arrival,
+    ) -> Result<Judged, Error> {
+        let parts = &self.parts;
+        let refused = |error: Error| parts.refused(&Labels::default(), error);
+        check_headers(options).map_err(refused)?;
+        let limits = Limits { depth_max: parts.config.json_depth_max };
+        let has_body = !matches!(form, Form::CloudEventBinary { .. }) || !body.is_empty();
+        let document = has_body.then(|| Document::parse(body, limits)).transpose();
+        let document = document.map_err(|error| refused(error.into()))?;
+        let node = document.as_ref().map(Document::node);
+        let catalogue = parts.catalogue.load();
+        let mut received = vec![body.trim_ascii()];
+        let (draft, topic) = match (form, node) {
+            (Form::Native | Form::CloudEvent, Some(node)) if node.value().as_array().is_some() => {
+                return Err(refused(Error::NotSingle));
+            }
+            (Form::Native, Some(node)) => (Draft::from_native(node, &catalogue), None),
+            (Form::CloudEvent, Some(node)) => (Draft::from_cloud_event(node, &catalogue), None),
+            (Form::CloudEventBinary { attributes }, node) => {
+                let mut texts: Vec<_> = attributes.iter().collect();
+                // Proxies may bring headers into another order.
+                texts.sort();
+                received.extend(texts.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]));
+                (Draft::from_cloud_event_binary(attributes, node, &catalogue), None)
+            }
+            (Form::Data { topic, members }, Some(node)) => {
+                let texts =
+                    [&members.event_type, &members.source, &members.correlation_id, &members.timestamp];
+                received.extend(texts.map(|text| text.as_deref().unwrap_or_default().as_bytes()));
+                (Draft::from_data(topic, members, node, &catalogue), Some(topic))
+            }
+            (Form::Native | Form::CloudEvent | Form::Data { .. }, None) => {
+                return Err(refused(Error::NotSingle));
+            }
+        };
+        let draft = draft.map_err(|error| refused(error.into()))?;
+        let request = Request { catalogue: &catalogue, principal, options, topic, index: 0, now: arrival.1 };
+        parts
+            .judge(request, &draft, &received)
+            .map_err(|refused| parts.refused(&refused.labels, refused.error))
     }
 }

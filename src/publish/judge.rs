@@ -1,0 +1,394 @@
+//! The judgement of one event: from a draft to a record that may be appended, or the reason why not.
+//!
+//! Checks run in the order of the public contract: grant, topic, source, schema; then key and size. A refusal
+//! keeps the event's lane (topic and key) where it is known, since it aborts the later events of that lane.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::{NoContext, Uuid};
+
+use crate::auth::{Object, Operation, Principal};
+use crate::event::{
+    Catalogue, Draft, Enforcement, EventId, EventType, Fill, HeaderName, Headers, Partition, Timestamp,
+    Topic, TopicRule, envelope,
+};
+use crate::log::{NewRecord, TopicInfo};
+use crate::schema::{self, SchemaId, Violation};
+
+use super::dedupe::{EventKey, Fingerprint};
+use super::key;
+use super::lanes::Lane;
+use super::parts::Parts;
+use super::{Error, Options, Part};
+
+/// How many record headers a caller may give an event.
+const HEADERS_MAX: usize = 64;
+/// How large the name and value of one of them may be.
+const HEADER_BYTES_MAX: usize = 4_096;
+/// Record headers that only the gateway writes.
+const RESERVED: &[&str] = &["weirgate-", "__dlq.", "traceparent", "tracestate", "ce_"];
+
+/// An event that may be appended.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) event_id: EventId,
+    /// Whether the id would be the same if the event came again.
+    pub(super) is_id_stable: bool,
+    pub(super) event_type: EventType,
+    pub(super) correlation_id: Option<Arc<str>>,
+    pub(super) rule: Arc<TopicRule>,
+    /// `None` where the topic is yet to be made.
+    pub(super) info: Option<Arc<TopicInfo>>,
+    pub(super) labels: Labels,
+    pub(super) partition: Option<Partition>,
+    pub(super) record: NewRecord,
+    pub(super) bytes: u64,
+    /// What tells this event from others and from itself under the same id, where repeats are recognised.
+    pub(super) identity: Option<(EventKey, Fingerprint)>,
+    pub(super) schema_id: Option<SchemaId>,
+    pub(super) warnings: Vec<Violation>,
+}
+
+impl Judged {
+    /// Notes the topic once it has been made.
+    pub(super) fn settle_topic(&mut self, info: Arc<TopicInfo>) -> Result<(), Error> {
+        self.partition.map_or(Ok(()), |partition| check_partition(partition, &info))?;
+        self.info = Some(info);
+        Ok(())
+    }
+}
+
+/// An event that may not be appended.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: Error,
+    pub(super) event_id: Option<EventId>,
+    pub(super) lane: Option<Lane>,
+    pub(super) labels: Labels,
+}
+
+/// Which of an event's names the catalogue knows, and so may label a metric.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Labels {
+    pub(super) event_type: Option<EventType>,
+    pub(super) topic: Option<Topic>,
+}
+
+impl Labels {
+    const OTHER: &'static str = "other";
+
+    pub(super) fn new(catalogue: &Catalogue, topic: &Topic, event_type: &EventType) -> Self {
+        let binds = |rule: &&Arc<TopicRule>| rule.topic == *topic;
+        if catalogue.rule_of_type(event_type.as_str()).filter(binds).is_some() {
+            return Self { event_type: Some(event_type.clone()), topic: Some(topic.clone()) };
+        }
+        Self { event_type: None, topic: catalogue.rules().find(binds).map(|rule| rule.topic.clone()) }
+    }
+
+    pub(super) fn event_type(&self) -> &str {
+        self.event_type.as_ref().map_or(Self::OTHER, EventType::as_str)
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        self.topic.as_ref().map_or(Self::OTHER, Topic::as_str)
+    }
+}
+
+/// What the request says of the event under judgement.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'r> {
+    pub(super) catalogue: &'r Catalogue,
+    pub(super) principal: &'r Principal,
+    pub(super) options: &'r Options,
+    /// The topic of the route, where it names one.
+    pub(super) topic: Option<&'r Topic>,
+    /// The event's place in the body.
+    pub(super) index: usize,
+    pub(super) now: Timestamp,
+}
+
+/// What is known of an event before anything is judged, with what is already seen to be wrong.
+#[derive(Debug)]
+struct Outline {
+    rule: Arc<TopicRule>,
+    labels: Labels,
+    fill: Fill,
+    is_id_stable: bool,
+    key: Option<Bytes>,
+    id_error: Option<Error>,
+    source_error: Option<Error>,
+    key_error: Option<Error>,
+}
+
+impl Outline {
+    fn refuse(&self, error: Error) -> Box<Refused> {
+        let lane = self.key.clone().map(|key| (self.rule.topic.clone(), key));
+        let event_id = self.is_id_stable.then(|| self.fill.event_id.clone());
+        Box::new(Refused { error, event_id, lane, labels: self.labels.clone() })
+    }
+}
+
+impl Parts {
+    /// Judges a draft; `received` is what the caller sent of it, in parts.
+    pub(super) fn judge(
+        &self,
+        request: Request<'_>,
+        draft: &Draft<'_>,
+        received: &[&[u8]],
+    ) -> Result<Judged, Box<Refused>> {
+        let mut outline = self.outline(request, draft);
+        match self.check(request, draft, &mut outline) {
+            Ok((info, schema_id, warnings, record)) => {
+                Ok(judged(request, draft, received, outline, (info, schema_id, warnings, record)))
+            }
+            Err(error) => Err(outline.refuse(error)),
+        }
+    }
+
+    fn outline(&self, request: Request<'_>, draft: &Draft<'_>) -> Outline {
+        let rule = rule_of(request, &draft.event_type);
+        let given = draft.source.as_deref();
+        let source = self.authenticator.source_for(request.principal, &rule.topic, given);
+        // A source that is refused was given, so nothing is filled in for it.
+        let (source, source_error) = source
+            .map_or_else(|error| (Arc::from(""), Some(error.into())), |source| (Arc::from(source), None));
+        let (event_id, is_id_stable, id_error) = match identify(request, draft, &rule) {
+            Ok(Some(event_id)) => (event_id, true, None),
+            Ok(None) => (random_id(request.now), false, None),
+            Err(error) => (random_id(request.now), false, Some(error)),
+        };
+        let correlation_id = request.options.correlation_id.as_deref().map(Arc::from);
+        let fill = Fill { event_id, timestamp: request.now, source, correlation_id };
+        let (key, key_error) = match key::key_of(draft, &fill, &rule, request.options.key.as_ref()) {
+            Ok(key) => (key, None),
+            Err(error) => (None, Some(error)),
+        };
+        let labels = Labels::new(request.catalogue, &rule.topic, &draft.event_type);
+        Outline { rule, labels, fill, is_id_stable, key, id_error, source_error, key_error }
+    }
+
+    /// The checks in their order.
+    fn check(&self, request: Request<'_>, draft: &Draft<'_>, outline: &mut Outline) -> Result<Passed, Error> {
+        let topic = &outline.rule.topic;
+        outline.id_error.take().map_or(Ok(()), Err)?;
+        self.authenticator.authorize(request.principal, Operation::Publish, Object::Topic(topic))?;
+        let info = self.topic_info(topic, &draft.event_type)?;
+        outline.source_error.take().map_or(Ok(()), Err)?;
+        let (schema_id, warnings) = self.check_schema(&outline.rule, draft, &outline.labels)?;
+        outline.key_error.take().map_or(Ok(()), Err)?;
+        if let (Some(partition), Some(info)) = (request.options.partition, &info) {
+            check_partition(partition, info)?;
+        }
+        let (value, headers) = draft.seal(&outline.fill, outline.rule.storage);
+        let headers = self.headers(headers, draft, request.options)?;
+        let record = NewRecord { key: outline.key.clone(), value: Some(value), headers, timestamp: None };
+        self.check_size(&record)?;
+        Ok((info, schema_id, warnings, record))
+    }
+
+    fn topic_info(&self, topic: &Topic, event_type: &EventType) -> Result<Option<Arc<TopicInfo>>, Error> {
+        let info = self.log.topic(topic);
+        let may_be_made =
+            self.config.topics_auto_create.is_some() && !topic.is_internal() && !topic.is_dead_letters();
+        if info.is_none() && !may_be_made {
+            return Err(Error::TopicNotFound { topic: topic.clone(), event_type: event_type.clone() });
+        }
+        Ok(info)
+    }
+
+    fn check_schema(
+        &self,
+        rule: &TopicRule,
+        draft: &Draft<'_>,
+        labels: &Labels,
+    ) -> Result<(Option<SchemaId>, Vec<Violation>), Error> {
+        let error = match self.schemas.check(&draft.event_type, draft.data) {
+            Ok(checked) if rule.is_schema_required => {
+                return Ok((checked.into_required(&draft.event_type)?.schema, Vec::new()));
+            }
+            Ok(checked) => return Ok((checked.schema, Vec::new())),
+            Err(error) => error,
+        };
+        let enforcement = match rule.enforcement {
+            Enforcement::Observe => "observe",
+            Enforcement::Warn => "warn",
+            Enforcement::Enforce => "enforce",
+        };
+        self.metrics
+            .schema_violations
+            .with_label_values(&[labels.event_type(), labels.topic(), enforcement])
+            .inc();
+        match (rule.enforcement, error) {
+            (Enforcement::Enforce, error) | (_, error @ schema::Error::Missing { .. }) => Err(error.into()),
+            (Enforcement::Observe, error) => Ok((schema_id(&error), Vec::new())),
+            (Enforcement::Warn, schema::Error::Violation { schema_id, errors, .. }) => {
+                Ok((Some(schema_id), errors))
+            }
+            (Enforcement::Warn, schema::Error::PatternLimit { schema_id, .. }) => {
+                let message = "a pattern of the schema takes too many steps on the data".to_owned();
+                let (pointer, keyword) = ("/data".to_owned(), "pattern".to_owned());
+                Ok((Some(schema_id), vec![Violation { pointer, keyword, message }]))
+            }
+        }
+    }
+
+    /// All headers of the record: the envelope's and extensions, the caller's, the trace context's.
+    fn headers(
+        &self,
+        mut sealed: Vec<(HeaderName, Option<Bytes>)>,
+        draft: &Draft<'_>,
+        options: &Options,
+    ) -> Result<Headers, Error> {
+        let given = draft.extensions.len() + options.headers.len();
+        if given > HEADERS_MAX {
+            return Err(Error::TooManyHeaders { headers: given, headers_max: HEADERS_MAX });
+        }
+        draft.extensions.iter().try_for_each(|(name, value)| check_header_size(name, value))?;
+        sealed.extend(options.headers.iter().map(|(name, value)| (Arc::clone(name), Some(value.clone()))));
+        if let Some(trace) = &options.trace {
+            let text = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
+            sealed.push((Arc::clone(&self.names.traceparent), text(&trace.traceparent)));
+            if let Some(state) = &trace.tracestate {
+                sealed.push((Arc::clone(&self.names.tracestate), text(state)));
+            }
+        }
+        Ok(Headers::new(sealed))
+    }
+
+    fn check_size(&self, record: &NewRecord) -> Result<(), Error> {
+        let bytes = bytes_of(record);
+        let bytes_max = self.config.event_bytes_max;
+        if bytes > bytes_max {
+            return Err(Error::TooLarge { part: Part::Event, bytes, bytes_max });
+        }
+        Ok(())
+    }
+}
+
+/// What passed the checks: the topic (`None` where it is yet to be made), the schema, its warnings, the record.
+type Passed = (Option<Arc<TopicInfo>>, Option<SchemaId>, Vec<Violation>, NewRecord);
+
+fn judged(
+    request: Request<'_>,
+    draft: &Draft<'_>,
+    received: &[&[u8]],
+    outline: Outline,
+    (info, schema_id, warnings, record): Passed,
+) -> Judged {
+    let Outline { rule, labels, fill, is_id_stable, .. } = outline;
+    let identity = (is_id_stable && rule.is_deduped).then(|| {
+        // A key given beside the body is part of what was sent.
+        let key = request.options.key.as_deref();
+        let fingerprint = Fingerprint::new(received, key);
+        (EventKey::new(&rule.topic, request.principal.id(), &fill.event_id), fingerprint)
+    });
+    Judged {
+        event_id: fill.event_id,
+        is_id_stable,
+        event_type: draft.event_type.clone(),
+        correlation_id: draft.correlation_id.as_deref().map(Arc::from).or(fill.correlation_id),
+        rule,
+        info,
+        labels,
+        partition: request.options.partition,
+        bytes: bytes_of(&record) as u64,
+        record,
+        identity,
+        schema_id,
+        warnings,
+    }
+}
+
+fn bytes_of(record: &NewRecord) -> usize {
+    record.key.as_ref().map_or(0, Bytes::len)
+        + record.value.as_ref().map_or(0, Bytes::len)
+        + record.headers.bytes()
+}
+
+/// Refuses a partition that the topic does not have.
+fn check_partition(partition: Partition, info: &TopicInfo) -> Result<(), Error> {
+    let partitions = info.spec.partitions;
+    if partition.number() >= partitions {
+        return Err(Error::InvalidPartition { topic: info.spec.name.clone(), partition, partitions });
+    }
+    Ok(())
+}
+
+/// Checks the record headers a caller gave with the request, once for all its events.
+pub(super) fn check_headers(options: &Options) -> Result<(), Error> {
+    for (name, value) in &options.headers {
+        let invalid = |problem| Err(Error::InvalidHeader { name: name.to_string(), problem });
+        if name.is_empty() {
+            return invalid("needs a name");
+        }
+        if RESERVED.iter().any(|reserved| name.starts_with(reserved)) {
+            return invalid("has a name that belongs to the gateway");
+        }
+        if value.contains(&0) {
+            return invalid("must not hold U+0000");
+        }
+        check_header_size(name, value)?;
+    }
+    Ok(())
+}
+
+fn check_header_size(name: &str, value: &[u8]) -> Result<(), Error> {
+    let bytes = name.len() + value.len();
+    if bytes > HEADER_BYTES_MAX {
+        return Err(Error::TooLarge { part: Part::Header, bytes, bytes_max: HEADER_BYTES_MAX });
+    }
+    Ok(())
+}
+
+/// The rule of the topic an event goes to: the route's, the one its type is bound to, or the one named as its type.
+fn rule_of(request: Request<'_>, event_type: &EventType) -> Arc<TopicRule> {
+    match request.topic {
+        Some(topic) => request.catalogue.rule(topic),
+        None => rule_of_type(request.catalogue, event_type),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a type the catalogue does not bind has the native grammar")]
+fn rule_of_type(catalogue: &Catalogue, event_type: &EventType) -> Arc<TopicRule> {
+    rule_of_text(catalogue, event_type.as_str()).expect("topic names include all native event types")
+}
+
+/// The rule of the topic that events of this type go to, where the text can be a type.
+pub(super) fn rule_of_text(catalogue: &Catalogue, event_type: &str) -> Option<Arc<TopicRule>> {
+    let bound = catalogue.rule_of_type(event_type).map(Arc::clone);
+    bound.or_else(|| Topic::parse(event_type).ok().map(|topic| catalogue.rule(&topic)))
+}
+
+/// The event's id where it would be the same if the event came again: given, taken from the data, or derived from
+/// the idempotency key.
+fn identify(request: Request<'_>, draft: &Draft<'_>, rule: &TopicRule) -> Result<Option<EventId>, Error> {
+    if draft.event_id.is_some() {
+        return Ok(draft.event_id.clone());
+    }
+    if let Some(pointer) = &rule.event_id
+        && let Some(value) = draft.view_at(pointer)
+    {
+        let invalid = |problem: String| envelope::Error::Invalid { pointer: pointer.to_string(), problem };
+        let text = key::text_of(&value)
+            .ok_or_else(|| invalid("must be a string or an integer to be the event's id".to_owned()))?;
+        let event_id = EventId::parse(&text).map_err(|error| invalid(error.to_string()))?;
+        return Ok(Some(event_id));
+    }
+    Ok(request.options.id_seed.map(|seed| seed.event_id(request.index)))
+}
+
+fn random_id(now: Timestamp) -> EventId {
+    let millis = u64::try_from(now.millis()).unwrap_or(0);
+    let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
+    EventId::from_uuid(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1_000, nanos)))
+}
+
+const fn schema_id(error: &schema::Error) -> Option<SchemaId> {
+    match error {
+        schema::Error::Violation { schema_id, .. } | schema::Error::PatternLimit { schema_id, .. } => {
+            Some(*schema_id)
+        }
+        schema::Error::Missing { .. } => None,
+    }
+}

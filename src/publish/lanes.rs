@@ -1,0 +1,27 @@
+//! Lanes whose order is broken: later events of them must not be sent.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use crate::event::Topic;
+
+/// The unit of order: events of one topic and key.
+pub(super) type Lane = (Topic, Bytes);
+
+/// The lanes that a failed event holds. Null keys have no order and are never held.
+#[derive(Debug, Default)]
+pub(super) struct Lanes(HashSet<Lane>);
+
+impl Lanes {
+    pub(super) fn hold(&mut self, lane: Lane) {
+        self.0.insert(lane);
+    }
+
+    pub(super) fn holds(&self, topic: &Topic, key: Option<&Bytes>) -> bool {
+        match key {
+            Some(key) if !self.0.is_empty() => self.0.contains(&(topic.clone(), key.clone())),
+            Some(_) | None => false,
+        }
+    }
+}
