@@ -9,16 +9,47 @@
 //!                                                                └─ upgrade ── socket::Sessions
 //! ```
 
+mod admission;
+mod answer;
+mod body;
+mod call;
 mod config;
+mod connection;
+mod credential;
+mod drain;
+mod follow;
+mod framing;
+mod front;
+mod groups;
+mod head;
 mod listen;
+mod media;
+mod metrics;
+mod operations;
+mod pages;
+mod publish;
+mod publish_options;
+mod publish_stream;
+mod query;
+mod read;
+mod receipt;
+mod routes;
+mod serve;
+mod transport;
+mod upgrade;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Authenticator;
+use crate::delivery::Delivery;
 use crate::event::Clock;
+use crate::feed::Feed;
 use crate::log::EventLog;
+use crate::publish::Publisher;
+use crate::socket::Sessions;
 use crate::telemetry::Registry;
 
 pub use config::{Config, Limits, Network, NetworkError, OriginError, OriginPattern, Tls};
@@ -27,7 +58,17 @@ pub use listen::Listeners;
 /// What the routes stand on: handles of the rooms below and what `app` tells of itself.
 #[derive(Clone)]
 pub struct Parts {
-    /// The log, asked for topics and health.
+    /// Who calls, and what they may do.
+    pub authenticator: Authenticator,
+    /// The way in.
+    pub publisher: Publisher,
+    /// The way out to an audience.
+    pub feed: Feed,
+    /// The way out to workers.
+    pub delivery: Delivery,
+    /// Where upgraded streams go.
+    pub sessions: Sessions,
+    /// The log, asked for its health.
     pub log: Arc<dyn EventLog>,
     /// The wall clock.
     pub clock: Clock,
@@ -70,8 +111,7 @@ pub enum Error {
 /// The HTTP service.
 #[derive(Debug)]
 pub struct Server {
-    config: Config,
-    parts: Parts,
+    shared: Arc<serve::Shared>,
 }
 
 impl Server {
@@ -80,7 +120,7 @@ impl Server {
     /// # Errors
     /// [`Error::Tls`] when certificate or key cannot be read.
     pub fn new(config: Config, parts: Parts) -> Result<Self, Error> {
-        Ok(Self { config, parts })
+        Ok(Self { shared: Arc::new(serve::Shared::new(config, parts)) })
     }
 
     /// Serves until `shutdown` is cancelled and the drain has ended.
@@ -88,8 +128,6 @@ impl Server {
     /// # Errors
     /// [`Error::Thread`].
     pub async fn run(self, listeners: Listeners, shutdown: CancellationToken) -> Result<(), Error> {
-        drop((self.config, self.parts, listeners));
-        shutdown.cancelled().await;
-        Ok(())
+        serve::run(self.shared, listeners, shutdown).await
     }
 }

@@ -61,6 +61,29 @@ pub struct Limits {
     pub connections_new_per_second_max: u32,
 }
 
+#[cfg(test)]
+impl Limits {
+    /// The reference configuration's.
+    pub(super) const fn for_tests() -> Self {
+        Self {
+            body_bytes_max: 8 << 20,
+            event_bytes_max: 960 << 10,
+            batch_items_max: 1000,
+            json_depth_max: 64,
+            header_bytes_max: 32 << 10,
+            headers_max: 100,
+            uri_bytes_max: 8 << 10,
+            header_timeout: Duration::from_secs(10),
+            body_idle_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(75),
+            connections_max: 20_000,
+            connections_per_address_max: 200,
+            connections_new_per_second_max: 100,
+        }
+    }
+}
+
 /// Where certificate and key lie, both PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {

@@ -1,0 +1,126 @@
+//! One connection: hyper over a transport with time limits, and what its requests share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
+
+use super::admission::Permit;
+use super::framing::Fault;
+use super::front;
+use super::serve::Shared;
+use super::transport::{Patience, Transport, Watch};
+
+/// What hyper reads with; a head or a small body fits at once.
+const HARD_HEAD_FACTOR: usize = 2;
+
+/// The answer to a connection above a limit, written before anything is read.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 199\r\n\r\n{\"type\":\"/problems/overloaded\",\"title\":\"Overloaded\",\"status\":503,\"detail\":\"too many connections, or too many new ones at once; try again later\",\"instance\":\"\",\"code\":\"overloaded\",\"retryable\":true}    ";
+
+/// A connection as its requests see it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    peer: IpAddr,
+    watch: Arc<Watch>,
+    /// Heads that reached the service.
+    heads: AtomicU32,
+    tasks: TaskTracker,
+    _permit: Permit,
+}
+
+impl Connection {
+    /// A connection just let in.
+    pub(super) fn new(peer: IpAddr, permit: Permit, tasks: TaskTracker) -> Self {
+        Self { peer, watch: Arc::new(Watch::new()), heads: AtomicU32::new(0), tasks, _permit: permit }
+    }
+
+    /// The address at its other end.
+    pub(super) const fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// What its transport knows.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Tasks that must end before the shard does.
+    pub(super) const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Counts a head, and tells what is wrong with its framing.
+    pub(super) fn next_head(&self) -> Option<Fault> {
+        self.watch.fault(self.heads.fetch_add(1, Ordering::AcqRel))
+    }
+}
+
+/// Serves requests until either side closes.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    router: Router,
+    stream: TcpStream,
+    connection: Arc<Connection>,
+) {
+    let limits = &shared.config.limits;
+    let transport = Transport::http1(stream, Arc::clone(&connection.watch), Patience::new(limits));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes_max.saturating_mul(HARD_HEAD_FACTOR).max(8192))
+        .keep_alive(true);
+    if limits.headers_max > 100 {
+        builder.max_headers(limits.headers_max);
+    }
+    let service = service_fn(|request| front::serve(&shared, &router, &connection, request));
+    let serving = builder.serve_connection(TokioIo::new(transport), service).with_upgrades();
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shared.drain.ending().cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Tells a connection above a limit so, and lets it go without a reset.
+pub(super) async fn refuse(mut stream: TcpStream) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let farewell = async {
+        stream.write_all(REFUSAL).await?;
+        stream.shutdown().await?;
+        let mut scrap = [0; 1024];
+        while stream.read(&mut scrap).await? > 0 {}
+        Ok::<(), std::io::Error>(())
+    };
+    match tokio::time::timeout(PATIENCE, farewell).await {
+        Ok(Ok(())) | Err(_) => {}
+        Ok(Err(error)) => tracing::trace!(%error, "refused connection ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::REFUSAL;
+
+    #[test]
+    fn the_refusals_length_is_true() {
+        let text = std::str::from_utf8(REFUSAL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(body).unwrap()["status"], 503);
+    }
+}

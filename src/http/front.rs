@@ -1,0 +1,206 @@
+//! The one layer before the routes: id, limits, drain, preflight, credential; and after them: problems, headers,
+//! metrics. The order of its checks is the one at the top of the API's description.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use http::header::{CONNECTION, EXPECT, ORIGIN, VARY};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tower::ServiceExt as _;
+
+use crate::auth::{Credential, Principal};
+use crate::problem::{Code, Problem};
+
+use super::answer::{Answer, Serving, problem_of, write_problem};
+use super::call::Call;
+use super::connection::Connection;
+use super::drain::Phase;
+use super::serve::Shared;
+use super::{body, credential, head};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// What a page may read of an answer.
+const EXPOSED: &str = "x-request-id, x-correlation-id, retry-after, ratelimit, ratelimit-policy, \
+                       idempotency-replayed, location";
+
+/// Answers one request.
+pub(super) async fn serve(
+    shared: &Arc<Shared>,
+    router: &Router,
+    connection: &Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<http::Response<Answer>, Infallible> {
+    let began = Instant::now();
+    let serving = Serving::begin(connection, shared);
+    let (parts, body) = request.into_parts();
+    let body = Body::new(body);
+    let id = shared.request_ids.next();
+    let origin = allowed_origin(shared, &parts.headers);
+    let (correlation_id, correlation_problem) = match correlation_id(&parts.headers) {
+        Ok(correlation_id) => (correlation_id, None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let peer = head::client_address(&shared.admission, connection.peer(), &parts.headers);
+    let checked = check(shared, connection, &parts, correlation_problem).await;
+    let (call, response) = match checked {
+        Ok(Passed::Preflight) => {
+            let call = Call::new(id, correlation_id, None, peer, Arc::clone(connection));
+            (call, preflight(&parts.headers, origin.is_some()))
+        }
+        Ok(Passed::Caller(principal)) => {
+            let call = Call::new(id, correlation_id, principal, peer, Arc::clone(connection));
+            let request = Request::from_parts(parts, body);
+            let response = route(shared, router, &call, request).await;
+            (call, response)
+        }
+        Err(problem) => {
+            let call = Call::new(id, correlation_id, None, peer, Arc::clone(connection));
+            let is_awaiting = parts.headers.contains_key(EXPECT);
+            body::discard(body, is_awaiting, &shared.config.limits).await;
+            (call, problem.into_response())
+        }
+    };
+    let response = finish(shared, &call, response, origin);
+    shared.metrics.answered(call.route(), response.status().as_str(), began.elapsed());
+    Ok(response.map(|body| Answer::new(body, serving)))
+}
+
+/// What the checks before the routes let through.
+enum Passed {
+    Preflight,
+    Caller(Option<Arc<Principal>>),
+}
+
+async fn check(
+    shared: &Arc<Shared>,
+    connection: &Connection,
+    parts: &Parts,
+    correlation_problem: Option<Problem>,
+) -> Result<Passed, Problem> {
+    head::check_framing(connection)?;
+    head::check(parts, &shared.config.limits)?;
+    if let Some(problem) = correlation_problem {
+        return Err(problem);
+    }
+    let path = parts.uri.path();
+    let is_probe = matches!(path, "/livez" | "/readyz");
+    if shared.drain.phase() >= Phase::Refusing && !is_probe {
+        return Err(Problem::hidden(Code::Draining));
+    }
+    if parts.method == Method::OPTIONS {
+        return Ok(Passed::Preflight);
+    }
+    let is_public =
+        is_probe || path.starts_with("/problems/") || (path == "/" && shared.parts.front_page.is_some());
+    // The socket takes its credential in other ways too, and answers a page's bad one after the upgrade.
+    if is_public || path == "/v1/stream" {
+        return Ok(Passed::Caller(None));
+    }
+    let query = parts.uri.query().unwrap_or_default();
+    credential::refuse_in_url(query)?;
+    let is_ticket_route = parts.method == Method::GET && path.starts_with("/v1/topics/");
+    let ticket = credential::ticket_of(query).filter(|_| is_ticket_route);
+    let found = match (credential::from_headers(&parts.headers)?, ticket) {
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(Code::BadRequest, "send one credential: a header or a ticket"));
+        }
+        (Some(credential), None) => credential,
+        (None, Some(ticket)) => Credential::Ticket(ticket),
+        (None, None) => {
+            return Err(Problem::new(Code::Unauthenticated, "send a bearer token or an API key"));
+        }
+    };
+    let principal =
+        shared.parts.authenticator.authenticate(found).await.map_err(|error| problem_of(&error))?;
+    Ok(Passed::Caller(Some(principal)))
+}
+
+/// A panic in a handler ends its request only.
+async fn route(shared: &Shared, router: &Router, call: &Call, mut request: Request<Body>) -> Response {
+    request.extensions_mut().insert(call.clone());
+    match AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Err(_) => {
+            shared.metrics.panics.inc();
+            tracing::error!(request.id = call.id(), route = call.route(), "a handler panicked");
+            Problem::hidden(Code::Internal).into_response()
+        }
+    }
+}
+
+fn finish(shared: &Shared, call: &Call, mut response: Response, origin: Option<HeaderValue>) -> Response {
+    let mut must_close = shared.drain.phase() >= Phase::Leaving;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if problem.code == Code::Internal {
+            tracing::error!(
+                request.id = call.id(),
+                route = call.route(),
+                "request failed by a mistake of the gateway"
+            );
+        }
+        // What is left of such a body is not read any more.
+        must_close |=
+            matches!(problem.code, Code::BodyTooLarge | Code::RequestTimeout | Code::HeadersTooLarge)
+                || call.connection().watch().is_faulty();
+        let body = write_problem(&problem, call.id(), call.correlation_id(), response.headers_mut());
+        *response.body_mut() = Body::from(body);
+    }
+    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(call.id()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(Ok(id)) = call.correlation_id().map(HeaderValue::from_str) {
+        headers.insert(CORRELATION_ID, id);
+    }
+    if let Some(origin) = origin {
+        headers.insert("access-control-allow-origin", origin);
+        headers.insert("access-control-expose-headers", HeaderValue::from_static(EXPOSED));
+        headers.append(VARY, HeaderValue::from_static("origin"));
+    }
+    if must_close && !is_upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The `Origin`, where it may read our answers.
+fn allowed_origin(shared: &Shared, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(ORIGIN)?;
+    let text = origin.to_str().ok()?;
+    shared.config.allowed_origins.iter().any(|pattern| pattern.matches(text)).then(|| origin.clone())
+}
+
+fn preflight(headers: &HeaderMap, is_allowed: bool) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if is_allowed {
+        let answer = response.headers_mut();
+        answer.insert("access-control-allow-methods", HeaderValue::from_static("GET, POST, PUT, DELETE"));
+        answer.insert("access-control-max-age", HeaderValue::from_static("600"));
+        if let Some(wanted) = headers.get("access-control-request-headers") {
+            answer.insert("access-control-allow-headers", wanted.clone());
+        }
+    }
+    response
+}
+
+fn correlation_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
+    let Some(value) = headers.get(CORRELATION_ID) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if (1..=255).contains(&text.len()) => Ok(Some(text.into())),
+        _ => Err(Problem::new(
+            Code::InvalidParameter,
+            "X-Correlation-Id must be 1 to 255 visible ASCII characters",
+        )),
+    }
+}

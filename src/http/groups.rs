@@ -1,0 +1,112 @@
+//! Consumer groups: their state, their policy, their dead letters.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::auth::{Object, Operation};
+use crate::delivery::{DeadLetterQuery, PolicyPatch, Put};
+use crate::event::{GroupName, Topic};
+use crate::problem::{Code, Problem};
+
+use super::answer::{self, problem_of};
+use super::call::Call;
+use super::query::{Query, RawQuery, Segments, invalid};
+use super::serve::Shared;
+use super::{body, media};
+
+/// How many letters a list has that names no limit.
+const LETTERS: usize = 100;
+
+/// The groups the caller may see.
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::parse(query.as_deref(), &[])?;
+    let principal = call.principal()?;
+    let authenticator = &shared.parts.authenticator;
+    let may_any = [Operation::Consume, Operation::GroupAdmin]
+        .into_iter()
+        .any(|operation| authenticator.allows_any(principal, operation));
+    if !may_any {
+        return Err(Problem::hidden(Code::Forbidden));
+    }
+    let mut groups = shared.parts.delivery.groups().await.map_err(|error| problem_of(&error))?;
+    groups.retain(|view| require_sight(&shared, &call, &view.group).is_ok());
+    answer::json_of(StatusCode::OK, &json!({ "groups": groups }))
+}
+
+/// One group.
+pub(super) async fn one(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    segments: Segments,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::parse(query.as_deref(), &[])?;
+    let group = segments.group(0)?;
+    require_sight(&shared, &call, &group)?;
+    let view = shared.parts.delivery.group(&group).await.map_err(|error| problem_of(&error))?;
+    answer::json_of(StatusCode::OK, &view)
+}
+
+/// Makes a group or changes its policy.
+pub(super) async fn put(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    segments: Segments,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let limits = &shared.config.limits;
+    let request = media::require_json(request, limits).await?;
+    let body = body::read(request.into_body(), limits).await?;
+    Query::parse(query.as_deref(), &[])?;
+    let patch = PolicyPatch::parse(&body).map_err(|error| problem_of(&error))?;
+    let group =
+        GroupName::parse(segments.get(0)).map_err(|error| invalid(format!("the group's name {error}")))?;
+    require(&shared, &call, Operation::GroupAdmin, Object::Group(&group))?;
+    let (put, view) =
+        shared.parts.delivery.put_policy(&group, patch).await.map_err(|error| problem_of(&error))?;
+    let status = match put {
+        Put::Created => StatusCode::CREATED,
+        Put::Changed => StatusCode::OK,
+    };
+    answer::json_of(status, &view)
+}
+
+/// The dead letters of a group.
+pub(super) async fn dead_letters(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    segments: Segments,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = Query::parse(query.as_deref(), &["topic", "limit", "cursor"])?;
+    let topic = query.get("topic").map(Topic::parse).transpose();
+    let topic = topic.map_err(|error| invalid(format!("'topic' {error}")))?;
+    let limit = query.number("limit", 1, 1_000)?.unwrap_or(LETTERS);
+    let cursor = query.get("cursor").map(ToOwned::to_owned);
+    let group = segments.group(0)?;
+    let object = topic.as_ref().map_or(Object::Group(&group), |topic| Object::GroupTopic(&group, topic));
+    require(&shared, &call, Operation::DeadLetterRead, object)?;
+    let query = DeadLetterQuery { topic, limit, cursor };
+    let page = shared.parts.delivery.dead_letters(&group, query).await.map_err(|error| problem_of(&error))?;
+    answer::json_of(StatusCode::OK, &page)
+}
+
+/// Members and administrators see a group.
+fn require_sight(shared: &Shared, call: &Call, group: &GroupName) -> Result<(), Problem> {
+    require(shared, call, Operation::Consume, Object::Group(group))
+        .or_else(|_| require(shared, call, Operation::GroupAdmin, Object::Group(group)))
+}
+
+fn require(shared: &Shared, call: &Call, operation: Operation, object: Object<'_>) -> Result<(), Problem> {
+    let access = shared.parts.authenticator.authorize(call.principal()?, operation, object);
+    access.map(drop).map_err(|error| problem_of(&error))
+}

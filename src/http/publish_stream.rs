@@ -1,0 +1,408 @@
+//! Publishing as a stream: one envelope a line in, one result a line out, in the same order.
+//!
+//! ```text
+//! body ── Lines ── submit (in order) ── open answers (in order, bounded) ── results (4 MiB) ── response body
+//! ```
+//!
+//! Reading and publishing go on in a task of their own while the client does not read its results; when those
+//! exceed their bound, the stream ends and what is open is answered `unknown`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http_body_util::BodyExt as _;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::auth::Principal;
+use crate::problem::{Code, Problem};
+use crate::publish::{Error, Form, Item, ItemResult, Options, Outcome, Part, Pending, Published, Publisher};
+
+use super::answer;
+use super::call::Call;
+use super::publish_options::Given;
+use super::query::invalid;
+use super::receipt;
+use super::serve::Shared;
+
+/// Bytes of results that wait for a client that does not read them.
+const RESULTS_BYTES_MAX: usize = 4 << 20;
+
+/// Events of one stream handed over and not yet answered.
+const OPEN_MAX: usize = 1024;
+
+/// Takes the stream, answers at once, and goes on in a task.
+pub(super) fn serve(
+    shared: &Arc<Shared>,
+    call: &Call,
+    given: Given,
+    body: Body,
+) -> Result<Response, Problem> {
+    if given.idempotency_key.is_some() {
+        return Err(invalid("a stream of lines takes no Idempotency-Key; give each event an id of its own"));
+    }
+    if given.options.key.is_some() || given.options.partition.is_some() {
+        return Err(invalid("Weirgate-Key and Weirgate-Partition go with a single event only"));
+    }
+    if given.has_attributes() {
+        return Err(invalid("ce- headers go with a single event only"));
+    }
+    let (results, output) = Results::channel();
+    let stream = Stream {
+        publisher: shared.parts.publisher.clone(),
+        principal: Arc::clone(call.principal()?),
+        call: call.clone(),
+        options: given.options,
+        lines: Lines::new(body, shared.config.limits.event_bytes_max, shared.config.limits.keep_alive),
+        open: VecDeque::new(),
+        results,
+    };
+    call.connection().tasks().spawn(stream.run());
+    Ok(answer::text("application/x-ndjson", output.into_body()))
+}
+
+struct Stream {
+    publisher: Publisher,
+    principal: Arc<Principal>,
+    call: Call,
+    options: Options,
+    lines: Lines,
+    open: VecDeque<Open>,
+    results: Results,
+}
+
+/// An event whose answer is on its way or there, in input order.
+enum Open {
+    Pending(usize, Pending),
+    Done(Item),
+}
+
+impl Stream {
+    async fn run(mut self) {
+        let mut index = 0;
+        let end = loop {
+            if self.results.is_abandoned() {
+                return;
+            }
+            let next = tokio::select! {
+                // Cancel safe: a line begun stays in `lines`.
+                line = self.lines.next(), if self.open.len() < OPEN_MAX => Some(line),
+                item = first(&mut self.open), if !self.open.is_empty() => {
+                    self.send(&item);
+                    None
+                }
+            };
+            match next {
+                None => {}
+                Some(Ok(Some(line))) => {
+                    self.take(index, line).await;
+                    index += 1;
+                }
+                Some(Ok(None)) => break None,
+                Some(Err(problem)) => break Some(problem),
+            }
+            if self.results.is_full() {
+                return self.give_up();
+            }
+        };
+        while !self.open.is_empty() && !self.results.is_abandoned() {
+            let item = first(&mut self.open).await;
+            self.send(&item);
+            if self.results.is_full() {
+                return self.give_up();
+            }
+        }
+        if let Some(problem) = end {
+            let problem = problem.to_value(self.call.id(), self.call.correlation_id());
+            self.results.send(&Map::from_iter([("problem".to_owned(), problem)]));
+        }
+    }
+
+    /// Hands one line over.
+    async fn take(&mut self, index: usize, line: Line) {
+        let submitted = match line {
+            Line::Event(body) => self.publisher.submit(&self.principal, body, Form::Native, &self.options),
+            Line::TooLong { bytes, bytes_max } => {
+                Err(Error::TooLarge { part: Part::Event, bytes, bytes_max })
+            }
+        };
+        let open = match submitted {
+            // Its topic is being made: later events must not overtake it.
+            Ok(pending) if pending.is_deferred() => Open::Done(item(index, pending.await)),
+            Ok(pending) => Open::Pending(index, pending),
+            Err(error) => Open::Done(item(index, Err(error))),
+        };
+        self.open.push_back(open);
+    }
+
+    fn send(&self, item: &Item) {
+        self.results.send(&receipt::item(item, &self.call));
+    }
+
+    /// The client does not read: what is open may or may not be stored.
+    fn give_up(mut self) {
+        while let Some(open) = self.open.pop_front() {
+            let item = match open {
+                Open::Done(item) => item,
+                Open::Pending(index, _) => {
+                    Item { index, event_id: None, result: ItemResult::Unknown, warnings: Vec::new() }
+                }
+            };
+            self.send(&item);
+        }
+    }
+}
+
+/// The first open event's result, taken out. Cancel safe: it stays first until it is there.
+async fn first(open: &mut VecDeque<Open>) -> Item {
+    match open.front_mut() {
+        None => std::future::pending().await,
+        Some(Open::Pending(index, pending)) => {
+            let index = *index;
+            let result = pending.await;
+            open.pop_front();
+            item(index, result)
+        }
+        Some(Open::Done(_)) => match open.pop_front() {
+            Some(Open::Done(item)) => item,
+            Some(Open::Pending(..)) | None => std::future::pending().await,
+        },
+    }
+}
+
+fn item(index: usize, result: Result<Published, Error>) -> Item {
+    match result {
+        Ok(Published { outcome, warnings }) => {
+            let (event_id, result) = match outcome {
+                Outcome::Accepted(receipt) => (Some(receipt.event_id.clone()), ItemResult::Accepted(receipt)),
+                Outcome::Duplicate(receipt) => {
+                    (Some(receipt.event_id.clone()), ItemResult::Duplicate(receipt))
+                }
+                Outcome::Queued(queued) => (Some(queued.event_id.clone()), ItemResult::Queued(queued)),
+                Outcome::Checked(checked) => (checked.event_id.clone(), ItemResult::Checked(checked)),
+            };
+            Item { index, event_id, result, warnings }
+        }
+        Err(Error::OutcomeUnknown { event_id }) => {
+            Item { index, event_id, result: ItemResult::Unknown, warnings: Vec::new() }
+        }
+        Err(error) => Item { index, event_id: None, result: ItemResult::Failed(error), warnings: Vec::new() },
+    }
+}
+
+/// Lines of results on their way to the client.
+#[derive(Debug)]
+struct Results {
+    lines: mpsc::UnboundedSender<Bytes>,
+    waiting: Arc<AtomicUsize>,
+}
+
+struct Output {
+    lines: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Results {
+    fn channel() -> (Self, Output) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        (Self { lines: sender, waiting: Arc::clone(&waiting) }, Output { lines: receiver, waiting })
+    }
+
+    fn send(&self, members: &Map<String, Value>) {
+        let Ok(mut line) = serde_json::to_vec(members) else { return };
+        line.push(b'\n');
+        self.waiting.fetch_add(line.len(), Ordering::AcqRel);
+        if self.lines.send(line.into()).is_err() {
+            tracing::trace!("nobody reads the results any more");
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > RESULTS_BYTES_MAX
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.lines.is_closed()
+    }
+}
+
+impl Output {
+    fn into_body(self) -> Body {
+        let chunks = stream::unfold(self, |mut output| async move {
+            let first = output.lines.recv().await?;
+            let mut chunk = BytesMut::from(first.as_ref());
+            while let Ok(line) = output.lines.try_recv() {
+                chunk.extend_from_slice(&line);
+            }
+            output.waiting.fetch_sub(chunk.len(), Ordering::AcqRel);
+            Some((Ok::<_, std::convert::Infallible>(chunk.freeze()), output))
+        });
+        Body::from_stream(chunks)
+    }
+}
+
+/// A line of the body.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Event(Bytes),
+    TooLong { bytes: usize, bytes_max: usize },
+}
+
+/// Cuts a body into lines; blank ones do not count.
+struct Lines {
+    body: Body,
+    line_max: usize,
+    pause: Duration,
+    /// Bytes received and not yet cut.
+    chunk: Bytes,
+    /// The beginning of a line whose end has not come.
+    begun: BytesMut,
+    /// Length of that line, which may be more than is kept.
+    length: usize,
+    is_ended: bool,
+}
+
+impl Lines {
+    fn new(body: Body, line_max: usize, pause: Duration) -> Self {
+        Self {
+            body,
+            line_max,
+            pause,
+            chunk: Bytes::new(),
+            begun: BytesMut::new(),
+            length: 0,
+            is_ended: false,
+        }
+    }
+
+    /// The next line; `None` at the end. Cancel safe.
+    async fn next(&mut self) -> Result<Option<Line>, Problem> {
+        loop {
+            if let Some(line) = self.cut() {
+                return Ok(Some(line));
+            }
+            if self.is_ended {
+                return Ok(None);
+            }
+            match timeout(self.pause, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => self.chunk = frame.into_data().unwrap_or_default(),
+                Ok(Some(Err(_))) => {
+                    self.is_ended = true;
+                    self.forget();
+                    let detail =
+                        "the body ended early or its chunks are malformed; the last line was not taken";
+                    return Err(Problem::new(Code::BadRequest, detail));
+                }
+                Ok(None) => self.is_ended = true,
+                Err(_) => {
+                    self.is_ended = true;
+                    self.forget();
+                    return Err(Problem::new(
+                        Code::RequestTimeout,
+                        "no line came in time; begin a new stream",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Cuts a line off what was received; at the end of the body the rest is one.
+    fn cut(&mut self) -> Option<Line> {
+        while !self.chunk.is_empty() {
+            let Some(end) = self.chunk.iter().position(|&byte| byte == b'\n') else {
+                let rest = std::mem::take(&mut self.chunk);
+                self.begin(&rest);
+                return None;
+            };
+            let piece = self.chunk.split_to(end + 1);
+            let piece = piece.slice(..end);
+            if let Some(line) = self.finish(piece) {
+                return Some(line);
+            }
+        }
+        if self.is_ended && self.length > 0 { self.finish(Bytes::new()) } else { None }
+    }
+
+    fn begin(&mut self, bytes: &[u8]) {
+        let room = (self.line_max + 1).saturating_sub(self.begun.len()).min(bytes.len());
+        self.begun.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        self.length += bytes.len();
+    }
+
+    fn finish(&mut self, piece: Bytes) -> Option<Line> {
+        let (line, length) = if self.length == 0 {
+            let length = piece.len();
+            (piece, length)
+        } else {
+            self.begin(&piece);
+            (self.begun.split().freeze(), std::mem::take(&mut self.length))
+        };
+        if length > self.line_max {
+            return Some(Line::TooLong { bytes: length, bytes_max: self.line_max });
+        }
+        (!line.trim_ascii().is_empty()).then_some(Line::Event(line))
+    }
+
+    fn forget(&mut self) {
+        self.begun.clear();
+        self.length = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use bytes::Bytes;
+    use futures_util::stream;
+
+    use super::{Line, Lines};
+
+    async fn cut(pieces: Vec<&'static [u8]>) -> Vec<Line> {
+        let pieces = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
+        let mut lines = Lines::new(Body::from_stream(stream::iter(pieces)), 5, Duration::from_secs(75));
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().await.unwrap() {
+            all.push(line);
+        }
+        all
+    }
+
+    fn event(text: &'static str) -> Line {
+        Line::Event(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn lines_are_cut_wherever_the_pieces_end() {
+        assert_eq!(cut(vec![b"{}\n[]\n"]).await, [event("{}"), event("[]")]);
+        assert_eq!(cut(vec![b"{", b"}\n\n \n[", b"]"]).await, [event("{}"), event("[]")]);
+        assert_eq!(cut(vec![b"{}\r\n"]).await, [event("{}\r")]);
+        assert_eq!(cut(vec![]).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_line_above_the_limit_is_one_refusal_and_the_next_is_read() {
+        let too_long = Line::TooLong { bytes: 6, bytes_max: 5 };
+        assert_eq!(cut(vec![b"123456\n12345\n"]).await, [too_long, event("12345")]);
+        let too_long = Line::TooLong { bytes: 12, bytes_max: 5 };
+        assert_eq!(cut(vec![b"1234", b"5678", b"9012\n1\n"]).await, [too_long, event("1")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_may_pause_for_keep_alive_and_no_longer() {
+        let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let mut lines = Lines::new(body, 5, Duration::from_secs(75));
+        assert_eq!(lines.next().await.unwrap_err().code.as_str(), "request_timeout");
+        assert_eq!(lines.next().await.unwrap(), None);
+    }
+}
