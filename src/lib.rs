@@ -27,8 +27,8 @@
 //! ```
 
 pub mod auth;
-pub mod config;
 pub mod cli;
+pub mod config;
 pub mod delivery;
 pub mod event;
 pub mod feed;

@@ -7,9 +7,21 @@
 //! schemas/orders/placed/v1.json ── budgets ── compiled ── check(event type, data) ── Checked | Violation
 //! ```
 
+mod borrowed;
+mod budget;
+mod compiled;
+pub mod examples;
+mod explain;
+mod folder;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use self::compiled::Set;
+pub use self::compiled::{Dialect, Schema, Verdict};
 
 use crate::event::{EventType, json};
 
@@ -110,7 +122,10 @@ pub struct LoadError {
 
 /// The schemas in force. Cheap to clone; a reload is seen by all clones.
 #[derive(Debug, Clone)]
-pub struct Schemas(Arc<Config>);
+pub struct Schemas {
+    config: Arc<Config>,
+    set: Arc<ArcSwap<Set>>,
+}
 
 impl Schemas {
     /// Reads and compiles the whole folder. Blocks.
@@ -118,8 +133,8 @@ impl Schemas {
     /// # Errors
     /// All mistakes at once; nothing is loaded then.
     pub fn load(config: &Config) -> Result<Self, Vec<LoadError>> {
-        let _ = config;
-        unimplemented!()
+        let set = Set::load(config)?;
+        Ok(Self { config: Arc::new(config.clone()), set: Arc::new(ArcSwap::from_pointee(set)) })
     }
 
     /// Reads the folder again and puts it in force, or leaves everything as it is. Blocks.
@@ -127,8 +142,8 @@ impl Schemas {
     /// # Errors
     /// All mistakes at once.
     pub fn reload(&self) -> Result<(), Vec<LoadError>> {
-        let _ = &self.0;
-        unimplemented!()
+        self.set.store(Arc::new(Set::load(&self.config)?));
+        Ok(())
     }
 
     /// Judges data by its type's schema; a type without one passes with `schema: None`.
@@ -136,13 +151,18 @@ impl Schemas {
     /// # Errors
     /// [`Error::Violation`] and [`Error::PatternLimit`].
     pub fn check(&self, event_type: &EventType, data: &json::Value<'_>) -> Result<Checked, Error> {
-        let _ = (event_type, data);
-        unimplemented!()
+        let set = self.set.load();
+        let Some(compiled) = set.find(event_type) else { return Ok(Checked { schema: None, subject: None }) };
+        compiled.check(data)?;
+        Ok(Checked { schema: Some(compiled.id), subject: Some(Arc::clone(&compiled.subject)) })
     }
 
     /// The event types that have a schema, sorted.
     #[must_use]
     pub fn event_types(&self) -> Vec<EventType> {
-        unimplemented!()
+        self.set.load().event_types().to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! `weirgate schemas check`: judges the schema folder and its examples, for a pipeline or before a commit.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::schema::Config;
+use crate::schema::examples::{Report, judge};
+
+/// Judge schemas.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Check(Check),
+}
+
+/// Judge all schemas of the folder, and their examples.
+///
+/// The schema of orders.placed.v1 is orders/placed/v1.json, its examples lie in orders/placed/v1.examples/valid and
+/// orders/placed/v1.examples/invalid. Ends with 1 when a schema or an example is wrong.
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The folder of the schemas.
+    #[arg(long, value_name = "FOLDER", default_value = "schemas")]
+    directory: PathBuf,
+}
+
+/// Prints what is wrong, one finding a line, or what was judged.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Command::Check(check) = &args.command;
+    let report = judge(&Config { directory: check.directory.clone() });
+    std::io::stdout().lock().write_all(describe(&report).as_bytes()).context("cannot write the report")?;
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn describe(report: &Report) -> String {
+    let Report { schemas, examples, findings } = report;
+    if findings.is_empty() {
+        return format!("{schemas} schemas and {examples} examples are as they should be\n");
+    }
+    let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    format!("{lines}{} findings\n", findings.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::ExitCode;
+
+    use clap::Parser as _;
+
+    use super::{Args, run};
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn check(directory: &str) -> ExitCode {
+        let program = Program::try_parse_from(["schemas", "check", "--directory", directory]).unwrap();
+        run(&program.args).unwrap()
+    }
+
+    #[test]
+    fn the_sample_schemas_and_their_examples_are_good() {
+        assert_eq!(check(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas")), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_wrong_example_or_an_absent_folder_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let examples = folder.path().join("a/b/v1.examples/invalid");
+        fs::create_dir_all(&examples).unwrap();
+        fs::write(folder.path().join("a/b/v1.json"), r#"{"type":"string"}"#).unwrap();
+        fs::write(examples.join("number.json"), "1").unwrap();
+        let directory = folder.path().to_str().unwrap();
+        assert_eq!(check(directory), ExitCode::SUCCESS);
+        fs::write(examples.join("text.json"), "\"x\"").unwrap();
+        assert_eq!(check(directory), ExitCode::FAILURE);
+        assert_eq!(check("/nowhere"), ExitCode::FAILURE);
+    }
+}

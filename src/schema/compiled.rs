@@ -1,0 +1,250 @@
+//! Schemas compiled once, and the set of those in a folder.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jsonschema::{Draft, PatternOptions, Registry, Resource, Validator};
+use sha2::{Digest as _, Sha256};
+
+use super::borrowed::Borrowed;
+use super::budget::{References, check_size};
+use super::explain::explain;
+use super::folder::{File, error, read};
+use super::{Config, Error, LoadError, SchemaId, Violation};
+use crate::event::EventType;
+use crate::event::json::Value;
+
+/// A pattern may take this many steps back on one text; then the check is given up.
+const BACKTRACK_MAX: usize = 10_000;
+/// Beyond so many files a reference that leads nowhere is told of the folder, not of its file.
+const BLAMED_FILES_MAX: usize = 300;
+/// A compiled pattern may have this many bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// A dialect of JSON Schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Draft 7, which registry clients mean when they name none.
+    Draft7,
+    /// Draft 2019-09.
+    Draft201909,
+    /// Draft 2020-12, which the folder's schemas mean when they name none.
+    Draft202012,
+}
+
+/// A compiled schema. Formats are asserted, patterns bounded, nothing is ever fetched.
+#[derive(Debug)]
+pub struct Schema(Validator<Borrowed>);
+
+/// What data does to a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It satisfies the schema.
+    Valid,
+    /// It breaks these rules: at most 20, by pointer.
+    Broken(Vec<Violation>),
+    /// A pattern took too many steps; neither valid nor broken.
+    PatternLimit,
+}
+
+impl Dialect {
+    /// The dialect that a schema names, `otherwise` where it names none.
+    ///
+    /// # Errors
+    /// When it names another one.
+    pub fn of(schema: &serde_json::Value, otherwise: Self) -> Result<Self, String> {
+        let Some(dialect) = schema.get("$schema") else { return Ok(otherwise) };
+        match dialect.as_str().map(|text| text.trim_end_matches('#')) {
+            Some("https://json-schema.org/draft/2020-12/schema") => Ok(Self::Draft202012),
+            Some("https://json-schema.org/draft/2019-09/schema") => Ok(Self::Draft201909),
+            Some("http://json-schema.org/draft-07/schema" | "https://json-schema.org/draft-07/schema") => {
+                Ok(Self::Draft7)
+            }
+            Some(_) | None => Err("$schema must name draft 7, 2019-09 or 2020-12".to_owned()),
+        }
+    }
+
+    const fn draft(self) -> Draft {
+        match self {
+            Self::Draft7 => Draft::Draft7,
+            Self::Draft201909 => Draft::Draft201909,
+            Self::Draft202012 => Draft::Draft202012,
+        }
+    }
+}
+
+impl Schema {
+    /// Compiles a schema that may refer to `shared` ones by their URI or `$id`.
+    ///
+    /// # Errors
+    /// When the schema breaks its dialect, holds a pattern that is none or too large, or refers to what is not there.
+    pub fn compile(
+        schema: &serde_json::Value,
+        otherwise: Dialect,
+        shared: &[(String, serde_json::Value)],
+    ) -> Result<Self, String> {
+        let shared = shared.iter().map(|(uri, schema)| (uri.as_str(), schema));
+        compile(schema, "weirgate:/schema.json", otherwise, &registry(shared, otherwise)?)
+    }
+
+    /// Judges data; the reasons are looked for only when it is refused.
+    #[must_use]
+    pub fn judge(&self, data: &Value<'_>) -> Verdict {
+        if self.0.is_valid(data) { Verdict::Valid } else { explain(&self.0, data) }
+    }
+}
+
+/// The schemas of a folder by event type.
+#[derive(Debug, Default)]
+pub(super) struct Set {
+    schemas: HashMap<Arc<str>, Compiled>,
+    event_types: Vec<EventType>,
+}
+
+/// One type's schema.
+#[derive(Debug, Clone)]
+pub(super) struct Compiled {
+    pub(super) subject: Arc<str>,
+    pub(super) id: SchemaId,
+    schema: Arc<Schema>,
+}
+
+impl Set {
+    /// Reads and compiles a folder; all mistakes at once.
+    pub(super) fn load(config: &Config) -> Result<Self, Vec<LoadError>> {
+        let (files, mut errors) = read(&config.directory);
+        for file in &files {
+            if let Err(problem) = check_size(&file.schema) {
+                errors.push(error(&file.path, problem));
+            }
+        }
+        let mut references = References::new(&files);
+        for (at, file) in files.iter().enumerate() {
+            if let Err(problem) = references.check(at) {
+                errors.push(error(&file.path, problem));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Self::compile(config, &files)
+    }
+
+    /// The schema of a type; one without a version has the schema of version 1.
+    pub(super) fn find(&self, event_type: &EventType) -> Option<&Compiled> {
+        self.schemas.get(event_type.as_str())
+    }
+
+    pub(super) fn event_types(&self) -> &[EventType] {
+        &self.event_types
+    }
+
+    fn compile(config: &Config, files: &[File]) -> Result<Self, Vec<LoadError>> {
+        let shared = files.iter().map(|file| (file.uri.as_str(), &file.schema));
+        let registry = registry(shared, Dialect::Draft202012).map_err(|problem| {
+            blame(config, files).unwrap_or_else(|| vec![error(&config.directory, problem)])
+        })?;
+        let (mut set, mut errors, mut ids) = (Self::default(), Vec::new(), HashMap::new());
+        for file in files {
+            let Some(event_type) = &file.event_type else { continue };
+            match compile(&file.schema, &file.uri, Dialect::Draft202012, &registry) {
+                Ok(schema) => set.insert(event_type, id_of(&file.bytes, &mut ids), Arc::new(schema)),
+                Err(problem) => errors.push(error(&file.path, problem)),
+            }
+        }
+        set.event_types.sort();
+        if errors.is_empty() { Ok(set) } else { Err(errors) }
+    }
+
+    fn insert(&mut self, event_type: &EventType, id: SchemaId, schema: Arc<Schema>) {
+        let subject = |name: &str| Arc::from(format!("{name}-value"));
+        if let Some((stem, 1)) = event_type.split_version() {
+            let compiled = Compiled { subject: subject(stem), id, schema: Arc::clone(&schema) };
+            self.schemas.entry(stem.into()).or_insert(compiled);
+        }
+        let compiled = Compiled { subject: subject(event_type.as_str()), id, schema };
+        self.schemas.insert(event_type.as_str().into(), compiled);
+        self.event_types.push(event_type.clone());
+    }
+}
+
+impl Compiled {
+    /// Judges data; the reasons are looked for only when it is refused.
+    pub(super) fn check(&self, data: &Value<'_>) -> Result<(), Error> {
+        let (subject, schema_id) = (|| Arc::clone(&self.subject), self.id);
+        match self.schema.judge(data) {
+            Verdict::Valid => Ok(()),
+            Verdict::Broken(errors) => Err(Error::Violation { subject: subject(), schema_id, errors }),
+            Verdict::PatternLimit => Err(Error::PatternLimit { subject: subject(), schema_id }),
+        }
+    }
+}
+
+fn registry<'s>(
+    schemas: impl Iterator<Item = (&'s str, &'s serde_json::Value)>,
+    otherwise: Dialect,
+) -> Result<Registry<'static>, String> {
+    let mut builder = Registry::new();
+    for (uri, schema) in schemas {
+        let draft = Dialect::of(schema, otherwise).map_err(|problem| format!("{uri}: {problem}"))?.draft();
+        let resource: Resource = draft.create_resource(schema.clone());
+        builder = builder.add(uri, resource).map_err(|error| error.to_string())?;
+    }
+    builder.prepare().map_err(|error| error.to_string())
+}
+
+/// Finds the files whose references lead nowhere: each is tried beside empty schemas in the others' places.
+fn blame(config: &Config, files: &[File]) -> Option<Vec<LoadError>> {
+    if files.len() > BLAMED_FILES_MAX {
+        return None;
+    }
+    let empty = |file: &File| {
+        let mut schema = file.schema.clone();
+        if let Some(members) = schema.as_object_mut() {
+            members.retain(|keyword, _| matches!(keyword.as_str(), "$id" | "$schema"));
+        }
+        schema
+    };
+    let empties: Vec<serde_json::Value> = files.iter().map(empty).collect();
+    let errors: Vec<LoadError> = (0..files.len())
+        .filter_map(|at| {
+            let places = files.iter().zip(&empties).enumerate();
+            let schemas = places.map(|(other, (file, empty))| {
+                (file.uri.as_str(), if other == at { &file.schema } else { empty })
+            });
+            let problem = registry(schemas, Dialect::Draft202012).err()?;
+            Some(error(&files.get(at).map_or(&*config.directory, |file| &*file.path), problem))
+        })
+        .collect();
+    (!errors.is_empty()).then_some(errors)
+}
+
+fn compile(
+    schema: &serde_json::Value,
+    uri: &str,
+    otherwise: Dialect,
+    registry: &Registry<'_>,
+) -> Result<Schema, String> {
+    let patterns = PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX).size_limit(PATTERN_BYTES_MAX);
+    jsonschema::options_for::<Borrowed>()
+        .with_draft(Dialect::of(schema, otherwise)?.draft())
+        .with_base_uri(uri)
+        .with_registry(registry)
+        .offline()
+        .should_validate_formats(true)
+        .with_pattern_options(patterns)
+        .build(schema)
+        .map(Schema)
+        .map_err(|error| format!("{} at #{}", error.masked(), error.instance_path()))
+}
+
+/// From the content, so that all gateways agree; the next free number where two contents share one.
+fn id_of(bytes: &[u8], ids: &mut HashMap<i32, [u8; 32]>) -> SchemaId {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    let [first, second, third, fourth, ..] = digest;
+    let mut number = (i32::from_be_bytes([first, second, third, fourth]) & i32::MAX).max(1);
+    while *ids.entry(number).or_insert(digest) != digest {
+        number = number.checked_add(1).unwrap_or(1);
+    }
+    SchemaId(number)
+}

@@ -1,0 +1,157 @@
+//! What broken rules are called: the field and the rule, never the value.
+
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{ValidationError, Validator};
+
+use super::borrowed::Borrowed;
+use super::{Verdict, Violation};
+use crate::event::json::Value;
+
+/// At most this many violations are told.
+const VIOLATIONS_MAX: usize = 20;
+
+/// Data of more values than this gets its first violation only: collecting all could take far more memory than
+/// the data itself.
+const COLLECTED_VALUES_MAX: usize = 10_000;
+
+/// How much of a member's name or a schema's text a message or pointer shows.
+const SHOWN_CHARACTERS_MAX: usize = 200;
+
+/// Judges refused data once more, for its violations.
+pub(super) fn explain(validator: &Validator<Borrowed>, data: &Value<'_>) -> Verdict {
+    let mut violations = Vec::new();
+    if count_up_to(data, COLLECTED_VALUES_MAX) < COLLECTED_VALUES_MAX {
+        for error in validator.iter_errors(data) {
+            if is_pattern_limit(error.kind()) {
+                return Verdict::PatternLimit;
+            }
+            describe(&error, &mut violations);
+        }
+    } else if let Err(error) = validator.validate(data) {
+        if is_pattern_limit(error.kind()) {
+            return Verdict::PatternLimit;
+        }
+        describe(&error, &mut violations);
+    }
+    violations.sort();
+    violations.dedup();
+    violations.truncate(VIOLATIONS_MAX);
+    Verdict::Broken(violations)
+}
+
+/// How many values there are, counted no further than `max`.
+fn count_up_to(value: &Value<'_>, max: usize) -> usize {
+    let mut rest = vec![value];
+    let mut count = 0;
+    while let Some(value) = rest.pop() {
+        count += 1;
+        if count + rest.len() >= max {
+            return max;
+        }
+        match value {
+            Value::Array(elements) => rest.extend(elements.iter().take(max)),
+            Value::Object(members) => rest.extend(members.iter().take(max).map(|(_, value)| value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    count
+}
+
+fn is_pattern_limit(kind: &ValidationErrorKind) -> bool {
+    match kind {
+        ValidationErrorKind::BacktrackLimitExceeded { .. }
+        | ValidationErrorKind::RegexEngineFailure { .. } => true,
+        ValidationErrorKind::PropertyNames { error } => is_pattern_limit(error.kind()),
+        _ => false,
+    }
+}
+
+/// One violation for each error; for missing and unexpected members, one at each member.
+fn describe(error: &ValidationError<'_>, violations: &mut Vec<Violation>) {
+    let (kind, at) = (error.kind(), format!("/data{}", error.instance_path().as_str()));
+    let mut tell = |pointer: String, message: String| {
+        violations.push(Violation { pointer, keyword: kind.keyword().to_owned(), message });
+    };
+    let below = |name: &str| format!("{at}/{}", shorten(name).replace('~', "~0").replace('/', "~1"));
+    match kind {
+        ValidationErrorKind::Required { property } => {
+            tell(below(property.as_str().unwrap_or_default()), "is required".to_owned());
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            for name in unexpected.iter().take(VIOLATIONS_MAX) {
+                tell(below(name), "is not a member that the schema knows".to_owned());
+            }
+        }
+        _ => tell(shorten_pointer(at.clone()), message_of(kind)),
+    }
+}
+
+fn message_of(kind: &ValidationErrorKind) -> String {
+    use ValidationErrorKind as Kind;
+    let counted = |limit: u64, one: &str, many: &str| {
+        if limit == 1 { format!("1 {one}") } else { format!("{limit} {many}") }
+    };
+    match kind {
+        Kind::AdditionalItems { limit } => format!("must have at most {limit} elements"),
+        Kind::AnyOf { .. } => "must satisfy at least one of the schemas".to_owned(),
+        Kind::Constant { expected_value } => format!("must be {}", shorten(&expected_value.to_string())),
+        Kind::Contains => "must hold enough elements of the kind wanted, and not too many".to_owned(),
+        Kind::ContentEncoding { content_encoding } => format!("must be {content_encoding}"),
+        Kind::ContentMediaType { content_media_type } => format!("must be {content_media_type}"),
+        Kind::Enum { options } => format!("must be one of {}", shorten(&options.to_string())),
+        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("must be greater than {limit}"),
+        Kind::FalseSchema => "must not be there".to_owned(),
+        Kind::Format { format } => format!("must have the format {format}"),
+        Kind::MaxItems { limit } => format!("must have at most {}", counted(*limit, "element", "elements")),
+        Kind::Maximum { limit } => format!("must be at most {limit}"),
+        Kind::MaxLength { limit } => {
+            format!("must have at most {}", counted(*limit, "character", "characters"))
+        }
+        Kind::MaxProperties { limit } => {
+            format!("must have at most {}", counted(*limit, "member", "members"))
+        }
+        Kind::MinItems { limit } => format!("must have at least {}", counted(*limit, "element", "elements")),
+        Kind::Minimum { limit } => format!("must be at least {limit}"),
+        Kind::MinLength { limit } => {
+            format!("must have at least {}", counted(*limit, "character", "characters"))
+        }
+        Kind::MinProperties { limit } => {
+            format!("must have at least {}", counted(*limit, "member", "members"))
+        }
+        Kind::MultipleOf { multiple_of } => format!("must be a multiple of {multiple_of}"),
+        Kind::Not { .. } => "must not satisfy the schema under not".to_owned(),
+        Kind::OneOfMultipleValid { .. } => "must satisfy only one of the schemas".to_owned(),
+        Kind::OneOfNotValid { .. } => "must satisfy one of the schemas".to_owned(),
+        Kind::Pattern { pattern } => format!("must match {}", shorten(pattern)),
+        Kind::PropertyNames { error } => format!("has a member whose name {}", message_of(error.kind())),
+        Kind::Type { kind: TypeKind::Single(wanted) } => format!("must be of type {}", wanted.as_str()),
+        Kind::Type { kind: TypeKind::Multiple(wanted) } => {
+            let names: Vec<&str> = wanted.iter().map(jsonschema::JsonType::as_str).collect();
+            format!("must be of type {}", names.join(" or "))
+        }
+        Kind::UnevaluatedItems { .. } => "has elements that the schema does not know".to_owned(),
+        Kind::UniqueItems => "must not have equal elements".to_owned(),
+        Kind::AdditionalProperties { .. }
+        | Kind::UnevaluatedProperties { .. }
+        | Kind::Required { .. }
+        | Kind::BacktrackLimitExceeded { .. }
+        | Kind::RegexEngineFailure { .. }
+        | Kind::Custom { .. }
+        | Kind::FromUtf8 { .. }
+        | Kind::Referencing(_) => "breaks the schema".to_owned(),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// A pointer through hostile names is as long as they are; its beginning is enough.
+fn shorten_pointer(pointer: String) -> String {
+    if pointer.len() > 10 * SHOWN_CHARACTERS_MAX { shorten(&pointer) } else { pointer }
+}
