@@ -9,13 +9,28 @@
 //!   └──── backlog (8 readers, shared blocks) ─────────────────────────────┘
 //! ```
 
+mod backlog;
+mod bell;
+mod channel;
+mod entry;
 mod error;
 mod filter;
 mod frame;
 mod handle;
+mod hub;
+mod meter;
+mod metrics;
+mod page;
+mod partition;
 mod request;
+mod ring;
+mod seat;
+mod selection;
 mod service;
+mod start;
+mod stream;
 mod subscription;
+mod tail;
 
 pub use error::Error;
 pub use filter::{Filter, FilterError};

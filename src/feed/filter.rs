@@ -1,68 +1,183 @@
 //! Filters: which events a subscriber wants, or may see.
+//!
+//! A filter is a small tree of tests on the record's key, its headers and pointers into the event. It is checked and
+//! bounded where it is read, judged once per record for all who share it, and found through [`Index`] where it asks
+//! for equality.
 
+mod index;
+mod parse;
+mod scalar;
+
+pub(super) use index::Index;
+
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::event::RecordView;
+use scalar::Scalar;
+
 use crate::event::json::Pointer;
+use crate::event::{HeaderName, RecordView};
 
 /// A condition on an event, checked and bounded. Cheap to clone; equal filters are one to the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Filter(Arc<str>);
+pub struct Filter(Arc<Rule>);
 
 /// Why a text or value is no filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{problem} (at {pointer:?} in the filter)")]
+#[error("the filter is wrong at '{pointer}': {problem}")]
 pub struct FilterError {
-    /// Where in the filter.
+    /// Where in the filter; empty for the whole.
     pub pointer: String,
     /// What is wrong there.
     pub problem: String,
 }
 
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Rule {
+    All(Vec<Filter>),
+    Any(Vec<Filter>),
+    Not(Filter),
+    Test(Source, Test),
+}
+
+/// Where a test finds its value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Source {
+    Key,
+    Header(HeaderName),
+    Pointer(Pointer),
+}
+
+/// What a test asks of the value. Only [`Test::Exists`] can hold where there is none.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Test {
+    /// One of these; sorted.
+    In(Vec<Scalar<'static>>),
+    Prefix(Box<str>),
+    Exists(bool),
+    Order(Order, Scalar<'static>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Order {
+    Gt,
+    Ge,
+    Lt,
+    Le,
+}
+
 impl Filter {
-    /// Reads a filter from JSON text.
-    ///
-    /// # Errors
-    /// When it is no filter, or beyond its bounds.
-    pub fn parse_text(_text: &str) -> Result<Self, FilterError> {
-        unimplemented!()
-    }
-
-    /// Reads a filter from a JSON value.
-    ///
-    /// # Errors
-    /// When it is no filter, or beyond its bounds.
-    pub fn parse(_value: &serde_json::Value) -> Result<Self, FilterError> {
-        unimplemented!()
-    }
-
     /// The member at `pointer` is this string, or the integer written so: a grant's row filter.
     #[must_use]
-    pub fn equals(_pointer: Pointer, _text: &str) -> Self {
-        unimplemented!()
+    pub fn equals(pointer: Pointer, text: &str) -> Self {
+        let mut values = vec![Scalar::text(text)];
+        values.extend(Scalar::integer_written(text));
+        Self::test(Source::Pointer(pointer), Test::of(values))
     }
 
-    /// The record's key is these bytes.
+    /// The record's key is this text.
     #[must_use]
-    pub fn key_equals(_key: &str) -> Self {
-        unimplemented!()
+    pub fn key_equals(key: &str) -> Self {
+        Self::test(Source::Key, Test::of(vec![Scalar::text(key)]))
     }
 
-    /// All of them hold.
+    /// All of them hold; none given holds always.
     #[must_use]
-    pub fn all(_filters: Vec<Self>) -> Self {
-        unimplemented!()
+    pub fn all(filters: Vec<Self>) -> Self {
+        Self::of_one(filters, Rule::All)
     }
 
-    /// One of them holds.
+    /// One of them holds; none given never holds.
     #[must_use]
-    pub fn any(_filters: Vec<Self>) -> Self {
-        unimplemented!()
+    pub fn any(filters: Vec<Self>) -> Self {
+        Self::of_one(filters, Rule::Any)
     }
 
     /// Whether the event is one of those meant.
     #[must_use]
-    pub fn matches(&self, _view: &RecordView<'_>) -> bool {
-        unimplemented!()
+    pub fn matches(&self, view: &RecordView<'_>) -> bool {
+        match &*self.0 {
+            Rule::All(filters) => filters.iter().all(|filter| filter.matches(view)),
+            Rule::Any(filters) => filters.iter().any(|filter| filter.matches(view)),
+            Rule::Not(filter) => !filter.matches(view),
+            Rule::Test(source, test) => source.read(view, |found| test.holds(found)),
+        }
+    }
+
+    fn test(source: Source, test: Test) -> Self {
+        Self(Arc::new(Rule::Test(source, test)))
+    }
+
+    fn not(filter: Self) -> Self {
+        Self(Arc::new(Rule::Not(filter)))
+    }
+
+    fn of_one(mut filters: Vec<Self>, many: impl FnOnce(Vec<Self>) -> Rule) -> Self {
+        match filters.pop() {
+            Some(only) if filters.is_empty() => only,
+            last => {
+                filters.extend(last);
+                Self(Arc::new(many(filters)))
+            }
+        }
+    }
+}
+
+/// What lies where a test looks.
+enum Found<'a> {
+    Nothing,
+    /// An array or an object.
+    Structure,
+    Scalar(Scalar<'a>),
+}
+
+impl Source {
+    fn read<T>(&self, view: &RecordView<'_>, judge: impl FnOnce(Found<'_>) -> T) -> T {
+        let text = |bytes| {
+            std::str::from_utf8(bytes).map_or(Found::Structure, |text| Found::Scalar(Scalar::borrowed(text)))
+        };
+        match self {
+            Self::Key => judge(view.record().key.as_ref().map_or(Found::Nothing, |key| text(key))),
+            Self::Header(name) => {
+                judge(view.record().headers.last(name).map_or(Found::Nothing, |value| text(value)))
+            }
+            Self::Pointer(pointer) => match view.at(pointer) {
+                None => judge(Found::Nothing),
+                Some(value) => judge(Scalar::of_value(&value).map_or(Found::Structure, Found::Scalar)),
+            },
+        }
+    }
+}
+
+impl Test {
+    fn of(mut values: Vec<Scalar<'static>>) -> Self {
+        values.sort_unstable();
+        values.dedup();
+        Self::In(values)
+    }
+
+    fn holds(&self, found: Found<'_>) -> bool {
+        let scalar = match (self, found) {
+            (Self::Exists(is_wanted), found) => return *is_wanted != matches!(found, Found::Nothing),
+            (_, Found::Nothing | Found::Structure) => return false,
+            (_, Found::Scalar(scalar)) => scalar,
+        };
+        match self {
+            Self::In(values) => values.binary_search_by(|value| value.cmp(&scalar)).is_ok(),
+            Self::Prefix(prefix) => scalar.as_text().is_some_and(|text| text.starts_with(&**prefix)),
+            Self::Exists(is_wanted) => *is_wanted,
+            Self::Order(order, bound) => scalar.compare(bound).is_some_and(|found| order.allows(found)),
+        }
+    }
+}
+
+impl Order {
+    const fn allows(self, found: Ordering) -> bool {
+        match self {
+            Self::Gt => found.is_gt(),
+            Self::Ge => found.is_ge(),
+            Self::Lt => found.is_lt(),
+            Self::Le => found.is_le(),
+        }
     }
 }

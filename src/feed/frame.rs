@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{Cursor, Offset, Partition, Positions, Topic};
+use crate::event::{self, Cursor, Offset, Partition, Positions, Record, Storage, Topic};
+
+use super::SubscriptionId;
 
 /// One event, encoded once for all subscriptions of one id.
 #[derive(Debug)]
@@ -21,11 +23,47 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// Encodes a record for the subscriptions of this id.
+    pub(super) fn encode(
+        sub: SubscriptionId,
+        topic: &Topic,
+        partition: Partition,
+        record: &Record,
+        storage: Storage,
+    ) -> Self {
+        let mut json = head(sub, record.bytes() + MEMBERS_BYTES);
+        let members_from = json.len();
+        event::write_members(&mut json, topic, partition, record, storage);
+        json.push(b'}');
+        let socket_json = Bytes::from(json);
+        Self { topic: topic.clone(), partition, offset: record.offset, socket_json, members_from }
+    }
+
+    /// The same event for the subscriptions of another id.
+    pub(super) fn for_sub(&self, sub: SubscriptionId) -> Self {
+        let mut json = head(sub, self.members().len() + 1);
+        let members_from = json.len();
+        json.extend_from_slice(self.members());
+        json.push(b'}');
+        let socket_json = Bytes::from(json);
+        Self { topic: self.topic.clone(), socket_json, members_from, ..*self }
+    }
+
     /// The members after `"sub":7,` without braces, for streams and pages that know no `sub`.
     #[must_use]
     pub fn members(&self) -> &[u8] {
         self.socket_json.get(self.members_from..self.socket_json.len().saturating_sub(1)).unwrap_or_default()
     }
+}
+
+/// About what a frame holds besides the record's own bytes.
+const MEMBERS_BYTES: usize = 160;
+
+fn head(sub: SubscriptionId, bytes_after: usize) -> Vec<u8> {
+    let head = format!("{{\"sub\":{sub},");
+    let mut json = Vec::with_capacity(head.len() + bytes_after);
+    json.extend_from_slice(head.as_bytes());
+    json
 }
 
 /// Why events are missing.

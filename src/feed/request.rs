@@ -63,6 +63,18 @@ pub enum OnSlow {
     Close,
 }
 
+impl OnSlow {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Skip => "skip",
+            Self::Close => "close",
+        }
+    }
+}
+
 /// A subscription as asked for.
 #[derive(Clone)]
 pub struct Request {

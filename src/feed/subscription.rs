@@ -1,10 +1,30 @@
 //! A subscription: a place in each partition, and what comes next there.
+//!
+//! It is driven by its connection alone: [`Subscription::next`] takes what rings and blocks have at hand, asks the
+//! backlog for more where a place lies behind, and otherwise waits for its bell. Between calls it holds no reader
+//! and no record.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::event::{Cursor, Positions};
+use futures_util::FutureExt;
 
-use super::{Error, Push};
+use crate::event::{Cursor, Pattern, Positions, Topic};
+use crate::log;
+
+use super::backlog::Outcome;
+use super::bell::Bell;
+use super::channel::Channel;
+use super::hub::Hub;
+use super::ring::Budget;
+use super::seat::{Place, Reading, Seat, Stand};
+use super::start::{self, Begun, Start};
+use super::stream::{SKIPPED_MAX, Stream};
+use super::{Admission, Error, Filter, Gap, Push};
 
 /// The `sub` of a subscription: one number on this node for all that asked for the same topics, filter and options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -26,49 +46,388 @@ impl fmt::Display for SubscriptionId {
 }
 
 /// A place in each partition of the topics asked for. Ends when dropped.
-#[derive(Debug)]
-pub struct Subscription(());
+pub struct Subscription {
+    hub: Arc<Hub>,
+    channel: Arc<Channel>,
+    admission: Arc<dyn Fn(&Topic) -> Admission + Send + Sync>,
+    bell: Arc<Bell>,
+    bell_place: usize,
+    seats: Vec<Seat>,
+    /// The hub's version up to which topics are known here.
+    version: u64,
+    /// Topics to be opened, and where they begin.
+    joining: Vec<(Topic, Start)>,
+    gaps: Vec<Gap>,
+    work: Option<Work>,
+    turn: usize,
+    skipped: u64,
+    is_resumed: bool,
+}
+
+/// How long a failed read of the log is let alone.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a subscription waits for besides its bell. Holds nothing others wait for.
+type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+enum Done {
+    Opened(Topic, Option<(Arc<Stream>, Begun)>),
+    Read { partition: u64, outcome: Outcome },
+    Failed(log::Error),
+}
+
+/// A subscription's parts, as [`super::Feed::subscribe`] finds them.
+pub(super) struct Parts {
+    pub(super) hub: Arc<Hub>,
+    pub(super) channel: Arc<Channel>,
+    pub(super) admission: Arc<dyn Fn(&Topic) -> Admission + Send + Sync>,
+    pub(super) version: u64,
+    pub(super) opened: Vec<(Arc<Stream>, Begun)>,
+    pub(super) is_resume: bool,
+}
 
 impl Subscription {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { hub, channel, admission, version, opened, is_resume } = parts;
+        let (bell, bell_place) = hub.bell();
+        hub.metrics.subscriptions.inc();
+        let mut subscription = Self {
+            hub,
+            channel,
+            admission,
+            bell,
+            bell_place,
+            seats: Vec::with_capacity(opened.len()),
+            version,
+            joining: Vec::new(),
+            gaps: Vec::new(),
+            work: None,
+            turn: 0,
+            skipped: 0,
+            is_resumed: false,
+        };
+        for (stream, begun) in opened {
+            subscription.sit(stream, begun);
+        }
+        subscription.is_resumed = is_resume && subscription.gaps.is_empty();
+        subscription
+    }
+
     /// What comes next: waits for at least one, then gives what is there, up to about `bytes_max` of frames. Cancel
     /// safe.
     ///
     /// # Errors
-    /// [`Error::Slow`] when it fell behind and asked for that, [`Error::Closed`], [`Error::Forbidden`] after a
-    /// recheck, or what the log says.
-    pub async fn next(&mut self, _bytes_max: usize) -> Result<Vec<Push>, Error> {
-        unimplemented!()
+    /// [`Error::Slow`] when it fell behind and asked for that, [`Error::Closed`] when the feed ends, or what the log
+    /// says.
+    pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<Push>, Error> {
+        loop {
+            let pushes = self.step(Budget::new(bytes_max, usize::MAX)).await?;
+            if !pushes.is_empty() {
+                return Ok(pushes);
+            }
+        }
     }
 
-    /// Asks admission again for every topic: call when grants changed.
+    /// Asks admission again for every topic: call when grants changed. A topic now admitted joins at its end.
     ///
     /// # Errors
     /// [`Error::Forbidden`] when a topic named literally may no longer be read: the subscription must end.
     pub fn recheck(&mut self) -> Result<(), Error> {
-        unimplemented!()
+        let mut seats = mem::take(&mut self.seats);
+        let mut forbidden = None;
+        seats.retain_mut(|seat| match self.filter_for(&seat.stream.topic) {
+            Some(filter) => {
+                seat.select(filter.as_ref(), &self.bell);
+                true
+            }
+            None => {
+                let is_named = self.names(&seat.stream.topic, Pattern::is_literal);
+                forbidden = forbidden.take().or_else(|| is_named.then(|| seat.stream.topic.clone()));
+                false
+            }
+        });
+        self.seats = seats;
+        if let Some(topic) = forbidden {
+            return Err(Error::Forbidden(topic));
+        }
+        for topic in self.hub.log.topics().into_iter().map(|info| info.spec.name) {
+            self.consider(topic, Start::Latest);
+        }
+        Ok(())
     }
 
     /// Its `sub`.
     #[must_use]
     pub fn id(&self) -> SubscriptionId {
-        unimplemented!()
+        self.channel.id
     }
 
     /// Whether it began at a cursor or positions and nothing was missing.
     #[must_use]
-    pub fn is_resumed(&self) -> bool {
-        unimplemented!()
+    pub const fn is_resumed(&self) -> bool {
+        self.is_resumed
     }
 
     /// The next offset of every partition, after all that was handed out.
     #[must_use]
     pub fn positions(&self) -> Positions {
-        unimplemented!()
+        let mut positions = Positions::new();
+        self.seats.iter().for_each(|seat| seat.positions(|_| true, &mut positions));
+        positions
     }
 
     /// The same place as a cursor.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        unimplemented!()
+        let entry = |seat: &Seat| {
+            let places = seat.places.iter().map(|place| (place.partition.number, place.at));
+            (seat.stream.topic.clone(), seat.stream.incarnation.0, places.collect())
+        };
+        Cursor { entries: self.seats.iter().map(entry).collect() }
+    }
+
+    /// One step: takes what is at hand; where nothing is, waits for something to happen and answers nothing. Cancel
+    /// safe.
+    pub(super) async fn step(&mut self, budget: Budget) -> Result<Vec<Push>, Error> {
+        self.look_around()?;
+        // Asked before the rings, so that steady live traffic cannot keep a place from catching up.
+        if let Some(done) = self.work.as_mut().and_then(|work| work.as_mut().now_or_never()) {
+            self.work = None;
+            self.apply(done)?;
+        }
+        let (pushes, has_moved_behind) = self.take(budget)?;
+        if !pushes.is_empty() {
+            return Ok(pushes);
+        }
+        if has_moved_behind {
+            tokio::task::yield_now().await;
+            return Ok(pushes);
+        }
+        self.work = self.work.take().or_else(|| self.start_work());
+        let Some(work) = &mut self.work else {
+            self.bell.rung().await;
+            self.seats.iter_mut().for_each(Seat::wake);
+            return Ok(pushes);
+        };
+        // Both are cancel safe: the work is kept, and a ring not taken stays rung.
+        tokio::select! {
+            done = work => {
+                self.work = None;
+                self.apply(done)?;
+            }
+            () = self.bell.rung() => self.seats.iter_mut().for_each(Seat::wake),
+        }
+        Ok(pushes)
+    }
+
+    /// Whether every place has come to these positions.
+    pub(super) fn has_reached(&self, ends: &Positions) -> bool {
+        self.seats.iter().all(|seat| {
+            let Some(ends) = ends.get(&seat.stream.topic) else { return true };
+            seat.places
+                .iter()
+                .all(|place| ends.get(&place.partition.number).is_none_or(|end| place.at >= *end))
+        })
+    }
+
+    /// The streams it reads.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Arc<Stream>> {
+        self.seats.iter().map(|seat| &seat.stream)
+    }
+
+    fn take(&mut self, budget: Budget) -> Result<(Vec<Push>, bool), Error> {
+        let mut reading = Reading {
+            sub: self.channel.id,
+            on_slow: self.channel.wish.on_slow,
+            backlog: &self.hub.backlog,
+            metrics: &self.hub.metrics,
+            budget,
+            pushes: self.gaps.drain(..).map(Push::Gap).collect(),
+            skipped: self.skipped,
+            has_moved_behind: false,
+        };
+        let first = self.turn.checked_rem(self.seats.len()).unwrap_or_default();
+        let (before, after) = self.seats.split_at_mut(first);
+        for seat in after.iter_mut().chain(before) {
+            seat.read(self.turn, &mut reading)?;
+        }
+        let Reading { mut pushes, skipped, has_moved_behind, budget, .. } = reading;
+        self.skipped = skipped;
+        if budget.is_spent() || has_moved_behind {
+            self.turn = self.turn.wrapping_add(1);
+        }
+        if self.skipped >= SKIPPED_MAX || self.bell.take_report_due() {
+            pushes.extend(self.report());
+        }
+        Ok((pushes, has_moved_behind))
+    }
+
+    fn report(&mut self) -> Option<Push> {
+        self.skipped = 0;
+        let mut positions = Positions::new();
+        for seat in &mut self.seats {
+            seat.positions(Place::has_moved, &mut positions);
+            seat.mark_reported();
+        }
+        (!positions.is_empty()).then(|| Push::Positions { positions, cursor: self.cursor() })
+    }
+
+    /// Sees to what changed around it: the feed's end, topics new, grown or gone.
+    fn look_around(&mut self) -> Result<(), Error> {
+        if self.hub.is_closed() {
+            return Err(Error::Closed);
+        }
+        let version = self.hub.version();
+        if version != self.version {
+            for topic in self.hub.topics_since(self.version) {
+                self.consider(topic, Start::Given(BTreeMap::new()));
+            }
+            self.seats.iter_mut().for_each(Seat::grow);
+            self.version = version;
+        }
+        for seat in self.seats.iter_mut().filter(|seat| seat.stream.is_gone() && !seat.is_moving) {
+            let topic = &seat.stream.topic;
+            let Some(info) = self.hub.log.topic(topic) else { continue };
+            if info.incarnation != seat.stream.incarnation {
+                let stood = seat.places.iter().map(|place| (place.partition.number, place.at));
+                self.joining.push((topic.clone(), Start::Recreated(stood.collect())));
+                seat.is_moving = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the topic if it is wanted, admitted and not open yet.
+    fn consider(&mut self, topic: Topic, start: Start) {
+        let is_open = self.seats.iter().any(|seat| seat.stream.topic == topic)
+            || self.joining.iter().any(|(joining, _)| *joining == topic);
+        if !is_open && self.names(&topic, |_| true) && self.filter_for(&topic).is_some() {
+            self.joining.push((topic, start));
+        }
+    }
+
+    fn names(&self, topic: &Topic, is_meant: impl Fn(&Pattern) -> bool) -> bool {
+        let names = |pattern: &&Pattern| is_meant(pattern) && covers(pattern, topic);
+        self.channel.wish.topics.iter().any(|pattern| names(&pattern))
+    }
+
+    /// The filter to read this topic with; `None` where it must not be read.
+    fn filter_for(&self, topic: &Topic) -> Option<Option<Filter>> {
+        admitted((self.admission)(topic), self.channel.wish.filter.as_ref())
+    }
+
+    fn start_work(&mut self) -> Option<Work> {
+        let hub = Arc::clone(&self.hub);
+        if let Some((topic, start)) = self.joining.pop() {
+            return Some(Box::pin(async move {
+                loop {
+                    match hub.open(&topic, |_| start.clone()).await {
+                        Ok(opened) => return Done::Opened(topic, opened),
+                        Err(error) if error.is_temporary() => tokio::time::sleep(RETRY_PAUSE).await,
+                        Err(error) => return Done::Failed(error),
+                    }
+                }
+            }));
+        }
+        let places = self.seats.iter().flat_map(|seat| seat.places.iter().map(move |place| (seat, place)));
+        let behind = places.filter(|(seat, place)| place.stand == Stand::Behind && !seat.stream.is_gone());
+        let behind: Vec<_> = behind.collect();
+        let (seat, place) = behind.get(self.turn.checked_rem(behind.len())?)?;
+        let partition = place.partition.id;
+        let mut reading = hub.read_behind(&seat.stream, &place.partition, place.at);
+        Some(Box::pin(async move {
+            let outcome = reading.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+            let outcome = outcome.unwrap_or(Outcome::Failed(log::Error::Closed));
+            if let Outcome::Failed(error) = &outcome
+                && error.is_temporary()
+            {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            Done::Read { partition, outcome }
+        }))
+    }
+
+    fn apply(&mut self, done: Done) -> Result<(), Error> {
+        match done {
+            Done::Opened(topic, None) => {
+                let of_topic = self.seats.iter_mut().filter(|seat| seat.stream.topic == topic);
+                of_topic.for_each(|seat| seat.is_moving = false);
+            }
+            Done::Opened(topic, Some((stream, begun))) => {
+                self.seats.retain(|seat| seat.stream.topic != topic);
+                self.sit(stream, begun);
+            }
+            Done::Read { partition, outcome } => self.apply_read(partition, outcome)?,
+            Done::Failed(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn apply_read(&mut self, partition: u64, outcome: Outcome) -> Result<(), Error> {
+        let is_meant =
+            |place: &Place| place.partition.id == partition && !matches!(place.stand, Stand::Live(_));
+        let mut found = None;
+        for Seat { stream, places, .. } in &mut self.seats {
+            found = found
+                .or_else(|| places.iter_mut().find(|place| is_meant(place)).map(|place| (stream, place)));
+        }
+        let Some((stream, place)) = found else { return Ok(()) };
+        match outcome {
+            Outcome::Read => {}
+            Outcome::AtEnd => place.stand = Stand::Waiting,
+            Outcome::Outside(bounds) => {
+                if let Some((to, reason)) = start::missing(place.at, bounds) {
+                    self.gaps.push(start::gap(&stream.topic, place.partition.number, place.at, to, reason));
+                    self.hub.metrics.gap(reason);
+                    place.at = to;
+                }
+            }
+            Outcome::Failed(error) if error.is_temporary() => {}
+            // The stream's tail notices too, and what comes next is decided then.
+            Outcome::Failed(log::Error::UnknownTopic(_) | log::Error::UnknownPartition { .. }) => {
+                place.stand = Stand::Waiting;
+            }
+            Outcome::Failed(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn sit(&mut self, stream: Arc<Stream>, begun: Begun) {
+        let Some(filter) = self.filter_for(&stream.topic) else { return };
+        begun.gaps.iter().for_each(|gap| self.hub.metrics.gap(gap.reason));
+        self.gaps.extend(begun.gaps);
+        self.seats.push(Seat::new(stream, filter.as_ref(), &self.bell, begun.offsets));
+    }
+}
+
+/// The filter a topic is read with, where it may be read.
+pub(super) fn admitted(admission: Admission, wanted: Option<&Filter>) -> Option<Option<Filter>> {
+    match (admission, wanted) {
+        (Admission::Denied, _) => None,
+        (Admission::All, wanted) => Some(wanted.cloned()),
+        (Admission::Rows(rows), None) => Some(Some(rows)),
+        (Admission::Rows(rows), Some(wanted)) => Some(Some(Filter::all(vec![wanted.clone(), rows]))),
+    }
+}
+
+/// Whether the pattern means this topic.
+pub(super) fn covers(pattern: &Pattern, topic: &Topic) -> bool {
+    pattern.matches(topic.as_str())
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.hub.remove_bell(self.bell_place);
+        self.hub.metrics.subscriptions.dec();
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Subscription")
+            .field("channel", &self.channel)
+            .field("seats", &self.seats)
+            .finish_non_exhaustive()
     }
 }
