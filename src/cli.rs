@@ -1,5 +1,102 @@
-//! The commands of `weirgate`: each parses its arguments, does one thing, and says how it went by its exit code.
+//! The commands: arguments in, exit code out.
+//!
+//! 0 is success, 1 a failure that the message explains, 2 a wrong call. Results go to standard output, everything else
+//! to standard error; there are no stack traces. Each command has a file of its own.
 
-pub mod key;
-pub mod schemas;
-pub mod token;
+mod check_config;
+mod credential;
+mod dev;
+mod key;
+mod publish;
+mod serve;
+mod sources;
+mod token;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Environment;
+
+/// An HTTP and WebSocket event gateway for Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "weirgate", version, about, max_term_width = 100, propagate_version = true)]
+#[command(
+    after_help = "`weirgate dev` is the place to start: it runs the whole gateway on this machine and prints \
+                        commands to paste."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a gateway for development on this machine: embedded log, sample topics and schemas, a token, a playground.
+    Dev(dev::Args),
+    /// Run a gateway with your configuration.
+    Serve(serve::Args),
+    /// Check the configuration and print what holds, secrets hidden.
+    CheckConfig(check_config::Args),
+    /// Publish events from a file or standard input, one JSON envelope per line.
+    Publish(publish::Args),
+    /// Sign a token with the development key.
+    Token(token::Args),
+    /// Work with API keys.
+    Key(key::Args),
+}
+
+/// Runs the command that the arguments name.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let is_help = error.exit_code() == 0;
+            drop(error.print());
+            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        }
+    };
+    let environment = Environment::new(variables);
+    match run(arguments.command, environment) {
+        Ok(code) => code,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(command: Command, environment: Environment) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Dev(args) => dev::run(args, environment),
+        Command::Serve(args) => serve::run(args, environment),
+        Command::CheckConfig(args) => check_config::run(&args, environment),
+        Command::Publish(args) => publish::run(args),
+        Command::Token(args) => token::run(&args),
+        Command::Key(args) => key::run(&args),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a command's failure is told")]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("weirgate: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because {cause}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

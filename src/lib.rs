@@ -26,6 +26,7 @@
 //! log ── delivery (group, lanes, attempts) ── a member's socket ── settlement ── commit
 //! ```
 
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;

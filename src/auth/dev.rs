@@ -64,6 +64,18 @@ impl Key {
         if is_key { Ok(Self(Secret::new(text))) } else { Err(SetupError::DevKeyMalformed { path }) }
     }
 
+    /// The key in this data directory; `None` when there is none. Blocks on the file system.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds no key.
+    pub fn load(data_directory: &Path) -> Result<Option<Self>, SetupError> {
+        if data_directory.join(FILE).exists() {
+            Self::load_or_create(data_directory).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// A signed token for `sub` with these roles and further claims; claims of [`OWN_CLAIMS`] are set here.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::event::Timestamp;
 
 /// Make API keys.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -38,7 +38,7 @@ struct New {
 ///
 /// # Errors
 /// When the id is no id, there is no randomness, or standard output is closed.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::New(new) = &args.command;
     std::io::stdout().lock().write_all(describe(new)?.as_bytes()).context("cannot write the key")?;
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ use crate::event::{Clock, Timestamp};
   weirgate token --sub 42 --role customer                 what the grants give customer 42
   weirgate token --sub service:orders --role '' --ttl 5m  what the grants give this principal
   curl -H \"Authorization: Bearer $(weirgate token)\" http://127.0.0.1:8080/v1/whoami")]
-pub struct Args {
+pub(super) struct Args {
     /// Whom the token names; the principal.
     #[arg(long, default_value = "dev")]
     sub: String,
@@ -41,7 +41,7 @@ pub struct Args {
 ///
 /// # Errors
 /// When the key cannot be read or made, or standard output is closed.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let token = token(args, Clock::system().now())?;
     writeln!(std::io::stdout().lock(), "{token}").context("cannot write the token")?;
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,135 @@
+//! The only place that sees everything: it builds the rooms on one another, runs them, and takes them down in order.
+//!
+//! No rule of the product lives here. What is built is handed on as handles; what runs is tracked and ends when it
+//! is told to.
+//!
+//! ```text
+//! Config ── build (engine, topics, schemas, auth, publish, feed, delivery, sockets, http) ── App
+//! App ── run ── shutdown: http drains and refuses, sockets leave, groups commit, publishes flush, the log closes
+//! ```
+
+mod build;
+mod node;
+mod playground;
+mod reload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth;
+use crate::config::{Config, Sources};
+use crate::delivery;
+use crate::event::Clock;
+use crate::feed;
+use crate::http;
+use crate::log_embedded;
+use crate::publish;
+
+pub use node::NodeError;
+
+/// How long what is under way may take to end once the drain is over.
+const LAST_GRACE: Duration = Duration::from_secs(4);
+
+/// Reads the configuration again, for a reload; blocks on the file system.
+pub type ReadSources = Arc<dyn Fn() -> Result<Sources, String> + Send + Sync>;
+
+/// A built gateway, listening but not yet serving.
+#[derive(Debug)]
+pub struct App {
+    engine: Arc<log_embedded::Engine>,
+    feed: feed::Service,
+    delivery: delivery::Service,
+    publisher: publish::Publisher,
+    server: http::Server,
+    listeners: http::Listeners,
+    reload: reload::Reload,
+    dev_token: Option<String>,
+    data_directory: PathBuf,
+}
+
+impl App {
+    /// Builds every room and binds the listeners. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the log cannot be opened, a schema or key cannot be used, or an address is taken.
+    pub async fn build(config: Config, read_sources: ReadSources, clock: Clock) -> anyhow::Result<Self> {
+        build::build(config, read_sources, clock).await
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.listeners.address()
+    }
+
+    /// Where `/metrics` is served.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.listeners.metrics_address()
+    }
+
+    /// In development mode, a token with every right.
+    #[must_use]
+    pub fn dev_token(&self) -> Option<&str> {
+        self.dev_token.as_deref()
+    }
+
+    /// Where this gateway keeps its own state.
+    #[must_use]
+    pub fn data_directory(&self) -> &std::path::Path {
+        &self.data_directory
+    }
+
+    /// What reloads the configuration, for a signal handler.
+    #[must_use]
+    pub fn reload(&self) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
+        self.reload.hook()
+    }
+
+    /// Serves until `shutdown` is cancelled, then drains: requests and sockets first, then groups and feeds, then the
+    /// publishes under way, then the log.
+    ///
+    /// # Errors
+    /// When the HTTP side fails; the rest is taken down in order all the same.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let rooms = CancellationToken::new();
+        let feed = tokio::spawn(self.feed.run(rooms.clone()));
+        let delivery = tokio::spawn(self.delivery.run(rooms.clone()));
+        tracing::info!(address = %self.listeners.address(), "serving");
+        let served = self.server.run(self.listeners, shutdown).await.context("the HTTP side failed");
+        rooms.cancel();
+        join("delivery", delivery).await;
+        join("feed", feed).await;
+        if tokio::time::timeout(LAST_GRACE, self.publisher.drain()).await.is_err() {
+            tracing::warn!("publishes under way did not end in time");
+        }
+        self.engine.close().await;
+        tracing::info!("stopped");
+        served
+    }
+}
+
+async fn join(room: &'static str, task: JoinHandle<()>) {
+    let abort = task.abort_handle();
+    match tokio::time::timeout(LAST_GRACE, task).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(room, %error, "a room failed"),
+        Err(_) => {
+            abort.abort();
+            tracing::warn!(room, "a room did not end in time");
+        }
+    }
+}
+
+/// Refuses a development gateway that others could reach.
+fn check_dev(config: &Config) -> anyhow::Result<()> {
+    if config.auth.mode == auth::Mode::Dev {
+        auth::dev::check_listen(config.http.listen)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! How a client command proves who it is: a token, an API key, or the development key of this directory.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::auth;
+use crate::event::Clock;
+
+/// The arguments of every command that talks to a gateway.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Args {
+    /// The gateway.
+    #[arg(long, env = "WEIRGATE_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(super) url: String,
+    /// A bearer token; default: one signed with the development key in the data directory, if there is one.
+    #[arg(long, env = "WEIRGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// An API key instead of a token.
+    #[arg(
+        long,
+        env = "WEIRGATE_API_KEY",
+        hide_env_values = true,
+        conflicts_with = "token",
+        value_name = "KEY"
+    )]
+    api_key: Option<String>,
+    /// Where the development key lies.
+    #[arg(long, default_value = "weirgate-data", value_name = "DIRECTORY")]
+    data_dir: PathBuf,
+}
+
+/// What goes into a request.
+#[derive(Debug, Clone)]
+pub(super) enum Credential {
+    /// `Authorization: Bearer`.
+    Bearer(auth::Secret),
+    /// `X-Api-Key`.
+    ApiKey(auth::Secret),
+    /// Nothing; the gateway will say what it wants.
+    Absent,
+}
+
+impl Args {
+    /// The credential that the arguments, the environment or the data directory give.
+    pub(super) fn credential(&self) -> anyhow::Result<Credential> {
+        if let Some(key) = &self.api_key {
+            return Ok(Credential::ApiKey(auth::Secret::new(key.clone())));
+        }
+        if let Some(token) = &self.token {
+            return Ok(Credential::Bearer(auth::Secret::new(token.clone())));
+        }
+        let key = auth::dev::Key::load(&self.data_dir)?;
+        let token = key
+            .map(|key| {
+                key.mint(
+                    "dev",
+                    &[auth::dev::ROLE.to_owned()],
+                    &serde_json::Map::new(),
+                    DAY,
+                    Clock::system().now(),
+                )
+            })
+            .transpose()
+            .context("the development key cannot sign")?;
+        Ok(token.map_or(Credential::Absent, |token| Credential::Bearer(auth::Secret::new(token))))
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Credential {
+    /// The header that carries it.
+    pub(super) fn header(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Bearer(token) => Some(("authorization", format!("Bearer {}", token.expose()))),
+            Self::ApiKey(key) => Some(("x-api-key", key.expose().to_owned())),
+            Self::Absent => None,
+        }
+    }
+}

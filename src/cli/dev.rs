@@ -1,0 +1,56 @@
+//! `weirgate dev`: the whole story on one machine, with commands to paste.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::app::App;
+use crate::config::Environment;
+use crate::telemetry;
+
+use super::{serve, sources};
+
+/// Run a gateway for development on this machine. Only loopback can reach it; the data directory keeps its events and
+/// its signing key.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sources: sources::Args,
+    /// Where to listen; must be a loopback address.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where events, offsets and the development key are kept.
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+}
+
+pub(super) fn run(args: Args, environment: Environment) -> anyhow::Result<ExitCode> {
+    let listen = args.listen.map(|address| ("http.listen".to_owned(), address.to_string()));
+    let data_dir =
+        args.data_dir.map(|path| ("log.embedded.path".to_owned(), path.to_string_lossy().into_owned()));
+    let reader = args.sources.reader(true, environment, listen.into_iter().chain(data_dir).collect());
+    let config = sources::read(&reader)?;
+    telemetry::start(&config.telemetry).context("telemetry.log is no log filter")?;
+    serve::serve(config, reader, welcome)
+}
+
+#[expect(clippy::print_stdout, reason = "the commands to paste are the result")]
+fn welcome(app: &App) {
+    let text = include_str!("dev.txt")
+        .replace("{url}", &format!("http://{}", app.address()))
+        .replace("{ws}", &format!("ws://{}", app.address()))
+        .replace("{metrics}", &app.metrics_address().map_or_else(String::new, |address| address.to_string()))
+        .replace("{weirgate}", &own_path())
+        .replace("{data}", &app.data_directory().display().to_string())
+        .replace("{token}", app.dev_token().unwrap_or_default());
+    println!("{text}");
+}
+
+/// How to call this program from here.
+fn own_path() -> String {
+    let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("weirgate"));
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(&path).display().to_string()
+}

@@ -1,0 +1,267 @@
+//! `weirgate publish`: events from a file or standard input, in batches, each line told apart.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::credential;
+
+/// Publish events. Each line is an event's envelope; a JSON array of envelopes is taken too. Exit code 1 when any event
+/// was not stored.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  echo '{\"eventType\":\"orders.placed.v1\",\"data\":{…}}' | weirgate publish\n\
+                        Events without an eventId are given one here, so that a repeat after a broken connection is \
+                        stored once."
+)]
+pub(super) struct Args {
+    /// The file; - or nothing is standard input.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    gateway: credential::Args,
+    /// Events per request.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    batch: u16,
+    /// Judge the events and store nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// One line of input, ready to be sent.
+struct Line {
+    number: usize,
+    event: Box<serde_json::value::RawValue>,
+}
+
+/// A batch's answer, or a problem.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Answer {
+    items: Vec<Item>,
+    code: String,
+    detail: String,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Item {
+    index: usize,
+    status: String,
+    problem: Option<Problem>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    accepted: u64,
+    duplicate: u64,
+    refused: u64,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(publish(args))
+}
+
+async fn publish(args: Args) -> anyhow::Result<ExitCode> {
+    let (input, bytes) = open(args.file.as_ref())?;
+    let progress = progress(bytes);
+    let sender = Sender::new(&args)?;
+    let mut lines = BufReader::new(progress.wrap_read(input)).lines().enumerate();
+    let mut tally = Tally::default();
+    let mut batch = Vec::new();
+    loop {
+        let line = lines.next();
+        if let Some((index, line)) = line {
+            let text = line.context("cannot read the input")?;
+            read_line(index + 1, &text, &mut batch, &mut tally);
+            if batch.len() < usize::from(args.batch) {
+                continue;
+            }
+        } else if batch.is_empty() {
+            break;
+        }
+        sender.send(std::mem::take(&mut batch), &mut tally).await?;
+        progress.set_message(format!(
+            "{} stored, {} refused",
+            tally.accepted + tally.duplicate,
+            tally.refused
+        ));
+    }
+    progress.finish_and_clear();
+    tell(&tally, args.dry_run);
+    Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn open(file: Option<&PathBuf>) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
+    match file.filter(|path| path.as_os_str() != "-") {
+        None => Ok((Box::new(io::stdin()), None)),
+        Some(path) => {
+            let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            let bytes = file.metadata().ok().map(|metadata| metadata.len());
+            Ok((Box::new(file), bytes))
+        }
+    }
+}
+
+/// A bar on a terminal once the input turns out to be long; nothing elsewhere.
+fn progress(bytes: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match bytes {
+        Some(bytes) => (ProgressBar::new(bytes), "{bar:30} {bytes}/{total_bytes} {eta} {msg}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {msg}"),
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style)
+}
+
+/// Takes the events of one line: one envelope, or an array of them.
+fn read_line(number: usize, text: &str, batch: &mut Vec<Line>, tally: &mut Tally) {
+    let text = text.trim();
+    let parsed = match text {
+        "" => return,
+        array if array.starts_with('[') => {
+            serde_json::from_str::<Vec<Box<serde_json::value::RawValue>>>(array)
+        }
+        one => serde_json::from_str(one).map(|event| vec![event]),
+    };
+    match parsed {
+        Ok(events) => batch.extend(events.into_iter().map(|event| Line { number, event: with_id(event) })),
+        Err(error) => {
+            tally.refused += 1;
+            complain(number, &format!("not JSON: {error}"));
+        }
+    }
+}
+
+/// The event with an id, so that sending it again after a broken connection stores it once.
+fn with_id(event: Box<serde_json::value::RawValue>) -> Box<serde_json::value::RawValue> {
+    let has_id =
+        serde_json::from_str::<Value>(event.get()).map_or(true, |value| value.get("eventId").is_some());
+    let Some(rest) = event.get().strip_prefix('{').filter(|_| !has_id) else { return event };
+    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+    let text = format!("{{\"eventId\":\"{}\"{comma}{rest}", uuid::Uuid::now_v7());
+    serde_json::value::RawValue::from_string(text).unwrap_or(event)
+}
+
+struct Sender {
+    client: reqwest::Client,
+    url: String,
+    header: Option<(&'static str, String)>,
+}
+
+impl Sender {
+    fn new(args: &Args) -> anyhow::Result<Self> {
+        let dry_run = if args.dry_run { "&dryRun=true" } else { "" };
+        Ok(Self {
+            client: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
+            url: format!("{}/v1/events?validation=each{dry_run}", args.gateway.url.trim_end_matches('/')),
+            header: args.gateway.credential()?.header(),
+        })
+    }
+
+    /// Sends a batch, again while the answer says that this helps, and counts what became of each item.
+    async fn send(&self, batch: Vec<Line>, tally: &mut Tally) -> anyhow::Result<()> {
+        const TRIES: u32 = 6;
+        let events: Vec<&serde_json::value::RawValue> = batch.iter().map(|line| &*line.event).collect();
+        let body = serde_json::to_vec(&events)?;
+        let mut delay = Duration::from_millis(200);
+        for attempt in 1..=TRIES {
+            let answer = self.post(body.clone()).await;
+            match answer {
+                Ok((status, answer)) if status == 207 || status == 200 => {
+                    count(&batch, &answer, tally);
+                    return Ok(());
+                }
+                Ok((status, problem)) if !matches!(status, 429 | 503 | 504) || attempt == TRIES => {
+                    bail!("the gateway answered {status} {}: {}", problem.code, problem.detail);
+                }
+                Err(error) if attempt == TRIES => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+            tokio::time::sleep(delay).await;
+            delay *= 2;
+        }
+        Ok(())
+    }
+
+    async fn post(&self, body: Vec<u8>) -> anyhow::Result<(u16, Answer)> {
+        let mut request = self.client.post(&self.url).header("content-type", "application/json").body(body);
+        if let Some((name, value)) = &self.header {
+            request = request.header(*name, value);
+        }
+        let answer = request.send().await.with_context(|| format!("cannot reach {}", self.url))?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.context("the answer broke off")?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+}
+
+fn count(batch: &[Line], answer: &Answer, tally: &mut Tally) {
+    for item in &answer.items {
+        match item.status.as_str() {
+            "accepted" | "queued" | "checked" => tally.accepted += 1,
+            "duplicate" => tally.duplicate += 1,
+            status => {
+                tally.refused += 1;
+                let number = batch.get(item.index).map_or(0, |line| line.number);
+                let detail =
+                    item.problem.as_ref().map_or("see the other lines of its key", |one| &one.detail);
+                complain(number, &format!("{status}: {detail}"));
+            }
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what went wrong belongs on standard error")]
+fn complain(number: usize, problem: &str) {
+    eprintln!("line {number}: {problem}");
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn tell(tally: &Tally, is_dry: bool) {
+    let verb = if is_dry { "would be stored" } else { "stored" };
+    println!("{} {verb}, {} known before, {} refused", tally.accepted, tally.duplicate, tally.refused);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, read_line, with_id};
+
+    fn raw(text: &str) -> Box<serde_json::value::RawValue> {
+        serde_json::value::RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn an_event_without_id_gets_one_and_keeps_its_bytes() {
+        let event = with_id(raw(r#"{ "eventType":"a.b.v1","n":1.0}"#));
+        assert!(
+            event.get().starts_with("{\"eventId\":\"")
+                && event.get().ends_with(r#" "eventType":"a.b.v1","n":1.0}"#)
+        );
+        assert_eq!(with_id(raw(r#"{"eventId":"x"}"#)).get(), r#"{"eventId":"x"}"#);
+        assert!(serde_json::from_str::<serde_json::Value>(with_id(raw("{}")).get()).is_ok());
+    }
+
+    #[test]
+    fn lines_may_be_events_or_arrays_and_empty_ones_are_passed_over() {
+        let (mut batch, mut tally) = (Vec::new(), Tally::default());
+        for (index, line) in ["{}", "", "[{},{}]", "nonsense"].iter().enumerate() {
+            read_line(index + 1, line, &mut batch, &mut tally);
+        }
+        assert_eq!(batch.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 3, 3]);
+        assert_eq!(tally.refused, 1);
+    }
+}

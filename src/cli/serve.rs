@@ -1,0 +1,81 @@
+//! `weirgate serve`: a gateway with the operator's configuration, until SIGTERM or SIGINT.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, ReadSources};
+use crate::config::{Config, Environment};
+use crate::event::Clock;
+use crate::telemetry;
+
+use super::sources;
+
+/// Run a gateway with your configuration. SIGTERM drains and stops it, SIGHUP reloads grants, keys, topics and schemas.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    sources: sources::Args,
+}
+
+pub(super) fn run(args: Args, environment: Environment) -> anyhow::Result<ExitCode> {
+    let reader = args.sources.reader(false, environment, Vec::new());
+    let config = sources::read(&reader)?;
+    telemetry::start(&config.telemetry).context("telemetry.log is no log filter")?;
+    serve(config, reader, |_| {})
+}
+
+/// Builds the gateway, tells `started` of it, and runs it until a signal.
+pub(super) fn serve(
+    config: Config,
+    reader: ReadSources,
+    started: impl FnOnce(&App),
+) -> anyhow::Result<ExitCode> {
+    // One thread beside the connections' own: feeds, groups and timers are light, and the log has its own threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("weirgate-rooms")
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(async {
+        let app = App::build(config, reader, Clock::system()).await?;
+        started(&app);
+        let shutdown = CancellationToken::new();
+        let signals = tokio::spawn(watch_signals(app.reload(), shutdown.clone()));
+        let outcome = app.run(shutdown).await;
+        signals.abort();
+        outcome
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first SIGTERM or SIGINT drains, the second ends the process at once, SIGHUP reloads.
+async fn watch_signals(
+    reload: std::sync::Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {
+                let reload = std::sync::Arc::clone(&reload);
+                if let Ok(Err(problem)) = tokio::task::spawn_blocking(move || reload()).await {
+                    tracing::error!(%problem, "the configuration was not reloaded");
+                }
+                continue;
+            }
+        }
+        if shutdown.is_cancelled() {
+            std::process::abort();
+        }
+        tracing::info!("draining");
+        shutdown.cancel();
+    }
+}
