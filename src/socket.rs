@@ -9,6 +9,7 @@
 //!                 └──────────────── control first, then frames of feed and delivery ──┘
 //! ```
 
+pub mod client;
 mod command;
 mod config;
 pub mod handshake;

@@ -1,0 +1,215 @@
+//! One connection of a client: the handshake, and messages both ways until it ends.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http::{HeaderName, HeaderValue, Uri};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::socket::handshake::SUBPROTOCOL;
+
+use super::backoff::{Next, after_close};
+use super::{Break, Endpoint, Error, passing};
+
+/// Silence beyond the gateway's own ping and pong times that a client bears.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Bytes of the largest message a client takes: an event, its key and headers in JSON.
+const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A message of the gateway.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) text: String,
+    pub(super) value: Value,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: WebSocketStream<TcpStream>,
+    pub(super) connection: String,
+    pub(super) sub: Option<u64>,
+    /// How long the gateway may be silent: it pings more often.
+    silence_max: Duration,
+    bye: Option<Value>,
+}
+
+impl Link {
+    /// Connects and shakes hands.
+    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, Break> {
+        let (request, address) = request(endpoint).map_err(Break::Final)?;
+        let stream = TcpStream::connect(&address)
+            .await
+            .map_err(|source| Break::Final(Error::Unreachable { address, source }))?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(64 * 1024)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        match client_async_with_config(request, stream, Some(config)).await {
+            Ok((stream, _)) => Ok(Self {
+                stream,
+                connection: String::new(),
+                sub: None,
+                silence_max: Duration::from_secs(60),
+                bye: None,
+            }),
+            Err(tungstenite::Error::Http(response)) => Err(refused(&response)),
+            Err(error) => Err(passing(&error.to_string())),
+        }
+    }
+
+    /// Keeps what `hello` was answered.
+    pub(super) fn greet(&mut self, hello: &Value) {
+        let millis = |name: &str| Duration::from_millis(hello[name].as_u64().unwrap_or(30_000));
+        self.silence_max = millis("pingMs") + millis("pongMs") + SLACK;
+        self.connection = hello["connection"].as_str().unwrap_or_default().to_owned();
+    }
+
+    /// Sends a command. That the connection broke shows when listening.
+    pub(super) async fn say(&mut self, command: &Value) {
+        drop(self.stream.send(Message::text(command.to_string())).await);
+    }
+
+    /// The `ok` of the answer with this id.
+    pub(super) async fn answer(&mut self, id: u64) -> Result<Value, Break> {
+        loop {
+            let Heard { mut value, .. } = self.hear().await?;
+            if value["id"] == json!(id) {
+                return match value.get("error") {
+                    Some(error) => Err(problem(error)),
+                    None => Ok(value["ok"].take()),
+                };
+            }
+        }
+    }
+
+    /// The next message; answers pings by the way. Cancel safe.
+    pub(super) async fn hear(&mut self) -> Result<Heard, Break> {
+        loop {
+            let message = match timeout(self.silence_max, self.stream.next()).await {
+                Err(_) => return Err(passing("the gateway has fallen silent")),
+                Ok(None) => return Err(self.ended(None)),
+                Ok(Some(Err(error))) => return Err(passing(&error.to_string())),
+                Ok(Some(Ok(message))) => message,
+            };
+            let text = match message {
+                Message::Text(text) => text.as_str().to_owned(),
+                Message::Close(frame) => return Err(self.ended(frame)),
+                Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            };
+            let Ok(value) = serde_json::from_str::<Value>(&text) else { continue };
+            match value["op"].as_str() {
+                Some("ping") => self.say(&json!({ "op": "pong" })).await,
+                Some("bye") => self.bye = Some(value),
+                Some(_) | None => return Ok(Heard { text, value }),
+            }
+        }
+    }
+
+    /// Says goodbye and waits for the answer.
+    pub(super) async fn close(mut self) {
+        drop(self.stream.close(None).await);
+        while let Some(Ok(_)) = self.stream.next().await {}
+    }
+
+    fn ended(&self, frame: Option<CloseFrame>) -> Break {
+        let bye = self.bye.as_ref().unwrap_or(&Value::Null);
+        let code = frame.as_ref().map_or(1006, |frame| u16::from(frame.code));
+        let code = bye["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(code);
+        let reason = match (bye["detail"].as_str().or(bye["reason"].as_str()), &frame) {
+            (Some(reason), _) => reason.to_owned(),
+            (None, Some(frame)) => frame.reason.to_string(),
+            (None, None) => "the connection broke off".to_owned(),
+        };
+        let delay = bye["delayMs"].as_u64().map(Duration::from_millis);
+        match after_close(code, bye["reconnect"].as_bool(), delay) {
+            Some(next) => Break::Passing { reason, next },
+            None => Break::Final(Error::Closed { code, reason }),
+        }
+    }
+}
+
+/// A problem object as a break: passing where the gateway says so.
+pub(super) fn problem(problem: &Value) -> Break {
+    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
+    if problem["temporary"] == json!(true) {
+        let next = problem["retryAfterMs"].as_u64().map(Duration::from_millis);
+        return Break::Passing { reason: text("detail"), next: next.map_or(Next::Backoff, Next::After) };
+    }
+    Break::Final(Error::Problem { code: text("code"), detail: text("detail") })
+}
+
+/// The handshake's request, and where to send it.
+fn request(endpoint: &Endpoint) -> Result<(Request, String), Error> {
+    let wrong = |problem| Error::Address { url: endpoint.url.clone(), problem };
+    let rest = match endpoint.url.split_once("://") {
+        Some(("http" | "ws", rest)) => rest,
+        Some(("https" | "wss", _)) => return Err(wrong("TLS is not supported here; use a plain address")),
+        _ => return Err(wrong("it must begin with http:// or ws://")),
+    };
+    let uri: Uri = format!("ws://{}/v1/stream", rest.trim_end_matches('/'))
+        .parse()
+        .map_err(|_| wrong("it is no URL of host and port"))?;
+    let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
+    let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+    let mut request = uri.into_client_request().map_err(|_| wrong("it is no URL of host and port"))?;
+    let headers = request.headers_mut();
+    headers.insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+    if let Some((name, value)) = &endpoint.credential {
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| wrong("the credential holds characters no header can"))?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok((request, address))
+}
+
+/// A handshake that was answered by something other than 101.
+fn refused(response: &Response) -> Break {
+    let body = response.body().as_deref().unwrap_or_default();
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+    let status = response.status().as_u16();
+    let detail = problem["detail"].as_str().map_or_else(|| response.status().to_string(), str::to_owned);
+    if matches!(status, 429 | 502..=504) {
+        let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let next = after.map_or(Next::Backoff, |seconds| Next::After(Duration::from_secs(seconds)));
+        return Break::Passing { reason: detail, next };
+    }
+    Break::Final(Error::Refused { status, detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, request};
+
+    fn endpoint(url: &str) -> Endpoint {
+        Endpoint { url: url.to_owned(), credential: Some(("authorization", "Bearer t".to_owned())) }
+    }
+
+    #[test]
+    fn a_gateways_address_becomes_that_of_its_sockets() {
+        for (url, uri, address) in [
+            ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/v1/stream", "127.0.0.1:8080"),
+            ("ws://gateway/", "ws://gateway/v1/stream", "gateway:80"),
+            ("http://[::1]:8080/events", "ws://[::1]:8080/events/v1/stream", "[::1]:8080"),
+        ] {
+            let (request, to) = request(&endpoint(url)).unwrap();
+            assert_eq!((request.uri().to_string().as_str(), to.as_str()), (uri, address));
+            assert_eq!(request.headers()["authorization"], "Bearer t");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_a_reason() {
+        for url in ["127.0.0.1:8080", "https://gateway", "ftp://gateway", "http://", "http://a b"] {
+            assert!(request(&endpoint(url)).is_err(), "{url}");
+        }
+    }
+}
