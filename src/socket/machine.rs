@@ -7,6 +7,8 @@
 //! Strange ── hello or handshake ──► Known ── close, fault, timer, drain ──► Leaving
 //! ```
 
+mod book;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use crate::event::GroupName;
 use crate::problem::{CloseCode, Code, Problem};
 
+use self::book::{Book, Kind};
 use super::Config;
 use super::command::{Audience, Body, Command, Op, Publishing, Reply, Settling, Worker};
 use super::push::{self, Nothing, millis};
@@ -74,7 +77,6 @@ pub(super) struct Refused {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) sub: u32,
-    pub(super) credit: u32,
     pub(super) ok: serde_json::Value,
 }
 
@@ -121,15 +123,6 @@ pub(super) enum Order {
     Resume,
 }
 
-/// What is known of one subscription, or of one being opened.
-#[derive(Debug)]
-struct Entry {
-    /// `None` while it is being opened.
-    sub: Option<u32>,
-    group: Option<GroupName>,
-    credit: u32,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Nobody has said who the client is; it has until then.
@@ -155,7 +148,7 @@ pub(super) struct Machine {
     pinged_at: Option<Instant>,
     is_reading: bool,
     second: (Instant, u32),
-    entries: Vec<Entry>,
+    book: Book,
     drain: Option<(Instant, Duration)>,
 }
 
@@ -175,7 +168,7 @@ impl Machine {
             pinged_at: None,
             is_reading: true,
             second: (now, 0),
-            entries: Vec::new(),
+            book: Book::new(config.subscriptions_max, config.in_flight_max),
             drain: None,
         }
     }
@@ -259,8 +252,8 @@ impl Machine {
             Body::Ping if reply.id.is_none() => {
                 return actions.push(Action::Send(Turn::Urgent, push::pong()));
             }
-            Body::Ping => return accept(&reply, Nothing {}, actions),
-            Body::Pong => return,
+            Body::Pong if reply.id.is_none() => return,
+            Body::Ping | Body::Pong => return accept(&reply, Nothing {}, actions),
             body => body,
         };
         if self.stage != Stage::Known {
@@ -271,12 +264,10 @@ impl Machine {
             Body::Subscribe(audience) => self.on_subscribe(reply, audience, actions),
             Body::Join(worker) => self.on_join(reply, worker, actions),
             Body::Unsubscribe { sub } => self.on_unsubscribe(reply, sub, actions),
-            Body::Settle { sub, settling } => {
-                self.order(reply, sub, Some("settle"), Order::Settle(settling), actions);
-            }
-            Body::Credit { sub, credit } => self.on_credit(reply, sub, credit, actions),
-            Body::Pause { sub } => self.order(reply, sub, None, Order::Pause, actions),
-            Body::Resume { sub } => self.order(reply, sub, None, Order::Resume, actions),
+            Body::Settle { sub, settling } => self.on_order(reply, sub, Order::Settle(settling), actions),
+            Body::Credit { sub, credit } => self.on_order(reply, sub, Order::Credit(credit), actions),
+            Body::Pause { sub } => self.on_order(reply, sub, Order::Pause, actions),
+            Body::Resume { sub } => self.on_order(reply, sub, Order::Resume, actions),
             Body::Publish(publishing) => actions.push(Action::Publish { reply, publishing }),
             Body::Refresh { token } => self.identify(reply, token, actions),
             Body::Hello { .. } | Body::Ping | Body::Pong => {}
@@ -338,29 +329,16 @@ impl Machine {
     }
 
     fn on_subscribe(&mut self, reply: Reply, audience: Box<Audience>, actions: &mut Vec<Action>) {
-        match self.check_room() {
-            Ok(()) => {
-                self.entries.push(Entry { sub: None, group: None, credit: 0 });
-                actions.push(Action::Subscribe { reply, audience });
-            }
+        match self.check_staying().and_then(|()| self.book.reserve(None, 0)) {
+            Ok(()) => actions.push(Action::Subscribe { reply, audience }),
             Err(problem) => self.refuse(&reply, &problem, actions),
         }
     }
 
     fn on_join(&mut self, reply: Reply, worker: Box<Worker>, actions: &mut Vec<Action>) {
         let credit = worker.credit(self.config.in_flight_max);
-        let is_member = self.entries.iter().any(|entry| entry.group.as_ref() == Some(&worker.group));
-        let checked = if is_member {
-            let detail = format!("this connection is a member of group '{}' already", worker.group);
-            Err(Problem::new(Code::AlreadySubscribed, detail))
-        } else {
-            self.check_room().and_then(|()| self.check_credit(None, "/credit", credit))
-        };
-        match checked {
-            Ok(()) => {
-                self.entries.push(Entry { sub: None, group: Some(worker.group.clone()), credit });
-                actions.push(Action::Join { reply, worker, credit });
-            }
+        match self.check_staying().and_then(|()| self.book.reserve(Some(&worker.group), credit)) {
+            Ok(()) => actions.push(Action::Join { reply, worker, credit }),
             Err(problem) => self.refuse(&reply, &problem, actions),
         }
     }
@@ -372,72 +350,47 @@ impl Machine {
         outcome: Result<Opened, Problem>,
         actions: &mut Vec<Action>,
     ) {
-        let at = self.entries.iter().position(|entry| entry.sub.is_none() && entry.group.as_ref() == group);
-        let entry = at.map(|at| self.entries.swap_remove(at));
-        let opened = match (entry, outcome) {
-            (_, Err(problem)) => return self.refuse(reply, &problem, actions),
-            (Some(entry), Ok(opened)) if self.stage == Stage::Known => (entry, opened),
-            (_, Ok(_)) => {
-                actions.push(Action::Discard);
-                return self.refuse(reply, &Problem::hidden(Code::Draining), actions);
+        match outcome {
+            Err(problem) => {
+                self.book.release(group);
+                self.refuse(reply, &problem, actions);
             }
-        };
-        let (entry, Opened { sub, credit, ok }) = opened;
-        if self.entries.iter().any(|entry| entry.sub == Some(sub)) {
-            actions.push(Action::Discard);
-            let detail = format!("this connection has the same subscription already, as sub {sub}");
-            return self.refuse(reply, &Problem::new(Code::AlreadySubscribed, detail), actions);
+            Ok(Opened { sub, ok }) => match self.check_staying().and_then(|()| self.book.open(group, sub)) {
+                Ok(()) => {
+                    accept(reply, ok, actions);
+                    actions.push(Action::Keep);
+                }
+                Err(problem) => {
+                    self.book.release(group);
+                    actions.push(Action::Discard);
+                    self.refuse(reply, &problem, actions);
+                }
+            },
         }
-        self.entries.push(Entry { sub: Some(sub), credit, ..entry });
-        accept(reply, ok, actions);
-        actions.push(Action::Keep);
     }
 
     fn on_unsubscribe(&mut self, reply: Reply, sub: u32, actions: &mut Vec<Action>) {
-        match self.entries.iter().position(|entry| entry.sub == Some(sub)) {
-            Some(at) => {
-                self.entries.swap_remove(at);
-                actions.push(Action::Drop { reply, sub });
-            }
-            None => self.refuse(&reply, &no_such_sub(sub), actions),
+        if self.book.close(sub) {
+            actions.push(Action::Drop { reply, sub });
+        } else {
+            self.refuse(&reply, &no_such_sub(sub), actions);
         }
     }
 
-    fn on_credit(&mut self, reply: Reply, sub: u32, credit: u32, actions: &mut Vec<Action>) {
-        let Some(at) = self.entries.iter().position(|entry| entry.sub == Some(sub) && entry.group.is_some())
-        else {
-            return self.order(reply, sub, Some("credit"), Order::Credit(credit), actions);
+    /// Passes an order on to a subscription that exists and is of the kind it needs.
+    fn on_order(&mut self, reply: Reply, sub: u32, order: Order, actions: &mut Vec<Action>) {
+        let allowed = match (&order, self.book.kind(sub)) {
+            (_, None) => Err(no_such_sub(sub)),
+            (Order::Settle(_) | Order::Credit(_), Some(Kind::Audience)) => {
+                let detail = format!("sub {sub} is no group's: it has neither deliveries nor credit");
+                Err(Problem::new(Code::BadRequest, detail))
+            }
+            (Order::Credit(credit), Some(Kind::Worker)) => self.book.set_credit(sub, *credit),
+            (Order::Settle(_), Some(Kind::Worker)) | (Order::Pause | Order::Resume, Some(_)) => Ok(()),
         };
-        match self.check_credit(Some(sub), "/set", credit) {
-            Ok(()) => {
-                if let Some(entry) = self.entries.get_mut(at) {
-                    entry.credit = credit;
-                }
-                actions.push(Action::Order { reply, sub, order: Order::Credit(credit) });
-            }
+        match allowed {
+            Ok(()) => actions.push(Action::Order { reply, sub, order }),
             Err(problem) => self.refuse(&reply, &problem, actions),
-        }
-    }
-
-    /// Passes an order on to a subscription that exists and, where it needs a group, has one.
-    fn order(
-        &mut self,
-        reply: Reply,
-        sub: u32,
-        needs_group: Option<&str>,
-        order: Order,
-        actions: &mut Vec<Action>,
-    ) {
-        match self.entries.iter().find(|entry| entry.sub == Some(sub)) {
-            None => self.refuse(&reply, &no_such_sub(sub), actions),
-            Some(Entry { group: None, .. }) if needs_group.is_some() => {
-                let detail = format!(
-                    "sub {sub} is no group's: there is nothing to {}",
-                    needs_group.unwrap_or_default()
-                );
-                self.refuse(&reply, &Problem::new(Code::BadRequest, detail), actions);
-            }
-            Some(_) => actions.push(Action::Order { reply, sub, order }),
         }
     }
 
@@ -460,10 +413,9 @@ impl Machine {
     }
 
     fn on_ended(&mut self, sub: u32, ending: Ending, actions: &mut Vec<Action>) {
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.sub != Some(sub));
+        let was_open = self.book.close(sub);
         match ending {
-            Ending::Alone(problem) if self.entries.len() < before => {
+            Ending::Alone(problem) if was_open => {
                 actions.push(Action::Send(Turn::Data, push::unsubscribed(sub, &problem, &self.connection)));
             }
             Ending::Alone(_) => {}
@@ -505,31 +457,12 @@ impl Machine {
         }
     }
 
-    fn check_room(&self) -> Result<(), Problem> {
-        if self.drain.is_some() {
+    /// Whether the connection takes new subscriptions: not once it is to leave.
+    fn check_staying(&self) -> Result<(), Problem> {
+        if self.drain.is_some() || self.stage == Stage::Leaving {
             return Err(Problem::hidden(Code::Draining));
         }
-        let most = self.config.subscriptions_max;
-        if self.entries.len() < most {
-            return Ok(());
-        }
-        Err(Problem::new(
-            Code::Conflict,
-            format!("a connection has at most {most} subscriptions; open another"),
-        ))
-    }
-
-    /// Whether all groups' windows together stay within the connection's bound.
-    fn check_credit(&self, sub: Option<u32>, pointer: &str, credit: u32) -> Result<(), Problem> {
-        let others = self.entries.iter().filter(|entry| entry.sub.is_none() || entry.sub != sub);
-        let taken = others.fold(0_u32, |sum, entry| sum.saturating_add(entry.credit));
-        let most = self.config.in_flight_max;
-        if taken.saturating_add(credit) <= most {
-            return Ok(());
-        }
-        let message =
-            format!("a connection has at most {most} deliveries in flight, of which {taken} are taken");
-        Err(super::command::invalid(pointer, message))
+        Ok(())
     }
 
     fn refuse(&self, reply: &Reply, problem: &Problem, actions: &mut Vec<Action>) {
@@ -589,3 +522,6 @@ fn notice_at(expires_at: Instant) -> Instant {
 fn no_such_sub(sub: u32) -> Problem {
     Problem::new(Code::NotFound, format!("this connection has no sub {sub}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,7 +286,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                     let is_lost = subscription.recheck().is_err();
                     let opened = Opened {
                         sub: subscription.id().number(),
-                        credit: 0,
                         ok: serde_json::json!({
                             "sub": subscription.id(), "positions": subscription.positions(),
                             "cursor": subscription.cursor().encode(), "resumed": subscription.is_resumed(),
@@ -306,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                     if let (Some(members), true) = (ok.as_object_mut(), is_adopting) {
                         members.insert("adopted".to_owned(), member.adopted().into());
                     }
-                    let opened = Opened { sub: member.id().number(), credit, ok };
+                    let opened = Opened { sub: member.id().number(), ok };
                     self.fresh = Some(Source::worker(member, group.clone()));
                     opened
                 });
