@@ -14,11 +14,16 @@
 
 mod dead_letters;
 mod error;
+mod group;
+pub mod lane;
 mod member;
 mod metadata;
 mod policy;
+mod retry;
+mod roster;
 mod service;
 mod tag;
+mod tracker;
 mod view;
 
 pub use dead_letters::{DeadLetter, DeadLetterPage, DeadLetterQuery};

@@ -1,0 +1,414 @@
+//! A group on this gateway, as a pure state machine: input in, [`Action`]s out, time and randomness as parameters.
+//!
+//! It knows sources (assigned partitions), lanes and seats (local members), and decides what is sent to whom,
+//! what is taken back, what is committed and what is dead. It never waits, sends or writes: the owner feeds it and
+//! carries out what [`Group::pump`] answers, in order.
+//!
+//! ```text
+//! assign, records ── intake ─┐                     ┌── Send, Withdraw
+//! join, leave, credit ── roster ── lanes ── pump ──┼── Commit ── committed
+//! settle, expiry ── settlement ─┘                  └── Bury ── buried
+//! ```
+
+mod commit;
+mod dispatch;
+mod intake;
+mod members;
+#[cfg(test)]
+mod model;
+mod settlement;
+mod source;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::event::{Record, Timestamp};
+
+use super::lane::Lane;
+use super::metadata::Progress;
+use super::retry::Random;
+use super::roster::Roster;
+use super::{Policy, Tag, Withdrawal};
+use source::Source;
+
+pub use commit::CommitEnd;
+pub use watch::{Blocked, Gauges, SourceState};
+
+/// A time, twice: monotonic since the group began, and by the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Since some fixed instant.
+    pub elapsed: Duration,
+    /// What people call it.
+    pub wall: Timestamp,
+}
+
+/// An assigned partition: the topic's index in the policy and the partition's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    /// Index in the policy's topics.
+    pub topic: u32,
+    /// The partition.
+    pub partition: u32,
+}
+
+/// Where an assigned partition begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beginning {
+    /// Which.
+    pub slot: Slot,
+    /// The first offset that will be read.
+    pub position: u64,
+    /// What was committed, where something was.
+    pub committed: Option<u64>,
+    /// What was known above that.
+    pub progress: Progress,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Acknowledged.
+    Ack,
+    /// Refused for now.
+    Nack,
+    /// Refused for good.
+    Reject,
+    /// Not settled in time.
+    Timeout,
+    /// Its member was lost while it was the head of its lane.
+    Lost,
+}
+
+/// Why a record is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The last attempt failed.
+    RetriesExhausted,
+    /// A consumer rejected it.
+    Rejected,
+    /// The last attempt was not settled in time.
+    Expired,
+    /// It does not fit into the dead-letter topic; only a pointer to it does.
+    TooLarge,
+}
+
+/// A delivery to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// To whom.
+    pub member: u32,
+    /// Its tag.
+    pub tag: Tag,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// How long it may take.
+    pub deadline: Duration,
+    /// What.
+    pub record: Record,
+}
+
+/// A record to be dead-lettered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Burial {
+    /// Where it came from.
+    pub slot: Slot,
+    /// The assignment.
+    pub epoch: u64,
+    /// What.
+    pub record: Record,
+    /// Why.
+    pub reason: Reason,
+    /// In the consumer's words.
+    pub error: Option<Arc<str>>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it failed first.
+    pub first_failed: Timestamp,
+    /// When it failed last.
+    pub last_failed: Timestamp,
+}
+
+/// A delivery that ended, for metrics and logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Where it came from.
+    pub slot: Slot,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it was.
+    pub record: Record,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// From sending to settlement.
+    pub took: Duration,
+}
+
+/// A source's commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceCommit {
+    /// Which source.
+    pub slot: Slot,
+    /// The next offset to settle.
+    pub offset: u64,
+    /// What is known above it; empty when it did not fit.
+    pub metadata: String,
+    /// Whether metadata was left out for its size.
+    pub is_cut: bool,
+    epoch: u64,
+    revision: u64,
+}
+
+/// What the owner must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Hand a delivery to a member.
+    Send(Outgoing),
+    /// Tell a member that deliveries are no longer its.
+    Withdraw {
+        /// Whom.
+        member: u32,
+        /// Which.
+        tags: Vec<Tag>,
+        /// Why.
+        reason: Withdrawal,
+    },
+    /// Commit these, durably, and answer with [`Group::committed`]; never two at a time.
+    Commit(Vec<SourceCommit>),
+    /// Write a dead letter, durably, and answer with [`Group::buried`].
+    Bury(Box<Burial>),
+    /// Read no more records of a partition.
+    Hold(Slot),
+    /// Read records of a partition again.
+    Release(Slot),
+    /// Give a revoked partition back.
+    GiveBack(Slot),
+    /// Close a member that another connection took over.
+    Close {
+        /// Which.
+        member: u32,
+    },
+    /// A delivery ended.
+    Settled(Box<Settled>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum LaneKey {
+    Partition,
+    Key(Bytes),
+    Record(u64),
+}
+
+type LaneId = u64;
+
+/// A record as kept while it is unresolved.
+#[derive(Debug, Clone)]
+struct Kept {
+    record: Record,
+    lane: LaneId,
+    error: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct LaneSeat {
+    lane: Lane,
+    slot: Slot,
+    key: LaneKey,
+    owner: Option<u32>,
+    /// Whether it stands in `ready` or `parked`.
+    is_queued: bool,
+    /// Whether it drains to move to another member.
+    is_moving: bool,
+    wake: Option<Duration>,
+}
+
+/// The machine of one group.
+#[derive(Debug)]
+pub struct Group {
+    policy: Arc<Policy>,
+    random: Random,
+    roster: Roster,
+    sources: BTreeMap<Slot, Source>,
+    lanes: HashMap<LaneId, LaneSeat>,
+    /// Lanes with something to send.
+    ready: VecDeque<LaneId>,
+    /// Lanes whose member must first take what it has.
+    parked: Vec<LaneId>,
+    timers: BTreeSet<(Duration, LaneId)>,
+    actions: Vec<Action>,
+    committing: commit::State,
+    last_lane: LaneId,
+    last_sequence: u64,
+    last_epoch: u64,
+    next_balance: Option<Duration>,
+    is_draining: bool,
+    is_assignment_changed: bool,
+}
+
+impl Group {
+    /// A group without members and partitions, whose epochs are greater than `last_epoch`.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, last_epoch: u64, random: Random) -> Self {
+        Self {
+            policy,
+            random,
+            roster: Roster::default(),
+            sources: BTreeMap::new(),
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            parked: Vec::new(),
+            timers: BTreeSet::new(),
+            actions: Vec::new(),
+            committing: commit::State::default(),
+            last_lane: 0,
+            last_sequence: 0,
+            last_epoch,
+            next_balance: None,
+            is_draining: false,
+            is_assignment_changed: false,
+        }
+    }
+
+    /// Follows another policy of the same topics and ordering from now on.
+    pub fn set_policy(&mut self, policy: Arc<Policy>, now: Moment) {
+        self.policy = policy;
+        let window = self.window();
+        for seat in self.lanes.values_mut() {
+            seat.lane.set_window(window);
+        }
+        self.touch_all(now);
+        self.admit_all(now);
+    }
+
+    /// Takes nothing new, stops sending, and gives what is in flight the rebalance grace to settle.
+    pub fn drain(&mut self, now: Moment) {
+        self.is_draining = true;
+        let slots: Vec<Slot> = self.sources.keys().copied().collect();
+        self.revoke(&slots, now);
+    }
+
+    /// Carries everything on to `now` and answers what is to be done, in order.
+    pub fn pump(&mut self, now: Moment) -> Vec<Action> {
+        self.end_graces(now);
+        self.run_timers(now);
+        self.balance(now);
+        self.dispatch(now);
+        self.close_sources(now);
+        self.commit(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Group::pump`] must be called though nothing happened.
+    #[must_use]
+    pub fn wake(&self) -> Option<Duration> {
+        let timer = self.timers.first().map(|(wake, _)| *wake);
+        [timer, self.grace_ends(), self.close_due(), self.commit_due(), self.next_balance]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether a drain is complete.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.is_draining && self.sources.is_empty()
+    }
+
+    /// The greatest epoch given so far.
+    #[must_use]
+    pub const fn last_epoch(&self) -> u64 {
+        self.last_epoch
+    }
+
+    /// The policy followed.
+    #[must_use]
+    pub const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    fn window(&self) -> usize {
+        match self.policy.ordering {
+            super::Ordering::Partition => self.policy.lane_window,
+            super::Ordering::Key | super::Ordering::None => 1,
+        }
+    }
+
+    /// Brings a lane's timer and its place in the queue up to date after a change; an empty one goes, unless it
+    /// is a partition's.
+    fn touch(&mut self, id: LaneId, now: Moment) {
+        let Some(seat) = self.lanes.get_mut(&id) else { return };
+        let wake = seat.lane.wake(now.elapsed);
+        if wake != seat.wake {
+            if let Some(before) = seat.wake {
+                self.timers.remove(&(before, id));
+            }
+            if let Some(after) = wake {
+                self.timers.insert((after, id));
+            }
+            seat.wake = wake;
+        }
+        if seat.lane.is_empty() && seat.key != LaneKey::Partition {
+            self.remove_lane(id);
+        } else if !seat.is_queued && seat.lane.sendable(now.elapsed).is_some() {
+            seat.is_queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn touch_all(&mut self, now: Moment) {
+        let ids: Vec<LaneId> = self.lanes.keys().copied().collect();
+        for id in ids {
+            self.touch(id, now);
+        }
+    }
+
+    fn remove_lane(&mut self, id: LaneId) {
+        let Some(seat) = self.lanes.remove(&id) else { return };
+        if let Some(wake) = seat.wake {
+            self.timers.remove(&(wake, id));
+        }
+        if let Some(owner) = seat.owner.and_then(|member| self.roster.get_mut(member)) {
+            owner.lanes -= 1;
+        }
+        if let Some(source) = self.sources.get_mut(&seat.slot) {
+            source.lanes.remove(&seat.key);
+        }
+    }
+
+    fn set_owner(&mut self, id: LaneId, owner: Option<u32>) {
+        let Some(seat) = self.lanes.get_mut(&id) else { return };
+        if seat.owner == owner {
+            return;
+        }
+        let before = std::mem::replace(&mut seat.owner, owner);
+        seat.is_moving = false;
+        self.is_assignment_changed |= seat.key == LaneKey::Partition;
+        if let Some(member) = before.and_then(|member| self.roster.get_mut(member)) {
+            member.lanes -= 1;
+        }
+        if let Some(member) = owner.and_then(|member| self.roster.get_mut(member)) {
+            member.lanes += 1;
+        }
+    }
+
+    /// A delivery is no longer in flight.
+    fn landed(&mut self, slot: Slot, member: u32) {
+        if let Some(seat) = self.roster.get_mut(member) {
+            seat.in_flight -= 1;
+        }
+        if let Some(source) = self.sources.get_mut(&slot) {
+            source.in_flight -= 1;
+        }
+    }
+
+    fn tag(&self, slot: Slot, offset: u64, sequence: u64) -> Option<Tag> {
+        let epoch = self.sources.get(&slot)?.epoch;
+        Some(Tag { epoch, topic: slot.topic, partition: slot.partition, offset, sequence })
+    }
+}

@@ -1,0 +1,168 @@
+//! When and what is committed: the contiguous prefix, and beside it what is known above.
+
+use std::time::Duration;
+
+use super::super::metadata;
+use super::source::Phase;
+use super::{Action, Group, Moment, Slot, SourceCommit};
+
+/// So many settlements of a partition do not wait for the interval.
+const SETTLEMENTS_MAX: u32 = 256;
+/// After a failed commit, how long until the next; doubled with each failure, up to the greatest.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_DOUBLINGS_MAX: u32 = 6;
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitEnd {
+    /// It is durable.
+    Done,
+    /// It is not, or that is not known.
+    Failed,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    running: Option<Vec<(Slot, u64, u64, u64)>>,
+    dirty_since: Option<Duration>,
+    not_before: Duration,
+    failures: u32,
+}
+
+impl Group {
+    /// The commit handed out last has ended.
+    pub fn committed(&mut self, end: CommitEnd, now: Moment) {
+        let running = self.committing.running.take().unwrap_or_default();
+        match end {
+            CommitEnd::Done => {
+                self.committing.failures = 0;
+                for (slot, epoch, revision, offset) in running {
+                    self.note_committed(slot, epoch, revision, offset, now);
+                }
+            }
+            CommitEnd::Failed => {
+                let doubled = RETRY_FIRST * 2_u32.pow(self.committing.failures.min(RETRY_DOUBLINGS_MAX));
+                self.committing.failures += 1;
+                self.committing.not_before = now.elapsed + doubled;
+                for (slot, ..) in running {
+                    self.give_back_if_closing(slot);
+                }
+            }
+        }
+    }
+
+    /// Partitions that must go and have nothing in flight any more, or no time, get their last commit.
+    pub(super) fn close_sources(&mut self, now: Moment) {
+        let is_over = |source: &super::Source| match source.phase {
+            Phase::Revoking { until } => {
+                (source.in_flight == 0 && source.burying == 0) || until <= now.elapsed
+            }
+            Phase::Active | Phase::Closing => false,
+        };
+        let over: Vec<Slot> =
+            self.sources.iter().filter(|(_, one)| is_over(one)).map(|(slot, _)| *slot).collect();
+        for slot in over {
+            self.withdraw_source(slot, now);
+            if let Some(source) = self.sources.get_mut(&slot) {
+                source.phase = Phase::Closing;
+            }
+        }
+        if self.committing.running.is_none() {
+            let clean: Vec<Slot> =
+                self.sources.iter().filter(|(_, one)| !one.is_dirty()).map(|(slot, _)| *slot).collect();
+            for slot in clean {
+                self.give_back_if_closing(slot);
+            }
+        }
+    }
+
+    pub(super) fn commit(&mut self, now: Moment) {
+        let is_dirty = self.sources.values().any(super::Source::is_dirty);
+        if !is_dirty {
+            self.committing.dirty_since = None;
+            return;
+        }
+        self.committing.dirty_since.get_or_insert(now.elapsed);
+        if self.committing.running.is_some() || self.commit_due().is_none_or(|due| due > now.elapsed) {
+            return;
+        }
+        let slots: Vec<Slot> =
+            self.sources.iter().filter(|(_, one)| one.is_dirty()).map(|(slot, _)| *slot).collect();
+        let commits: Vec<SourceCommit> = slots.into_iter().filter_map(|slot| self.commit_of(slot)).collect();
+        let running = commits.iter().map(|one| (one.slot, one.epoch, one.revision, one.offset)).collect();
+        self.committing.running = Some(running);
+        self.committing.dirty_since = None;
+        self.actions.push(Action::Commit(commits));
+    }
+
+    pub(super) fn commit_due(&self) -> Option<Duration> {
+        if self.committing.running.is_some() {
+            return None;
+        }
+        let is_urgent = |source: &super::Source| {
+            source.is_dirty()
+                && (source.phase == Phase::Closing
+                    || !source.unrecorded.is_empty()
+                    || source.settled_since >= SETTLEMENTS_MAX)
+        };
+        let since = self.committing.dirty_since?;
+        let is_any_urgent = self.sources.values().any(is_urgent);
+        let due = if is_any_urgent { since } else { since + self.policy.commit_interval };
+        Some(due.max(self.committing.not_before))
+    }
+
+    pub(super) fn close_due(&self) -> Option<Duration> {
+        let ends = self.sources.values().filter_map(|source| match source.phase {
+            Phase::Revoking { until } => Some(until),
+            Phase::Active | Phase::Closing => None,
+        });
+        ends.min()
+    }
+
+    fn commit_of(&mut self, slot: Slot) -> Option<SourceCommit> {
+        let source = self.sources.get_mut(&slot)?;
+        let offset = source.tracker.position();
+        let text = metadata::encode(offset, &source.tracker.progress());
+        let is_cut = text.len() > metadata::BYTES_MAX;
+        source.metadata_ratio = ratio(text.len());
+        source.settled_since = 0;
+        let metadata = if is_cut { String::new() } else { text };
+        Some(SourceCommit { slot, offset, metadata, is_cut, epoch: source.epoch, revision: source.revision })
+    }
+
+    fn note_committed(&mut self, slot: Slot, epoch: u64, revision: u64, offset: u64, now: Moment) {
+        let Some(source) = self.sources.get_mut(&slot).filter(|source| source.epoch == epoch) else { return };
+        source.committed = offset;
+        source.committed_revision = revision;
+        let recorded: Vec<u64> = source
+            .unrecorded
+            .extract_if(.., |(needed, _)| *needed <= revision)
+            .map(|(_, offset)| offset)
+            .collect();
+        for offset in recorded {
+            self.recorded(slot, offset, now);
+        }
+        self.admit(slot, now);
+    }
+
+    fn recorded(&mut self, slot: Slot, offset: u64, now: Moment) {
+        let Some(one) = self.sources.get(&slot).and_then(|source| source.tracker.get(offset)) else { return };
+        let id = one.kept.lane;
+        if let Some(seat) = self.lanes.get_mut(&id) {
+            seat.lane.record(offset);
+        }
+        self.touch(id, now);
+    }
+
+    fn give_back_if_closing(&mut self, slot: Slot) {
+        if self.sources.get(&slot).is_some_and(|source| source.phase == Phase::Closing) {
+            self.remove_source(slot);
+            self.actions.push(Action::GiveBack(slot));
+        }
+    }
+}
+
+fn ratio(bytes: usize) -> f64 {
+    let parts = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+    parts(bytes) / parts(metadata::BYTES_MAX)
+}

@@ -1,0 +1,84 @@
+//! Who gets what: ready lanes meet members with room.
+
+use super::source::Phase;
+use super::{Action, Group, LaneId, Moment, Outgoing, Slot};
+
+/// What became of a lane's turn.
+enum Turn {
+    /// A delivery was sent; there may be more.
+    Sent,
+    /// There is nothing to send.
+    Idle,
+    /// Its member must first take what it has.
+    Parked,
+    /// No member has room.
+    NoRoom,
+}
+
+impl Group {
+    /// Sends what can be sent, lane by lane in turn.
+    pub(super) fn dispatch(&mut self, now: Moment) {
+        self.ready.extend(self.parked.drain(..));
+        while let Some(id) = self.ready.pop_front() {
+            match self.take_turn(id, now) {
+                Turn::Sent => self.ready.push_back(id),
+                Turn::Idle => {
+                    if let Some(seat) = self.lanes.get_mut(&id) {
+                        seat.is_queued = false;
+                    }
+                }
+                Turn::Parked => self.parked.push(id),
+                Turn::NoRoom => {
+                    self.ready.push_front(id);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_turn(&mut self, id: LaneId, now: Moment) -> Turn {
+        let Some(seat) = self.lanes.get(&id) else { return Turn::Idle };
+        let (slot, in_flight) = (seat.slot, seat.lane.in_flight());
+        let is_active = self.sources.get(&slot).is_some_and(|source| source.phase == Phase::Active);
+        let Some(offset) = seat.lane.sendable(now.elapsed).filter(|_| is_active) else { return Turn::Idle };
+        let owner = seat.owner.filter(|_| !seat.is_moving);
+        let has_room = owner.and_then(|member| self.roster.get(member)).is_some_and(|one| one.has_room());
+        let member = if has_room { owner } else { None };
+        if member.is_none() && in_flight > 0 {
+            return if seat.is_moving { Turn::Idle } else { Turn::Parked };
+        }
+        let Some(member) = member.or_else(|| self.choose(id)) else { return Turn::NoRoom };
+        self.set_owner(id, Some(member));
+        self.send(id, slot, offset, member, now);
+        Turn::Sent
+    }
+
+    /// A moving lane gives its place up first, so that its old member is judged without it.
+    fn choose(&mut self, id: LaneId) -> Option<u32> {
+        if self.lanes.get(&id).is_some_and(|seat| seat.is_moving) {
+            self.set_owner(id, None);
+        }
+        self.roster.pick_with_room()
+    }
+
+    fn send(&mut self, id: LaneId, slot: Slot, offset: u64, member: u32, now: Moment) {
+        self.last_sequence += 1;
+        let (sequence, deadline) = (self.last_sequence, self.policy.ack_timeout);
+        let Some(tag) = self.tag(slot, offset, sequence) else { return };
+        if let Some(seat) = self.lanes.get_mut(&id) {
+            seat.lane.send(now.elapsed, member, sequence, deadline);
+        }
+        if let Some(seat) = self.roster.get_mut(member) {
+            seat.in_flight += 1;
+        }
+        if let Some(source) = self.sources.get_mut(&slot) {
+            source.in_flight += 1;
+            if let Some(one) = source.tracker.get(offset) {
+                let attempt = one.attempts() + 1;
+                let record = one.kept.record.clone();
+                self.actions.push(Action::Send(Outgoing { member, tag, attempt, deadline, record }));
+            }
+        }
+        self.touch(id, now);
+    }
+}

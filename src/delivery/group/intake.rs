@@ -1,0 +1,186 @@
+//! Partitions come and go; their records are taken within the bounds.
+
+use std::collections::hash_map::Entry;
+
+use crate::event::Record;
+
+use super::super::Ordering;
+use super::super::lane::Lane;
+use super::super::tracker::Taken;
+use super::source::{Phase, Source};
+use super::{Action, Beginning, Group, Kept, LaneId, LaneKey, LaneSeat, Moment, Reason, Slot, Withdrawal};
+
+impl Group {
+    /// Partitions came.
+    pub fn assign(&mut self, beginnings: Vec<Beginning>, now: Moment) {
+        let millis = u64::try_from(now.wall.millis()).unwrap_or(0);
+        for beginning in beginnings {
+            let slot = beginning.slot;
+            self.lose(&[slot], now);
+            self.last_epoch = millis.max(self.last_epoch + 1);
+            self.sources.insert(slot, Source::new(beginning, self.last_epoch));
+            if self.policy.ordering == Ordering::Partition {
+                self.lane_of(slot, LaneKey::Partition);
+            }
+            if self.is_draining {
+                self.revoke(&[slot], now);
+            }
+        }
+        self.is_assignment_changed = true;
+        self.house_lanes();
+    }
+
+    /// Partitions must go: what is in flight may settle for the rebalance grace, then it is withdrawn.
+    pub fn revoke(&mut self, slots: &[Slot], now: Moment) {
+        let until = now.elapsed.saturating_add(self.policy.rebalance_grace);
+        for slot in slots {
+            if let Some(source) = self.sources.get_mut(slot)
+                && source.phase == Phase::Active
+            {
+                source.phase = Phase::Revoking { until };
+                source.intake.clear();
+            }
+        }
+        self.is_assignment_changed = true;
+    }
+
+    /// Partitions are gone.
+    pub fn lose(&mut self, slots: &[Slot], now: Moment) {
+        for slot in slots {
+            self.withdraw_source(*slot, now);
+            self.remove_source(*slot);
+        }
+    }
+
+    /// Records of a partition, in order.
+    pub fn records(&mut self, slot: Slot, records: Vec<Record>, now: Moment) {
+        if let Some(source) = self.sources.get_mut(&slot)
+            && source.phase == Phase::Active
+        {
+            source.intake.extend(records);
+            self.admit(slot, now);
+        }
+    }
+
+    /// Records that were not read up to `to` will never come.
+    pub fn gap(&mut self, slot: Slot, to: u64, now: Moment) {
+        self.admit(slot, now);
+        if let Some(source) = self.sources.get_mut(&slot)
+            && source.intake.is_empty()
+        {
+            source.tracker.skip_to(to);
+            source.revision += 1;
+        }
+    }
+
+    /// Takes what waits at a partition as far as the bounds allow, and holds or releases its reading.
+    pub(super) fn admit(&mut self, slot: Slot, now: Moment) {
+        let (unsettled_max, span_max) = (self.policy.unsettled_per_partition_max, self.policy.span_max);
+        loop {
+            let Some(source) = self.sources.get_mut(&slot) else { return };
+            let Some(record) = source.intake.front() else { break };
+            let is_refused = source.refuses(record.offset.number(), unsettled_max, span_max).is_some();
+            if is_refused || source.phase != Phase::Active {
+                break;
+            }
+            if let Some(record) = source.intake.pop_front() {
+                self.take(slot, record, now);
+            }
+        }
+        let Some(source) = self.sources.get_mut(&slot) else { return };
+        let has_space = source.intake.is_empty()
+            && source.refuses(source.tracker.next(), unsettled_max, span_max).is_none();
+        let is_relaxed = source.tracker.unsettled() <= unsettled_max - unsettled_max / 4;
+        if !has_space && !source.is_held {
+            source.is_held = true;
+            self.actions.push(Action::Hold(slot));
+        } else if has_space && is_relaxed && source.is_held {
+            source.is_held = false;
+            self.actions.push(Action::Release(slot));
+        }
+    }
+
+    pub(super) fn admit_all(&mut self, now: Moment) {
+        let slots: Vec<Slot> = self.sources.keys().copied().collect();
+        for slot in slots {
+            self.admit(slot, now);
+        }
+    }
+
+    /// Takes everything in flight of a partition back from its members.
+    pub(super) fn withdraw_source(&mut self, slot: Slot, now: Moment) {
+        let Some(source) = self.sources.get(&slot) else { return };
+        let ids: Vec<LaneId> = source.lanes.values().copied().collect();
+        for id in ids {
+            let Some(seat) = self.lanes.get_mut(&id) else { continue };
+            let returned = seat.lane.take_all_back();
+            self.withdraw(slot, &returned, Withdrawal::Rebalance);
+            let Some(source) = self.sources.get_mut(&slot) else { continue };
+            for head in returned.iter().filter(|one| one.is_head) {
+                if let Some(one) = source.tracker.get_mut(head.offset)
+                    && one.come_back()
+                {
+                    one.fail(now.wall);
+                    source.revision += 1;
+                }
+            }
+        }
+    }
+
+    pub(super) fn remove_source(&mut self, slot: Slot) {
+        let Some(source) = self.sources.remove(&slot) else { return };
+        for id in source.lanes.into_values() {
+            self.remove_lane(id);
+        }
+        self.is_assignment_changed = true;
+    }
+
+    fn take(&mut self, slot: Slot, record: Record, now: Moment) {
+        let offset = record.offset.number();
+        let key = match (self.policy.ordering, &record.key) {
+            (Ordering::Partition, _) => LaneKey::Partition,
+            (Ordering::Key, Some(key)) => LaneKey::Key(key.clone()),
+            (Ordering::Key, None) | (Ordering::None, _) => LaneKey::Record(offset),
+        };
+        let attempts_max = self.policy.attempts_max();
+        let id = self.lane_of(slot, key);
+        let Some(source) = self.sources.get_mut(&slot) else { return };
+        source.revision += u64::from(offset > source.tracker.next());
+        if source.tracker.take(offset, Kept { record, lane: id, error: None }) == Taken::Known {
+            source.revision += 1;
+            self.touch(id, now);
+            return;
+        }
+        let is_dead = source.tracker.get(offset).is_some_and(|one| one.attempts() >= attempts_max);
+        if let Some(seat) = self.lanes.get_mut(&id) {
+            seat.lane.push(offset);
+        }
+        if is_dead {
+            self.bury(slot, offset, Reason::RetriesExhausted, now);
+        }
+        self.touch(id, now);
+    }
+
+    fn lane_of(&mut self, slot: Slot, key: LaneKey) -> LaneId {
+        let window = self.window();
+        let Some(source) = self.sources.get_mut(&slot) else { return self.last_lane };
+        match source.lanes.entry(key) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                self.last_lane += 1;
+                let seat = LaneSeat {
+                    lane: Lane::new(window),
+                    slot,
+                    key: new.key().clone(),
+                    owner: None,
+                    is_queued: false,
+                    is_moving: false,
+                    wake: None,
+                };
+                new.insert(self.last_lane);
+                self.lanes.insert(self.last_lane, seat);
+                self.last_lane
+            }
+        }
+    }
+}

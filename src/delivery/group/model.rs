@@ -1,0 +1,622 @@
+//! The machine against a naive model: random members, settlements, clocks, commits, rebalances and crashes.
+//!
+//! The model keeps plain sets: what was settled, what is in flight with whom, what the log holds. After every step
+//! it checks the promises of the design: a commit never passes an unresolved record, nothing is lost, nothing
+//! overtakes inside a lane, attempts never go down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::event::{Headers, Offset, Record, Timestamp};
+
+use super::super::metadata::{self, Progress};
+use super::super::retry::Random;
+use super::super::roster::Seat;
+use super::super::{AckMode, ConnectionId, How, Ordering, Policy, Settlement, Tag};
+use super::{Action, Beginning, CommitEnd, Group, Moment, Slot, SourceCommit};
+
+const STEPS: usize = 100_000;
+const PARTITIONS: u32 = 3;
+const KEYS: usize = 7;
+
+#[derive(Debug, Clone)]
+struct Flight {
+    member: u32,
+    tag: Tag,
+}
+
+/// A partition in the log, and what is true of it.
+#[derive(Debug, Default)]
+struct Partition {
+    keys: Vec<Option<usize>>,
+    committed: Option<(u64, String)>,
+    /// The next offset the engine reads; `None` while not assigned.
+    reading: Option<u64>,
+    is_held: bool,
+    /// Everything before it is settled.
+    floor: u64,
+    /// Settled at or above the floor.
+    settled: BTreeSet<u64>,
+    flights: BTreeMap<u64, Flight>,
+    attempts: BTreeMap<u64, u32>,
+}
+
+impl Partition {
+    fn settle(&mut self, offset: u64) {
+        self.settled.insert(offset);
+        while self.settled.remove(&self.floor) {
+            self.floor += 1;
+        }
+    }
+
+    fn is_settled(&self, offset: u64) -> bool {
+        offset < self.floor || self.settled.contains(&offset)
+    }
+}
+
+struct World {
+    random: Random,
+    ordering: Ordering,
+    policy: Arc<Policy>,
+    group: Group,
+    now: Moment,
+    partitions: BTreeMap<u32, Partition>,
+    /// Credit, and when it is lost if its connection broke, by member.
+    members: BTreeMap<u32, (u32, Option<Duration>)>,
+    next_member: u32,
+    commit: Option<Vec<SourceCommit>>,
+    burials: Vec<(Slot, u64, u64)>,
+    sent: usize,
+    steps: BTreeMap<&'static str, usize>,
+}
+
+fn slot(partition: u32) -> Slot {
+    Slot { topic: 0, partition }
+}
+
+impl World {
+    fn new(ordering: Ordering, seed: u64) -> Self {
+        let policy = Arc::new(Policy {
+            ordering,
+            unsettled_per_partition_max: 24,
+            span_max: 200,
+            lane_window: 6,
+            max_retries: 2,
+            ..Policy::default()
+        });
+        let now = Moment { elapsed: Duration::ZERO, wall: Timestamp::from_millis(1_000_000) };
+        let mut world = Self {
+            random: Random::new(seed),
+            ordering,
+            group: Group::new(Arc::clone(&policy), 0, Random::new(seed)),
+            policy,
+            now,
+            partitions: (0..PARTITIONS).map(|number| (number, Partition::default())).collect(),
+            members: BTreeMap::new(),
+            next_member: 1,
+            commit: None,
+            burials: Vec::new(),
+            sent: 0,
+            steps: BTreeMap::new(),
+        };
+        world.assign_all();
+        world
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.random.next() * bound as f64) as usize
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+        if from.is_empty() { None } else { Some(from[self.below(from.len())].clone()) }
+    }
+
+    fn flights(&self) -> Vec<Flight> {
+        self.partitions.values().flat_map(|one| one.flights.values().cloned()).collect()
+    }
+
+    fn assign_all(&mut self) {
+        let missing: Vec<u32> = self
+            .partitions
+            .iter()
+            .filter(|(_, one)| one.reading.is_none())
+            .map(|(number, _)| *number)
+            .collect();
+        for number in missing {
+            let partition = self.partitions.get_mut(&number).unwrap();
+            let (position, progress) = match &partition.committed {
+                Some((offset, text)) => (*offset, metadata::decode(*offset, text)),
+                None => (0, Progress::default()),
+            };
+            // What the last owner settled and did not commit is unresolved again.
+            partition.floor = position;
+            partition.settled.clear();
+            for offset in progress.settled.iter().flat_map(Clone::clone) {
+                partition.settle(offset);
+            }
+            partition.attempts = progress.attempts.iter().map(|(offset, one)| (*offset, one.count)).collect();
+            (partition.reading, partition.is_held) = (Some(position), false);
+            let committed = partition.committed.as_ref().map(|(offset, _)| *offset);
+            let beginning = Beginning { slot: slot(number), position, committed, progress };
+            self.group.assign(vec![beginning], self.now);
+        }
+    }
+
+    fn step(&mut self) {
+        let choice = self.below(100);
+        let name = match choice {
+            0..=24 => self.read(),
+            25..=49 => self.settle_one(),
+            50..=54 => self.ack_up_to(),
+            55..=60 => self.nack(),
+            61 => self.reject(),
+            62..=63 => self.extend(),
+            64..=75 => self.pass_time(),
+            76..=83 => self.end_commit(),
+            84..=88 => self.end_burial(),
+            89..=91 => self.join(),
+            92..=93 => self.leave(),
+            94 => self.adopt(),
+            95 => self.pause(),
+            96 => self.recall(),
+            97 => self.rebalance(),
+            98 => self.stale(),
+            _ if self.below(10) == 0 => self.crash(),
+            _ => "nothing",
+        };
+        *self.steps.entry(name).or_default() += 1;
+        self.pump();
+    }
+
+    fn read(&mut self) -> &'static str {
+        let number = self.below(PARTITIONS as usize) as u32;
+        let count = 1 + self.below(8);
+        let new_keys: Vec<Option<usize>> = (0..count)
+            .map(|_| {
+                let key = self.below(KEYS + 1);
+                (key < KEYS).then_some(key)
+            })
+            .collect();
+        let is_sparse = self.below(20) == 0;
+        let partition = self.partitions.get_mut(&number).unwrap();
+        let Some(reading) = partition.reading.filter(|_| !partition.is_held) else { return "held" };
+        let end = partition.keys.len() as u64;
+        if reading + 8 > end && end < 1_000_000 {
+            partition.keys.extend(new_keys);
+        }
+        let end = (partition.keys.len() as u64).min(reading + count as u64);
+        let offsets = reading..end;
+        let key_of = |offset: u64| {
+            partition.keys[offset as usize].map(|key| Bytes::copy_from_slice(&[u8::try_from(key).unwrap()]))
+        };
+        let records = offsets.map(|offset| Record {
+            offset: Offset::new(offset),
+            timestamp: Timestamp::from_millis(5),
+            key: key_of(offset),
+            value: None,
+            headers: Headers::default(),
+        });
+        let records: Vec<Record> = records.collect();
+        partition.reading = Some(end);
+        if is_sparse && partition.keys.len() as u64 == end {
+            // A record that never existed: compacted away, or a transaction's marker.
+            partition.keys.push(None);
+            partition.settle(end);
+            partition.reading = Some(end + 1);
+            self.group.records(slot(number), records, self.now);
+            return "read a gap";
+        }
+        self.group.records(slot(number), records, self.now);
+        "read"
+    }
+
+    fn settled(&mut self, tag: Tag) {
+        let partition = self.partitions.get_mut(&tag.partition).unwrap();
+        assert!(partition.flights.remove(&tag.offset).is_some());
+        partition.settle(tag.offset);
+    }
+
+    fn settle_one(&mut self) -> &'static str {
+        let flights = self.flights();
+        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        let is_foreign = self.below(10) == 0;
+        let member = if is_foreign { flight.member + 1 } else { flight.member };
+        let refused = self.group.settle(member, &Settlement::Ack(vec![flight.tag]), self.now);
+        if is_foreign {
+            assert_eq!(refused.len(), 1, "{flight:?} is foreign");
+            return "foreign ack";
+        }
+        assert_eq!(refused, [], "{flight:?}");
+        self.settled(flight.tag);
+        "ack"
+    }
+
+    fn ack_up_to(&mut self) -> &'static str {
+        let flights = self.flights();
+        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        let refused = self.group.settle(flight.member, &Settlement::AckUpTo(flight.tag), self.now);
+        assert_eq!(refused, []);
+        let partition = &self.partitions[&flight.tag.partition];
+        let its = partition.flights.range(..=flight.tag.offset).map(|(_, one)| one.clone());
+        let its: Vec<Flight> = its
+            .filter(|one| one.member == flight.member && one.tag.sequence <= flight.tag.sequence)
+            .collect();
+        for one in its {
+            self.settled(one.tag);
+        }
+        "ack up to"
+    }
+
+    fn nack(&mut self) -> &'static str {
+        let flights = self.flights();
+        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        let delay = (self.below(3) == 0).then_some(Duration::from_millis(self.below(3_000) as u64));
+        let nack = Settlement::Nack { tag: flight.tag, delay, reason: None };
+        assert_eq!(self.group.settle(flight.member, &nack, self.now), []);
+        self.partitions.get_mut(&flight.tag.partition).unwrap().flights.remove(&flight.tag.offset);
+        "nack"
+    }
+
+    fn reject(&mut self) -> &'static str {
+        let flights = self.flights();
+        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        let reject = Settlement::Reject { tag: flight.tag, reason: Some("no".to_owned()) };
+        assert_eq!(self.group.settle(flight.member, &reject, self.now), []);
+        self.partitions.get_mut(&flight.tag.partition).unwrap().flights.remove(&flight.tag.offset);
+        "reject"
+    }
+
+    fn extend(&mut self) -> &'static str {
+        let flights = self.flights();
+        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        let extend = Settlement::Extend { tag: flight.tag, by: Duration::from_secs(60) };
+        assert_eq!(self.group.settle(flight.member, &extend, self.now), []);
+        "extend"
+    }
+
+    /// A settlement of a delivery that is long over changes nothing.
+    fn stale(&mut self) -> &'static str {
+        let flights = self.flights();
+        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        let sequence = flight.tag.sequence.saturating_sub(1);
+        let old = Tag { sequence, ..flight.tag };
+        assert_eq!(self.group.settle(flight.member, &Settlement::Ack(vec![old]), self.now).len(), 1);
+        let unknown = Tag { sequence: u64::MAX, ..flight.tag };
+        assert_eq!(self.group.settle(flight.member, &Settlement::Ack(vec![unknown]), self.now).len(), 1);
+        "stale"
+    }
+
+    fn pass_time(&mut self) -> &'static str {
+        let millis = [1, 20, 150, 1_000, 7_000][self.below(5)] * (1 + self.below(3) as u64);
+        self.now.elapsed += Duration::from_millis(millis);
+        self.now.wall = self.now.wall.plus_millis(i64::try_from(millis).unwrap());
+        "time"
+    }
+
+    fn end_commit(&mut self) -> &'static str {
+        let Some(commits) = self.commit.take() else { return "nothing to commit" };
+        if self.below(8) == 0 {
+            self.group.committed(CommitEnd::Failed, self.now);
+            return "commit failed";
+        }
+        for one in commits {
+            let partition = self.partitions.get_mut(&one.slot.partition).unwrap();
+            if partition.reading.is_some() {
+                partition.committed = Some((one.offset, one.metadata));
+            }
+        }
+        self.group.committed(CommitEnd::Done, self.now);
+        "commit"
+    }
+
+    fn end_burial(&mut self) -> &'static str {
+        if self.burials.is_empty() {
+            return "nothing to bury";
+        }
+        let at = self.below(self.burials.len());
+        let (slot, epoch, offset) = self.burials.remove(at);
+        let partition = self.partitions.get_mut(&slot.partition).unwrap();
+        partition.settle(offset);
+        self.group.buried(slot, epoch, offset, self.now);
+        "bury"
+    }
+
+    fn join(&mut self) -> &'static str {
+        if self.members.values().filter(|(_, lost)| lost.is_none()).count() >= 5 {
+            return "enough members";
+        }
+        self.add_member(None);
+        "join"
+    }
+
+    fn add_member(&mut self, adopt: Option<u32>) {
+        let (member, credit) = (self.next_member, 1 + self.below(10) as u32);
+        self.next_member += 2;
+        let name = |member: u32| ConnectionId::new(&member.to_string());
+        let seat = Seat::new(name(member), "p".into(), AckMode::Manual, credit);
+        let replaced = self.group.join(member, seat, adopt.map(name).as_ref(), self.now);
+        self.members.insert(member, (credit, None));
+        for before in replaced {
+            self.members.remove(&before);
+            for flight in self.partitions.values_mut().flat_map(|one| one.flights.values_mut()) {
+                if flight.member == before {
+                    flight.member = member;
+                }
+            }
+        }
+    }
+
+    fn adopt(&mut self) -> &'static str {
+        let members: Vec<u32> = self.members.keys().copied().collect();
+        let Some(before) = self.pick(&members) else { return "nobody" };
+        self.add_member(Some(before));
+        "adopt"
+    }
+
+    fn leave(&mut self) -> &'static str {
+        let here = self.members.iter().filter(|(_, (_, lost))| lost.is_none());
+        let members: Vec<u32> = here.map(|(member, _)| *member).collect();
+        let Some(member) = self.pick(&members) else { return "nobody" };
+        if self.below(2) == 0 {
+            self.group.leave(member, How::Broken, self.now);
+            self.members.insert(member, (0, Some(self.now.elapsed + self.policy.reconnect_grace)));
+            return "break";
+        }
+        self.group.leave(member, How::Clean, self.now);
+        self.members.remove(&member);
+        self.forget_flights_of(member);
+        "leave"
+    }
+
+    fn forget_flights_of(&mut self, member: u32) {
+        for partition in self.partitions.values_mut() {
+            partition.flights.retain(|_, flight| flight.member != member);
+        }
+    }
+
+    fn pause(&mut self) -> &'static str {
+        let members: Vec<u32> = self.members.keys().copied().collect();
+        let Some(member) = self.pick(&members) else { return "nobody" };
+        self.group.set_paused(member, true);
+        self.pump();
+        self.group.set_paused(member, false);
+        "pause"
+    }
+
+    /// The latest deliveries of a lane turn out never to have left the gateway.
+    fn recall(&mut self) -> &'static str {
+        let number = self.below(PARTITIONS as usize) as u32;
+        let partition = self.partitions.get_mut(&number).unwrap();
+        let Some((&offset, _)) = partition.flights.last_key_value() else { return "nothing in flight" };
+        let flight = partition.flights.remove(&offset).unwrap();
+        self.group.unsent(vec![flight.tag], self.now);
+        "recall"
+    }
+
+    fn rebalance(&mut self) -> &'static str {
+        let number = self.below(PARTITIONS as usize) as u32;
+        if self.partitions[&number].reading.is_none() {
+            return "gone already";
+        }
+        if self.below(3) == 0 {
+            self.group.lose(&[slot(number)], self.now);
+            self.pump();
+            self.gone(number);
+            self.assign_all();
+            return "lose";
+        }
+        self.group.revoke(&[slot(number)], self.now);
+        "revoke"
+    }
+
+    /// A commit under way is through by now, or never will be.
+    fn gone(&mut self, number: u32) {
+        let is_through = self.below(2) == 0;
+        let running = self.commit.iter_mut().flatten().find(|one| one.slot.partition == number);
+        let landed = running.filter(|_| is_through).map(|one| (one.offset, one.metadata.clone()));
+        for one in self.commit.iter_mut() {
+            one.retain(|one| one.slot.partition != number);
+        }
+        let partition = self.partitions.get_mut(&number).unwrap();
+        partition.committed = landed.or_else(|| partition.committed.take());
+        partition.reading = None;
+        partition.flights.clear();
+        self.burials.retain(|(slot, ..)| slot.partition != number);
+    }
+
+    fn crash(&mut self) -> &'static str {
+        let epoch = self.group.last_epoch();
+        self.group = Group::new(Arc::clone(&self.policy), epoch, Random::new(epoch));
+        self.members.clear();
+        for number in 0..PARTITIONS {
+            self.gone(number);
+        }
+        self.commit = None;
+        self.assign_all();
+        "crash"
+    }
+
+    fn pump(&mut self) {
+        let lost = self.members.iter().filter(|(_, (_, lost))| lost.is_some_and(|at| at <= self.now.elapsed));
+        for member in lost.map(|(member, _)| *member).collect::<Vec<u32>>() {
+            self.members.remove(&member);
+            self.forget_flights_of(member);
+        }
+        for action in self.group.pump(self.now) {
+            self.perform(action);
+        }
+        let given_back: Vec<u32> = self
+            .partitions
+            .iter()
+            .filter(|(_, one)| one.reading.is_none())
+            .map(|(number, _)| *number)
+            .collect();
+        if !given_back.is_empty() {
+            self.assign_all();
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Send(outgoing) => self.check_send(outgoing.tag, outgoing.member, outgoing.attempt),
+            Action::Withdraw { member, tags, .. } => {
+                for tag in tags {
+                    let flights = &mut self.partitions.get_mut(&tag.partition).unwrap().flights;
+                    let flight = flights.remove(&tag.offset);
+                    assert!(flight.is_some_and(|flight| flight.member == member && flight.tag == tag));
+                }
+            }
+            Action::Commit(commits) => {
+                assert!(self.commit.is_none(), "two commits at a time");
+                for one in &commits {
+                    self.check_commit(one);
+                }
+                self.commit = Some(commits);
+            }
+            Action::Bury(burial) => {
+                let offset = burial.record.offset.number();
+                let partition = &self.partitions[&burial.slot.partition];
+                assert!(!partition.is_settled(offset), "a settled record died");
+                assert!(burial.attempts >= 1);
+                self.burials.push((burial.slot, burial.epoch, offset));
+            }
+            Action::Hold(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = true,
+            Action::Release(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = false,
+            Action::GiveBack(slot) => self.gone(slot.partition),
+            Action::Close { .. } => {}
+            Action::Settled(settled) => assert!(settled.attempt <= self.policy.attempts_max()),
+        }
+    }
+
+    fn lane(&self, partition: u32, offset: u64) -> (u32, Option<usize>, Option<u64>) {
+        match (self.ordering, self.partitions[&partition].keys[offset as usize]) {
+            (Ordering::Partition, _) => (partition, None, None),
+            (Ordering::Key, Some(key)) => (partition, Some(key), None),
+            (Ordering::Key, None) | (Ordering::None, _) => (partition, None, Some(offset)),
+        }
+    }
+
+    fn check_send(&mut self, tag: Tag, member: u32, attempt: u32) {
+        self.sent += 1;
+        let (credit, lost) = self.members[&member];
+        assert!(lost.is_none(), "sent to a member that is not here");
+        let in_flight = self.flights().iter().filter(|flight| flight.member == member).count();
+        assert!(in_flight < credit as usize, "credit is a window");
+        let lane = self.lane(tag.partition, tag.offset);
+        let partition = &self.partitions[&tag.partition];
+        assert!(!partition.is_settled(tag.offset), "a settled record was sent again");
+        assert!(!partition.flights.contains_key(&tag.offset), "sent twice at once");
+        let first = partition.floor;
+        assert!(tag.offset - first <= self.policy.span_max + 8, "span");
+        let in_lane = |offset: &u64| self.lane(tag.partition, *offset) == lane;
+        let earlier = (first..tag.offset).filter(|offset| !partition.is_settled(*offset));
+        let earlier: Vec<u64> = earlier.filter(in_lane).collect();
+        for offset in &earlier {
+            let flight = partition.flights.get(offset);
+            let flight = flight.unwrap_or_else(|| panic!("{} overtakes {offset} in its lane", tag.offset));
+            assert_eq!(flight.member, member, "a lane goes to one member at a time");
+        }
+        let window = if self.ordering == Ordering::Partition { self.policy.lane_window } else { 1 };
+        assert!(earlier.len() < window, "the window");
+        let later = partition.flights.range(tag.offset..).filter(|(offset, _)| in_lane(offset)).count();
+        assert_eq!(later, 0, "something later of the lane is in flight");
+        assert!(attempt <= self.policy.attempts_max(), "tried too often");
+        let durable = partition.committed.as_ref().map(|(offset, text)| metadata::decode(*offset, text));
+        let durable = durable.and_then(|progress| progress.attempts.get(&tag.offset).map(|one| one.count));
+        assert!(attempt <= 1 + durable.unwrap_or(0), "attempt {attempt} sent before its commit: {durable:?}");
+        let partition = self.partitions.get_mut(&tag.partition).unwrap();
+        let last = partition.attempts.insert(tag.offset, attempt).unwrap_or(0);
+        assert!(attempt >= last, "attempts went down from {last} to {attempt}");
+        partition.flights.insert(tag.offset, Flight { member, tag });
+        assert!(partition.flights.len() <= self.policy.unsettled_per_partition_max);
+    }
+
+    fn check_commit(&self, commit: &SourceCommit) {
+        let partition = &self.partitions[&commit.slot.partition];
+        assert!(commit.offset <= partition.floor, "the commit passes an unresolved record");
+        let before = partition.committed.as_ref().map_or(0, |(offset, _)| *offset);
+        assert!(commit.offset >= before, "the commit goes back");
+        assert!(commit.metadata.len() <= metadata::BYTES_MAX);
+        let progress = metadata::decode(commit.offset, &commit.metadata);
+        assert!(progress.settled.iter().flat_map(Clone::clone).all(|offset| partition.is_settled(offset)));
+    }
+
+    /// With willing members and a healthy log, everything is settled in the end.
+    fn finish(&mut self) {
+        self.add_member(None);
+        for _ in 0..200_000 {
+            self.pass_time();
+            self.end_commit();
+            self.end_burial();
+            for flight in self.flights() {
+                self.group.settle(flight.member, &Settlement::Ack(vec![flight.tag]), self.now);
+                self.settled(flight.tag);
+            }
+            self.pump();
+            for number in 0..PARTITIONS {
+                let partition = self.partitions.get_mut(&number).unwrap();
+                if let Some(reading) = partition.reading.filter(|_| !partition.is_held) {
+                    let end = partition.keys.len() as u64;
+                    if reading < end {
+                        self.read_to(number, reading, end.min(reading + 8));
+                    }
+                }
+            }
+            let is_done = self.partitions.values().all(|one| {
+                one.committed
+                    .as_ref()
+                    .is_some_and(|(offset, text)| *offset >= one.keys.len() as u64 && text.is_empty())
+            });
+            if is_done {
+                return;
+            }
+        }
+        panic!(
+            "something was lost: {:?}",
+            self.partitions.values().map(|one| &one.committed).collect::<Vec<_>>()
+        );
+    }
+
+    fn read_to(&mut self, number: u32, from: u64, to: u64) {
+        let partition = self.partitions.get_mut(&number).unwrap();
+        let records = (from..to).map(|offset| Record {
+            offset: Offset::new(offset),
+            timestamp: Timestamp::from_millis(5),
+            key: partition.keys[offset as usize]
+                .map(|key| Bytes::copy_from_slice(&[u8::try_from(key).unwrap()])),
+            value: None,
+            headers: Headers::default(),
+        });
+        let records = records.collect();
+        partition.reading = Some(to);
+        self.group.records(slot(number), records, self.now);
+    }
+}
+
+fn run(ordering: Ordering, seed: u64) {
+    let mut world = World::new(ordering, seed);
+    for _ in 0..STEPS {
+        world.step();
+    }
+    let crashes = world.steps.get("crash").copied().unwrap_or(0);
+    assert!(world.sent > 5_000 && crashes > 20, "the run did too little: {} {:?}", world.sent, world.steps);
+    world.finish();
+}
+
+#[test]
+fn partition_order_keeps_its_promises_under_random_steps() {
+    run(Ordering::Partition, 11);
+}
+
+#[test]
+fn key_order_keeps_its_promises_under_random_steps() {
+    run(Ordering::Key, 12);
+}
+
+#[test]
+fn no_order_keeps_its_promises_under_random_steps() {
+    run(Ordering::None, 13);
+}

@@ -1,0 +1,95 @@
+//! An assigned partition: what is taken of it, what waits, what is committed.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::event::Record;
+
+use super::super::tracker::Tracker;
+use super::{Beginning, Kept, LaneId, LaneKey};
+
+/// Above this part of the metadata's limit nothing new is taken.
+const METADATA_PRESSURE: f64 = 0.75;
+
+/// Whether a partition stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It does.
+    Active,
+    /// It must go: nothing is sent, what is in flight may settle until then.
+    Revoking { until: Duration },
+    /// Nothing is in flight any more; it goes when the last commit is through.
+    Closing,
+}
+
+/// Why no new records of a partition are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldReason {
+    /// Too many unsettled.
+    Unsettled,
+    /// Too far from the committed offset.
+    Span,
+    /// The commit metadata is nearly full.
+    Metadata,
+}
+
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) epoch: u64,
+    pub(super) phase: Phase,
+    pub(super) tracker: Tracker<Kept>,
+    pub(super) lanes: HashMap<LaneKey, LaneId>,
+    /// Read, but over a bound.
+    pub(super) intake: VecDeque<Record>,
+    pub(super) is_held: bool,
+    pub(super) in_flight: u32,
+    pub(super) burying: u32,
+    /// The durable offset.
+    pub(super) committed: u64,
+    /// Grows with everything a commit would say.
+    pub(super) revision: u64,
+    pub(super) committed_revision: u64,
+    pub(super) settled_since: u32,
+    pub(super) metadata_ratio: f64,
+    /// Failed records whose attempts are not durable, with the revision that says them.
+    pub(super) unrecorded: Vec<(u64, u64)>,
+}
+
+impl Source {
+    pub(super) fn new(beginning: Beginning, epoch: u64) -> Self {
+        let is_new = beginning.committed.is_none_or(|committed| committed < beginning.position);
+        Self {
+            epoch,
+            phase: Phase::Active,
+            tracker: Tracker::new(beginning.position, beginning.progress),
+            lanes: HashMap::new(),
+            intake: VecDeque::new(),
+            is_held: false,
+            in_flight: 0,
+            burying: 0,
+            committed: beginning.position,
+            revision: u64::from(is_new),
+            committed_revision: 0,
+            settled_since: 0,
+            metadata_ratio: 0.0,
+            unrecorded: Vec::new(),
+        }
+    }
+
+    pub(super) const fn is_dirty(&self) -> bool {
+        self.revision > self.committed_revision
+    }
+
+    /// Why the record at `offset` may not be taken now.
+    pub(super) fn refuses(&self, offset: u64, unsettled_max: usize, span_max: u64) -> Option<HoldReason> {
+        if self.tracker.unsettled() >= unsettled_max {
+            Some(HoldReason::Unsettled)
+        } else if offset.saturating_sub(self.committed) >= span_max {
+            Some(HoldReason::Span)
+        } else if self.metadata_ratio >= METADATA_PRESSURE {
+            Some(HoldReason::Metadata)
+        } else {
+            None
+        }
+    }
+}

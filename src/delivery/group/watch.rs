@@ -1,0 +1,111 @@
+//! What can be seen of a group from outside: states for views, numbers for metrics.
+
+use std::time::Duration;
+
+use crate::event::Timestamp;
+
+use super::source::HoldReason;
+use super::{Group, LaneId, Moment, Slot, Source};
+
+/// At most so many blocked lanes of a partition are shown.
+const BLOCKED_MAX: usize = 20;
+
+/// A lane that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocked {
+    /// Its head.
+    pub offset: u64,
+    /// For what.
+    pub reason: &'static str,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Since its first failure.
+    pub age: Duration,
+}
+
+/// A partition as the group sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceState {
+    /// Which.
+    pub slot: Slot,
+    /// The time of its earliest unresolved record.
+    pub head: Option<Timestamp>,
+    /// Lanes that wait, oldest first.
+    pub blocked: Vec<Blocked>,
+}
+
+/// Numbers of a partition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gauges {
+    /// Which.
+    pub slot: Slot,
+    /// Deliveries in flight.
+    pub in_flight: u32,
+    /// Records taken and not settled.
+    pub incomplete: usize,
+    /// Highest taken less committed.
+    pub span: u64,
+    /// Length of the last metadata, as a part of its limit.
+    pub metadata_ratio: f64,
+    /// Why its reading is held.
+    pub held: Option<&'static str>,
+    /// The age of the oldest blocked lane.
+    pub blocked: Duration,
+}
+
+impl Group {
+    /// All partitions for a view.
+    #[must_use]
+    pub fn states(&self, now: Moment) -> Vec<SourceState> {
+        let state = |(slot, source): (&Slot, &Source)| SourceState {
+            slot: *slot,
+            head: source.tracker.iter().next().map(|(_, one)| one.kept.record.timestamp),
+            blocked: self.blocked(source, now),
+        };
+        self.sources.iter().map(state).collect()
+    }
+
+    /// All partitions' numbers.
+    #[must_use]
+    pub fn gauges(&self, now: Moment) -> Vec<Gauges> {
+        let (unsettled_max, span_max) = (self.policy.unsettled_per_partition_max, self.policy.span_max);
+        let gauges = |(slot, source): (&Slot, &Source)| {
+            let reason = source.refuses(source.tracker.next(), unsettled_max, span_max);
+            Gauges {
+                slot: *slot,
+                in_flight: source.in_flight,
+                incomplete: source.tracker.unsettled(),
+                span: source.tracker.next().saturating_sub(source.committed),
+                metadata_ratio: source.metadata_ratio,
+                held: source.is_held.then(|| reason.map_or("unsettled", HoldReason::as_str)),
+                blocked: self.blocked(source, now).first().map_or(Duration::ZERO, |oldest| oldest.age),
+            }
+        };
+        self.sources.iter().map(gauges).collect()
+    }
+
+    fn blocked(&self, source: &Source, now: Moment) -> Vec<Blocked> {
+        let blocked = |id: &LaneId| {
+            let lane = &self.lanes.get(id)?.lane;
+            let (reason, offset) = (lane.blocked()?, lane.head()?);
+            let one = source.tracker.get(offset)?;
+            let since = one.first_failed().unwrap_or(now.wall);
+            let millis = u64::try_from(now.wall.millis().saturating_sub(since.millis())).unwrap_or(0);
+            Some(Blocked { offset, reason, attempts: one.attempts(), age: Duration::from_millis(millis) })
+        };
+        let mut all: Vec<Blocked> = source.lanes.values().filter_map(blocked).collect();
+        all.sort_unstable_by_key(|one| (std::cmp::Reverse(one.age), one.offset));
+        all.truncate(BLOCKED_MAX);
+        all
+    }
+}
+
+impl HoldReason {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsettled => "unsettled",
+            Self::Span => "span",
+            Self::Metadata => "metadata",
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Who shares a group's lanes: the local members, their credit and their load.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AckMode, ConnectionId};
+
+/// How long a member may hold twice the mean number of lanes.
+const OVERLOAD_MAX: Duration = Duration::from_secs(10);
+
+/// Whether a member's connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It does.
+    Here,
+    /// It broke; its deliveries wait until then.
+    Broken {
+        /// The end of the grace.
+        until: Duration,
+    },
+}
+
+/// A member as the group sees it.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Who it is.
+    pub principal: Arc<str>,
+    /// When its deliveries count as settled.
+    pub ack: AckMode,
+    /// At most this many deliveries in flight.
+    pub credit: u32,
+    /// Whether it asked for a pause.
+    pub is_paused: bool,
+    /// Whether its connection stands.
+    pub presence: Presence,
+    /// Its deliveries in flight.
+    pub in_flight: u32,
+    /// Lanes that stick to it.
+    pub lanes: u32,
+    overloaded_since: Option<Duration>,
+    turn: u64,
+}
+
+/// All members of a group on this gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    seats: BTreeMap<u32, Seat>,
+    turn: u64,
+}
+
+impl Seat {
+    /// A member that holds nothing yet.
+    #[must_use]
+    pub const fn new(connection: ConnectionId, principal: Arc<str>, ack: AckMode, credit: u32) -> Self {
+        Self {
+            connection,
+            principal,
+            ack,
+            credit,
+            is_paused: false,
+            presence: Presence::Here,
+            in_flight: 0,
+            lanes: 0,
+            overloaded_since: None,
+            turn: 0,
+        }
+    }
+
+    /// Whether it can take another delivery now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.is_working() && self.in_flight < self.credit
+    }
+
+    /// Whether it is here and not paused.
+    #[must_use]
+    pub fn is_working(&self) -> bool {
+        self.presence == Presence::Here && !self.is_paused
+    }
+}
+
+impl Roster {
+    /// Adds a member.
+    pub fn insert(&mut self, member: u32, seat: Seat) {
+        self.seats.insert(member, seat);
+    }
+
+    /// Removes a member.
+    pub fn remove(&mut self, member: u32) -> Option<Seat> {
+        self.seats.remove(&member)
+    }
+
+    /// A member, to be changed.
+    pub fn get_mut(&mut self, member: u32) -> Option<&mut Seat> {
+        self.seats.get_mut(&member)
+    }
+
+    /// The member with room that has the fewest lanes, then the fewest deliveries, then waited longest.
+    pub fn pick_with_room(&mut self) -> Option<u32> {
+        self.pick(Seat::has_room)
+    }
+
+    /// The working member that has the fewest lanes, whether it has room or not.
+    pub fn pick_working(&mut self) -> Option<u32> {
+        self.pick(Seat::is_working)
+    }
+
+    /// A member that held twice the mean number of lanes for ten seconds and so must give one up.
+    pub fn overloaded(&mut self, now: Duration) -> Option<u32> {
+        let working = self.seats.values().filter(|seat| seat.is_working()).count();
+        let lanes: u32 = self.seats.values().map(|seat| seat.lanes).sum();
+        let mut found = None;
+        for (member, seat) in &mut self.seats {
+            let is_over = working > 1
+                && seat.lanes > 1
+                && u64::from(seat.lanes) * u64::try_from(working).unwrap_or(u64::MAX) >= 2 * u64::from(lanes);
+            let since = seat.overloaded_since.filter(|_| is_over);
+            seat.overloaded_since = is_over.then(|| since.unwrap_or(now));
+            if found.is_none() && since.is_some_and(|since| since + OVERLOAD_MAX <= now) {
+                seat.overloaded_since = Some(now);
+                found = Some(*member);
+            }
+        }
+        found
+    }
+
+    /// The members with most and fewest lanes among those working, when they differ by at least two.
+    #[must_use]
+    pub fn extremes(&self) -> Option<(u32, u32)> {
+        let working = || self.seats.iter().filter(|(_, seat)| seat.is_working());
+        let (most, full) = working().max_by_key(|(_, seat)| seat.lanes)?;
+        let (fewest, idle) = working().min_by_key(|(_, seat)| seat.lanes)?;
+        (full.lanes >= idle.lanes + 2).then_some((*most, *fewest))
+    }
+
+    /// A member.
+    #[must_use]
+    pub fn get(&self, member: u32) -> Option<&Seat> {
+        self.seats.get(&member)
+    }
+
+    /// All members.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Seat)> {
+        self.seats.iter().map(|(member, seat)| (*member, seat))
+    }
+
+    fn pick(&mut self, is_fit: impl Fn(&Seat) -> bool) -> Option<u32> {
+        let fit = self.seats.iter_mut().filter(|(_, seat)| is_fit(seat));
+        let (member, seat) = fit.min_by_key(|(_, seat)| (seat.lanes, seat.in_flight, seat.turn))?;
+        self.turn += 1;
+        seat.turn = self.turn;
+        Some(*member)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{AckMode, ConnectionId, Presence, Roster, Seat};
+
+    fn seat(credit: u32, lanes: u32) -> Seat {
+        let seat = Seat::new(ConnectionId::new("c"), "p".into(), AckMode::Manual, credit);
+        Seat { lanes, ..seat }
+    }
+
+    #[test]
+    fn the_least_loaded_member_with_room_is_picked_in_turn() {
+        let mut roster = Roster::default();
+        roster.insert(1, seat(1, 0));
+        roster.insert(2, seat(1, 0));
+        roster.insert(3, seat(0, 0));
+        assert_eq!([1, 2, 3].map(|_| roster.pick_with_room()), [Some(1), Some(2), Some(1)]);
+        roster.get_mut(1).unwrap().is_paused = true;
+        roster.get_mut(2).unwrap().presence = Presence::Broken { until: Duration::ZERO };
+        assert_eq!(roster.pick_with_room(), None);
+    }
+
+    #[test]
+    fn a_member_with_twice_the_mean_for_ten_seconds_gives_a_lane_up() {
+        let mut roster = Roster::default();
+        roster.insert(1, seat(8, 3));
+        roster.insert(2, seat(8, 0));
+        let seconds = Duration::from_secs;
+        assert_eq!(roster.overloaded(seconds(1)), None);
+        assert_eq!(roster.overloaded(seconds(10)), None);
+        assert_eq!(roster.overloaded(seconds(11)), Some(1));
+        roster.get_mut(1).unwrap().lanes = 2;
+        roster.get_mut(2).unwrap().lanes = 1;
+        assert_eq!(roster.overloaded(seconds(30)), None);
+        assert_eq!(roster.extremes(), None);
+    }
+}
