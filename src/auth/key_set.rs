@@ -65,7 +65,11 @@ impl KeySet {
         if secrets != 0 && secrets != objects.len() {
             return Err(KeySetError::Mixed);
         }
-        Ok(Self { keys: objects.into_iter().filter_map(VerifyingKey::from_jwk).collect() })
+        let is_single = |entry: &&Map<String, Value>| {
+            !entry.contains_key("kid") || objects.iter().filter(|other| are_twins(entry, other)).count() == 1
+        };
+        let singles = objects.iter().copied().filter(is_single);
+        Ok(Self { keys: singles.filter_map(VerifyingKey::from_jwk).collect() })
     }
 
     /// A set of one shared secret for HS256.
@@ -187,6 +191,14 @@ fn is_for_signatures(entry: &Map<String, Value>) -> bool {
     is_use_right && entry.get("key_ops").is_none_or(is_verifying)
 }
 
+/// Whether two entries claim the same name for the same use. Neither is taken, even if one cannot be read: whoever
+/// added it may have meant to replace the other.
+fn are_twins(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    is_for_signatures(one)
+        && is_for_signatures(other)
+        && ["kid", "kty", "alg"].iter().all(|name| one.get(*name) == other.get(*name))
+}
+
 fn rsa(entry: &Map<String, Value>) -> Option<Read> {
     let (modulus, exponent) = (bytes(entry, "n")?, bytes(entry, "e")?);
     if weakness::of_rsa(&modulus, &exponent) {
@@ -261,6 +273,12 @@ mod tests {
         let twins = set(&[EC, EC]).unwrap();
         assert!(twins.find(Some("a"), Algorithm::ES256).is_none());
         assert!(twins.find(None, Algorithm::ES256).is_none());
+        let broken = EC.replace("04N0", "====");
+        assert!(set(&[EC, &broken]).unwrap().find(Some("a"), Algorithm::ES256).is_none());
+        let renamed = EC.replace("\"a\"", "\"b\"");
+        let two = set(&[EC, &renamed]).unwrap();
+        assert!(two.find(Some("b"), Algorithm::ES256).is_some());
+        assert!(two.find(None, Algorithm::ES256).is_none());
     }
 
     #[test]
