@@ -9,8 +9,36 @@
 //! reader ── ring of the partition's last batches ── else ── pool of reading connections
 //! ```
 
+mod batch;
+mod commit;
+mod compaction;
 mod config;
+mod control;
+mod directory;
 mod engine;
+mod group;
+mod high_water;
+mod members;
+mod metrics;
+mod offsets;
+mod open;
+mod partition;
+mod pool;
+mod queue;
+mod reader;
+mod retention;
+mod shared;
+mod sqlite;
+mod storage;
+mod topics;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{Config, Fsync};
-pub use engine::{Engine, OpenError};
+pub use engine::Engine;
+pub use open::OpenError;
+
+/// Locks for a few instructions. A panic elsewhere leaves every value behind these locks whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -28,6 +28,8 @@ pub struct Config {
     pub queue_bytes_max: usize,
     /// Bytes of the latest records of each partition held in memory for tails.
     pub ring_bytes_max: usize,
+    /// Bytes of the latest records of all partitions held in memory: with many each has less.
+    pub rings_bytes_max: usize,
     /// The largest record, counted as [`crate::event::Record::bytes`].
     pub record_bytes_max: usize,
     /// Connections that read old records.
@@ -43,6 +45,7 @@ impl Config {
             retention_interval: Duration::from_secs(30),
             queue_bytes_max: 64 << 20,
             ring_bytes_max: 1 << 20,
+            rings_bytes_max: 64 << 20,
             record_bytes_max: 8 << 20,
             readers: 2,
         }

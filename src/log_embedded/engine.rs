@@ -1,134 +1,253 @@
-//! The engine's handle: the port's traits on top of the commit thread, the rings and the readers.
+//! The engine's handle: the port's traits on top of the commit thread, the rings and the pool.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use crate::event::{Clock, GroupName, Offset, Partition, Timestamp, Topic};
+use crate::event::{Clock, GroupName, Offset, Partition as Number, Record, Timestamp, Topic};
 use crate::log::{
-    Append, Appended, Appending, Bounds, Commit, Committed, Error, EventLog, GroupSubscription, Groups,
-    Health, Membership, Purpose, Reader, TopicInfo, TopicSpec,
+    Append, Appended, Appending, Bounds, Cleanup, Commit, Committed, Error, EventLog, GroupSubscription, Groups,
+    Health, Membership, NewRecord, Purpose, Reader, TopicInfo, TopicSpec,
 };
 use crate::telemetry::Registry;
 
-use super::Config;
-
-/// Why the engine refuses to start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has the directory.
-    #[error("'{path}' is in use by another process{holder}; each gateway needs a directory of its own")]
-    InUse {
-        /// The directory.
-        path: String,
-        /// What the lock file says of the holder.
-        holder: String,
-    },
-}
+use super::batch::{Batch, Names};
+use super::partition::Partition;
+use super::queue::{Control, Records, Work};
+use super::reader::{PartitionReader, check, corrupt, failed};
+use super::shared::Shared;
+use super::storage::Source;
+use super::{Config, OpenError, group, locked, members, offsets, open};
 
 /// The embedded log: [`EventLog`] and [`Groups`] in one directory.
+///
+/// A group has one member: joining it again ends the earlier membership with [`Error::NotMember`].
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    shared: Arc<Shared>,
+    finishing: watch::Receiver<bool>,
+    /// The commit thread, until it was waited for.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Engine {
     /// Opens the directory, making it when absent. Blocks on the disk: call it off the async threads.
     ///
     /// # Errors
     /// When another process has the directory, or what lies there is damaged or cannot be read.
-    pub fn open(_config: &Config, _clock: Clock, _registry: &Registry) -> Result<Arc<Self>, OpenError> {
-        unimplemented!()
+    pub fn open(config: &Config, clock: Clock, registry: &Registry) -> Result<Arc<Self>, OpenError> {
+        open::open(config, clock, registry).map(Arc::new)
     }
 
-    /// Commits what was handed over, then closes the database. Later calls answer [`Error::Closed`].
-    #[expect(clippy::unused_async, reason = "the door comes before the room")]
+    pub(super) fn new(shared: Arc<Shared>, finishing: watch::Receiver<bool>, thread: JoinHandle<()>) -> Self {
+        Self { shared, finishing, thread: Mutex::new(Some(thread)) }
+    }
+
+    /// Commits what was handed over, then closes the database and frees the directory. Later calls answer
+    /// [`Error::Closed`].
     pub async fn close(&self) {
-        unimplemented!()
+        self.shared.queue.close();
+        // An error means that the thread is gone, which is as good.
+        drop(self.finishing.clone().wait_for(|is_finished| *is_finished).await);
+    }
+
+    /// Looks for old records now rather than at the next interval; returns when none is left.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub async fn maintain(&self) -> Result<(), Error> {
+        self.shared.control(Control::Maintain).await
+    }
+
+    fn partition(&self, topic: &Topic, number: Number) -> Result<Arc<Partition>, Error> {
+        if self.shared.is_closed() {
+            return Err(Error::Closed);
+        }
+        self.shared.topics.require(topic)?.partition(number).map(Arc::clone)
+    }
+
+    /// What `append` becomes in the queue, if it can be at all.
+    fn records(&self, append: Append) -> Result<Records, Error> {
+        let topic = self.shared.topics.require(&append.topic)?;
+        let partition = Arc::clone(topic.partition(append.partition)?);
+        if append.records.is_empty() {
+            return Err(Error::NotSupported("an append without records"));
+        }
+        for record in &append.records {
+            self.check(&topic.info, record)?;
+        }
+        let bytes = group::bytes_of(&append.records);
+        Ok(Records { partition, records: append.records, bytes })
+    }
+
+    fn check(&self, topic: &TopicInfo, record: &NewRecord) -> Result<(), Error> {
+        let (bytes, bytes_max) = (group::record_bytes(record), self.shared.record_bytes_max);
+        if bytes > bytes_max {
+            return Err(Error::RecordTooLarge { bytes, bytes_max });
+        }
+        if topic.spec.cleanup == Cleanup::Compact && record.key.is_none() {
+            return Err(Error::NotSupported("a record without a key in a compacted topic"));
+        }
+        Ok(())
+    }
+
+    fn check_no_member(&self, group: &GroupName) -> Result<(), Error> {
+        if self.shared.members.is_joined(group) {
+            return Err(Error::NotSupported("changing the offsets of a group that has a live member"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    /// Waits for the commit thread, so that the directory is free afterwards.
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        if let Some(thread) = locked(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the commit thread of the log panicked");
+        }
     }
 }
 
 #[async_trait]
 impl EventLog for Engine {
     fn topics(&self) -> Vec<TopicInfo> {
-        unimplemented!()
+        self.shared.topics.all().iter().map(|topic| TopicInfo::clone(&topic.info)).collect()
     }
 
-    fn topic(&self, _topic: &Topic) -> Option<Arc<TopicInfo>> {
-        unimplemented!()
+    fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>> {
+        self.shared.topics.get(topic).map(|topic| Arc::clone(&topic.info))
     }
 
     fn topic_changes(&self) -> watch::Receiver<u64> {
-        unimplemented!()
+        self.shared.topics.changes()
     }
 
-    async fn ensure_topic(&self, _spec: &TopicSpec) -> Result<TopicInfo, Error> {
-        unimplemented!()
+    async fn ensure_topic(&self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
+        let known = self.shared.topics.get(&spec.name).filter(|topic| topic.info.spec == *spec);
+        match known {
+            Some(topic) => Ok(TopicInfo::clone(&topic.info)),
+            None => self.shared.control(|answer| Control::EnsureTopic(spec.clone(), answer)).await,
+        }
     }
 
-    async fn delete_topic(&self, _topic: &Topic) -> Result<(), Error> {
-        unimplemented!()
+    async fn delete_topic(&self, topic: &Topic) -> Result<(), Error> {
+        self.shared.control(|answer| Control::DeleteTopic(topic.clone(), answer)).await
     }
 
-    fn append(&self, _append: Append) -> Appending {
-        unimplemented!()
+    fn append(&self, append: Append) -> Appending {
+        match self.records(append) {
+            Ok(records) => {
+                let (answer, appending) = Appending::channel();
+                self.shared.submit(Work::Append(records, answer));
+                appending
+            }
+            Err(error) => Appending::refused(error),
+        }
     }
 
-    async fn append_atomic(&self, _appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
-        unimplemented!()
+    async fn append_atomic(&self, appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
+        let appends = appends.into_iter().map(|append| self.records(append)).collect::<Result<_, _>>()?;
+        let (answer, answered) = oneshot::channel();
+        self.shared.submit(Work::Atomic(appends, answer));
+        answered.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
     async fn reader(
         &self,
-        _topic: &Topic,
-        _partition: Partition,
-        _from: Offset,
-        _purpose: Purpose,
+        topic: &Topic,
+        partition: Number,
+        from: Offset,
+        purpose: Purpose,
     ) -> Result<Box<dyn Reader>, Error> {
-        unimplemented!()
+        let partition = self.partition(topic, partition)?;
+        check(&self.shared, &partition, from)?;
+        let shared = Arc::clone(&self.shared);
+        Ok(Box::new(PartitionReader { shared, partition, position: from, purpose, names: Names::default() }))
     }
 
-    async fn bounds(&self, _topic: &Topic, _partition: Partition) -> Result<Bounds, Error> {
-        unimplemented!()
+    async fn bounds(&self, topic: &Topic, partition: Number) -> Result<Bounds, Error> {
+        self.partition(topic, partition).map(|partition| partition.bounds())
     }
 
-    async fn offset_at(
-        &self,
-        _topic: &Topic,
-        _partition: Partition,
-        _time: Timestamp,
-    ) -> Result<Offset, Error> {
-        unimplemented!()
+    async fn offset_at(&self, topic: &Topic, partition: Number, time: Timestamp) -> Result<Offset, Error> {
+        let partition = self.partition(topic, partition)?;
+        let job = move |source: &mut dyn Source| offset_at(source, &partition, time);
+        self.shared.pool.run(Purpose::CatchUp, job).await
     }
 
-    async fn delete_records(&self, _: &Topic, _: Partition, _before: Offset) -> Result<Bounds, Error> {
-        unimplemented!()
+    async fn delete_records(&self, topic: &Topic, partition: Number, before: Offset) -> Result<Bounds, Error> {
+        let partition = self.partition(topic, partition)?;
+        self.shared.control(|answer| Control::DeleteRecords(partition, before, answer)).await
     }
 
     fn health(&self) -> Health {
-        unimplemented!()
+        match self.shared.halted() {
+            Some(failure) => {
+                let cause = &failure.source;
+                Health::Unready(format!("the embedded log takes no more writes: {failure}: {cause}"))
+            }
+            None if self.shared.is_closed() => Health::Unready("the embedded log is closed".into()),
+            None => Health::Ready,
+        }
+    }
+}
+
+/// The first record at or after `time`: batches whose latest time is too early are passed over unread.
+fn offset_at(source: &mut dyn Source, partition: &Partition, time: Timestamp) -> Result<Offset, Error> {
+    let Bounds { start, end } = partition.bounds();
+    let (mut from, mut names) = (start, Names::default());
+    loop {
+        let found = source.read_at(partition.log, from, time).map_err(|failure| failed(partition, from, failure))?;
+        let Some(bytes) = found else { return Ok(end) };
+        let damaged = |_| corrupt(partition, from);
+        let batch = Batch::open(partition.log, bytes).map_err(damaged)?;
+        let mut records = Vec::new();
+        batch.records(start, usize::MAX, &mut names, &mut records).map_err(damaged)?;
+        let is_late = |record: &&Record| record.timestamp >= time;
+        if let Some(record) = records.iter().find(is_late) {
+            return Ok(record.offset);
+        }
+        from = batch.last.next();
     }
 }
 
 #[async_trait]
 impl Groups for Engine {
-    async fn join(&self, _group: &GroupName, _subscription: GroupSubscription) -> Result<Membership, Error> {
-        unimplemented!()
+    async fn join(&self, group: &GroupName, subscription: GroupSubscription) -> Result<Membership, Error> {
+        if self.shared.is_closed() {
+            return Err(Error::Closed);
+        }
+        members::join(&self.shared, group, subscription)
     }
 
-    async fn committed(&self, _: &GroupName, _: &Topic) -> Result<BTreeMap<Partition, Committed>, Error> {
-        unimplemented!()
+    async fn committed(&self, group: &GroupName, topic: &Topic) -> Result<BTreeMap<Number, Committed>, Error> {
+        members::committed(&self.shared, group, topic).await
     }
 
-    async fn set_committed(&self, _group: &GroupName, _commits: Vec<Commit>) -> Result<(), Error> {
-        unimplemented!()
+    async fn set_committed(&self, group: &GroupName, commits: Vec<Commit>) -> Result<(), Error> {
+        self.check_no_member(group)?;
+        for commit in &commits {
+            self.partition(&commit.topic, commit.partition)?;
+        }
+        self.shared.put_entries(members::entries(group, &commits)?).await
     }
 
-    async fn forget(&self, _group: &GroupName) -> Result<(), Error> {
-        unimplemented!()
+    async fn forget(&self, group: &GroupName) -> Result<(), Error> {
+        self.check_no_member(group)?;
+        let entries = members::stored(&self.shared, offsets::group_prefix(group)).await?;
+        self.shared.put_entries(entries.into_iter().map(|(key, _)| (key, None)).collect()).await
     }
 
     async fn groups(&self) -> Result<Vec<GroupName>, Error> {
-        unimplemented!()
+        let entries = members::stored(&self.shared, offsets::PREFIX.to_vec()).await?;
+        let groups: BTreeSet<GroupName> =
+            entries.iter().filter_map(|(key, _)| offsets::parse_key(key)).map(|(group, _, _)| group).collect();
+        Ok(groups.into_iter().collect())
     }
 }

@@ -1,0 +1,170 @@
+//! Compaction of tables: of each key only the latest record stays, and a tombstone only for a while.
+//!
+//! A pass reads the log twice on the pool, away from the commit thread: first for the latest offset of each key, then
+//! for the batches that hold anything older, which the commit thread swaps in small transactions. Offsets are
+//! kept, so the log gets gaps, as in Kafka. The newest batch is never touched: it shows where the log ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use crate::event::{Offset, Record, Timestamp};
+use crate::log::Error;
+
+use super::batch::{Batch, Builder, Content, Names};
+use super::partition::Partition;
+use super::queue::Control;
+use super::reader::{corrupt, failed};
+use super::shared::Shared;
+use super::storage::{LogId, Source};
+
+/// Tombstones stay so long for readers that lag behind.
+const TOMBSTONES_KEPT_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+/// Less than this is not worth a pass.
+const APPENDED_BYTES_MIN: u64 = 64 << 10;
+const READ_BYTES: usize = 1 << 20;
+const EDIT_BYTES_MAX: usize = 1 << 20;
+const EDITS_MAX: usize = 256;
+
+/// A batch's last offset, and what comes in its place.
+type Edit = (Offset, Option<Batch>);
+
+/// Whether a pass is worth it; if so it counts as begun.
+pub(super) fn begin(partition: &Partition) -> bool {
+    let appended = partition.appended_bytes.load(Ordering::Relaxed);
+    let is_due = appended >= APPENDED_BYTES_MIN && appended >= partition.kept_bytes.load(Ordering::Relaxed);
+    is_due && !partition.is_compacting.swap(true, Ordering::AcqRel)
+}
+
+/// One pass over a partition.
+pub(super) fn run(source: &mut dyn Source, shared: &Shared, partition: &Arc<Partition>, now: Timestamp) {
+    let before = partition.appended_bytes.load(Ordering::Relaxed);
+    let passed = pass(source, partition, now, &mut |edits| {
+        shared.metrics.compacted_batches.inc_by(edits.len() as u64);
+        let (answer, answered) = oneshot::channel();
+        shared.submit_control(Control::Rewrite(Arc::clone(partition), edits, answer));
+        answered.blocking_recv().unwrap_or(Err(Error::Closed))
+    });
+    match passed {
+        Ok(kept) => {
+            partition.kept_bytes.store(kept, Ordering::Relaxed);
+            partition.appended_bytes.fetch_sub(before, Ordering::Relaxed);
+        }
+        Err(error) => {
+            tracing::warn!(topic = %partition.topic, error = &error as &dyn std::error::Error, "a compaction was given up; it will be tried again");
+        }
+    }
+    partition.is_compacting.store(false, Ordering::Release);
+}
+
+/// Finds the edits and hands them to `apply` in small portions. Answers how many bytes stay.
+fn pass(
+    source: &mut dyn Source,
+    partition: &Partition,
+    now: Timestamp,
+    apply: &mut dyn FnMut(Vec<Edit>) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let end = partition.end();
+    let mut latest = Latest::default();
+    for_each_batch(source, partition, end, &mut |_, records| {
+        latest.learn(records);
+        Ok(())
+    })?;
+    let tombstones_from = now.plus_millis(-TOMBSTONES_KEPT_MILLIS);
+    let (mut edits, mut edit_bytes, mut kept) = (Vec::new(), 0, 0);
+    for_each_batch(source, partition, end, &mut |batch, records| {
+        let rewritten = (batch.last.next() < end)
+            .then(|| latest.rewrite(partition.log, batch, records, tombstones_from))
+            .flatten();
+        let Some(rewritten) = rewritten else {
+            kept += batch.bytes.len() as u64;
+            return Ok(());
+        };
+        let bytes = rewritten.as_ref().map_or(0, |batch| batch.bytes.len());
+        kept += bytes as u64;
+        edit_bytes += bytes;
+        edits.push((batch.last, rewritten));
+        if edit_bytes >= EDIT_BYTES_MAX || edits.len() >= EDITS_MAX {
+            edit_bytes = 0;
+            return apply(std::mem::take(&mut edits));
+        }
+        Ok(())
+    })?;
+    if !edits.is_empty() {
+        apply(edits)?;
+    }
+    Ok(kept)
+}
+
+fn for_each_batch(
+    source: &mut dyn Source,
+    partition: &Partition,
+    end: Offset,
+    visit: &mut dyn FnMut(&Batch, &[Record]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (mut next, mut names, mut records) = (Offset::ZERO, Names::default(), Vec::new());
+    while next < end {
+        let batches =
+            source.read(partition.log, next, READ_BYTES).map_err(|failure| failed(partition, next, failure))?;
+        if batches.is_empty() {
+            break;
+        }
+        for bytes in batches {
+            let damaged = |_| corrupt(partition, next);
+            let batch = Batch::open(partition.log, bytes).map_err(damaged)?;
+            records.clear();
+            batch.records(Offset::ZERO, usize::MAX, &mut names, &mut records).map_err(damaged)?;
+            next = batch.last.next();
+            if next <= end {
+                visit(&batch, &records)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The latest offset of each key.
+#[derive(Debug, Default)]
+struct Latest(HashMap<Box<[u8]>, Offset>);
+
+impl Latest {
+    fn learn(&mut self, records: &[Record]) {
+        for record in records {
+            let Some(key) = &record.key else { continue };
+            match self.0.get_mut(&**key) {
+                Some(offset) => *offset = record.offset,
+                None => {
+                    self.0.insert(key.to_vec().into(), record.offset);
+                }
+            }
+        }
+    }
+
+    /// What stays of a batch: `None` when all does, else its replacement, which is nothing when nothing does.
+    fn rewrite(
+        &self,
+        log: LogId,
+        batch: &Batch,
+        records: &[Record],
+        tombstones_from: Timestamp,
+    ) -> Option<Option<Batch>> {
+        let stays = |record: &&Record| {
+            let is_latest = record.key.as_ref().and_then(|key| self.0.get(&**key)) == Some(&record.offset);
+            is_latest && (record.value.is_some() || batch.time >= tombstones_from)
+        };
+        let count = records.iter().filter(stays).count();
+        if count == records.len() {
+            return None;
+        }
+        let mut builder = Builder::new(log, batch.base, batch.time, 0);
+        for record in records.iter().filter(stays) {
+            let Record { offset, timestamp, key, value, headers } = record;
+            let content =
+                Content { timestamp: *timestamp, key: key.as_ref(), value: value.as_ref(), headers };
+            builder.push(*offset, content);
+        }
+        Some((count > 0).then(|| builder.seal(batch.last)))
+    }
+}

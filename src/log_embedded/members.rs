@@ -1,0 +1,156 @@
+//! Group membership of the one process: a group's member has all partitions of its topics.
+
+mod member;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::event::{GroupName, Partition as Number, Topic};
+use crate::log::{Commit, Commits, Committed, Error, GroupSubscription, Membership, Purpose};
+
+use self::member::Member;
+use super::offsets;
+use super::reader::failed_entries;
+use super::shared::Shared;
+use super::storage::{Entry, Source};
+use super::locked;
+
+const METADATA_BYTES_MAX: usize = 4_096;
+
+/// Which groups have a member, and which of their members it is.
+#[derive(Debug, Default)]
+pub(super) struct Members(Mutex<Joined>);
+
+#[derive(Debug, Default)]
+struct Joined {
+    by_group: HashMap<GroupName, (u64, Arc<Notify>)>,
+    last: u64,
+}
+
+impl Members {
+    /// A new member of the group, in place of an earlier one.
+    fn join(&self, group: &GroupName, wake: &Arc<Notify>) -> u64 {
+        let mut joined = locked(&self.0);
+        joined.last += 1;
+        let id = joined.last;
+        if let Some((_, earlier)) = joined.by_group.insert(group.clone(), (id, Arc::clone(wake))) {
+            earlier.notify_one();
+        }
+        id
+    }
+
+    fn is_member(&self, group: &GroupName, id: u64) -> bool {
+        locked(&self.0).by_group.get(group).is_some_and(|(member, _)| *member == id)
+    }
+
+    fn leave(&self, group: &GroupName, id: u64) {
+        let mut joined = locked(&self.0);
+        if joined.by_group.get(group).is_some_and(|(member, _)| *member == id) {
+            joined.by_group.remove(group);
+        }
+    }
+
+    pub(super) fn is_joined(&self, group: &GroupName) -> bool {
+        locked(&self.0).by_group.contains_key(group)
+    }
+
+    /// Wakes all members.
+    pub(super) fn wake(&self) {
+        locked(&self.0).by_group.values().for_each(|(_, wake)| wake.notify_one());
+    }
+}
+
+/// Becomes the group's member.
+pub(super) fn join(
+    shared: &Arc<Shared>,
+    group: &GroupName,
+    subscription: GroupSubscription,
+) -> Result<Membership, Error> {
+    for topic in &subscription.topics {
+        shared.topics.require(topic)?;
+    }
+    let wake = Arc::new(Notify::new());
+    let ticket = Arc::new(Ticket {
+        shared: Arc::clone(shared),
+        group: group.clone(),
+        topics: subscription.topics.clone(),
+        id: shared.members.join(group, &wake),
+    });
+    let commits = Arc::new(MemberCommits(Arc::clone(&ticket)));
+    Ok(Membership { events: Box::new(Member::new(ticket, wake, subscription)), commits })
+}
+
+/// What both halves of a membership know.
+#[derive(Debug)]
+struct Ticket {
+    shared: Arc<Shared>,
+    group: GroupName,
+    topics: Vec<Topic>,
+    id: u64,
+}
+
+impl Ticket {
+    fn check(&self) -> Result<(), Error> {
+        if self.shared.is_closed() {
+            return Err(Error::Closed);
+        }
+        if self.shared.members.is_member(&self.group, self.id) { Ok(()) } else { Err(Error::NotMember) }
+    }
+}
+
+#[derive(Debug)]
+struct MemberCommits(Arc<Ticket>);
+
+#[async_trait]
+impl Commits for MemberCommits {
+    async fn commit(&self, commits: Vec<Commit>) -> Result<(), Error> {
+        let Ticket { shared, group, topics, .. } = &*self.0;
+        self.0.check()?;
+        for commit in &commits {
+            let topic = shared.topics.get(&commit.topic).filter(|_| topics.contains(&commit.topic));
+            let is_assigned = topic.is_some_and(|topic| topic.partition(commit.partition).is_ok());
+            if !is_assigned {
+                return Err(Error::NotMember);
+            }
+        }
+        shared.put_entries(entries(group, &commits)?).await
+    }
+}
+
+/// The entries that keep these commits.
+pub(super) fn entries(group: &GroupName, commits: &[Commit]) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, Error> {
+    let entry = |commit: &Commit| {
+        if commit.committed.metadata.len() > METADATA_BYTES_MAX {
+            return Err(Error::NotSupported("metadata above 4,096 bytes"));
+        }
+        let key = offsets::key(group, &commit.topic, commit.partition);
+        Ok((key, Some(offsets::value(&commit.committed))))
+    };
+    commits.iter().map(entry).collect()
+}
+
+/// What a group has committed in a topic.
+pub(super) async fn committed(
+    shared: &Shared,
+    group: &GroupName,
+    topic: &Topic,
+) -> Result<BTreeMap<Number, Committed>, Error> {
+    let entries = stored(shared, offsets::topic_prefix(group, topic)).await?;
+    let place = |(key, value): &Entry| {
+        let (_, _, partition) = offsets::parse_key(key)?;
+        Some((partition, offsets::parse_value(value)?))
+    };
+    Ok(entries.iter().filter_map(place).collect())
+}
+
+/// The entries whose keys begin with `prefix`.
+pub(super) async fn stored(shared: &Shared, prefix: Vec<u8>) -> Result<Vec<Entry>, Error> {
+    if shared.is_closed() {
+        return Err(Error::Closed);
+    }
+    let job = move |source: &mut dyn Source| source.scan(&prefix).map_err(failed_entries);
+    shared.pool.run(Purpose::Tail, job).await
+}

@@ -1,0 +1,126 @@
+//! What the engine's handles, readers and threads have in common.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::oneshot;
+
+use crate::event::Clock;
+use crate::log::Error;
+
+use super::members::Members;
+use super::metrics::Metrics;
+use super::pool::Pool;
+use super::queue::{Answer, Control, Queue, Request, Work};
+use super::storage::Failure;
+use super::topics::Topics;
+
+/// One per engine.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    pub(super) topics: Topics,
+    pub(super) pool: Arc<Pool>,
+    pub(super) members: Members,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
+    pub(super) record_bytes_max: usize,
+    /// Why the engine takes no more writes until it is started again.
+    halted: OnceLock<Arc<Failure>>,
+    is_closed: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        queue: Queue,
+        topics: Topics,
+        metrics: Metrics,
+        clock: Clock,
+        record_bytes_max: usize,
+    ) -> Self {
+        metrics.writable.set(1);
+        Self {
+            queue,
+            topics,
+            pool: Arc::default(),
+            members: Members::default(),
+            metrics,
+            clock,
+            record_bytes_max,
+            halted: OnceLock::new(),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes no more writes: after a disk has failed once, what it says of later writes is worth nothing.
+    pub(super) fn halt(&self, failure: Arc<Failure>) {
+        tracing::error!(error = &*failure as &dyn std::error::Error, "the log takes no more writes; start again when the disk is well");
+        self.metrics.writable.set(0);
+        self.halted.get_or_init(|| failure);
+    }
+
+    pub(super) fn halted(&self) -> Option<&Arc<Failure>> {
+        self.halted.get()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Ends every wait with [`Error::Closed`].
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.topics.all().iter().for_each(|topic| topic.wake());
+        self.members.wake();
+    }
+
+    /// Refuses at once what the commit thread would refuse anyway.
+    pub(super) fn check_writable(&self) -> Result<(), Error> {
+        match self.halted() {
+            Some(failure) => Err(Error::Unavailable(Arc::clone(failure) as _)),
+            None if self.is_closed() => Err(Error::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands work over; a refusal goes to its answer.
+    pub(super) fn submit(&self, work: Work) {
+        if let Err(error) = self.check_writable() {
+            work.refuse(error);
+        } else if let Err((request, error)) = self.queue.push(Request::Work(work)) {
+            if matches!(error, Error::Overloaded) {
+                self.metrics.overloads.inc();
+            }
+            match request {
+                Request::Work(work) => work.refuse(error),
+                Request::Control(control) => control.refuse(error),
+            }
+        }
+    }
+
+    /// Hands over what `control` makes of an answer, and waits for that.
+    pub(super) async fn control<T>(&self, control: impl FnOnce(Answer<T>) -> Control) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.submit_control(control(answer));
+        answered.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
+    /// Hands over a control; a refusal goes to its answer.
+    pub(super) fn submit_control(&self, control: Control) {
+        if let Err(error) = self.check_writable() {
+            control.refuse(error);
+        } else if let Err((request, error)) = self.queue.push(Request::Control(control)) {
+            match request {
+                Request::Work(work) => work.refuse(error),
+                Request::Control(control) => control.refuse(error),
+            }
+        }
+    }
+
+    /// Puts and removes entries, and waits until that is durable.
+    pub(super) async fn put_entries(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Work::Entries(entries, answer));
+        answered.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+}
