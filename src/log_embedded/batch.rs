@@ -163,7 +163,8 @@ impl Batch {
             let timestamp = Timestamp::from_millis(self.time.millis().wrapping_add(delta));
             let key = optional(&self.bytes, &mut at)?;
             let value = optional(&self.bytes, &mut at)?;
-            let (key, value) = (key.map(|range| self.bytes.slice(range)), value.map(|range| self.bytes.slice(range)));
+            let (key, value) =
+                (key.map(|range| self.bytes.slice(range)), value.map(|range| self.bytes.slice(range)));
             let headers = self.headers(&mut at, names)?;
             if offset >= from {
                 let record = Record { offset, timestamp, key, value, headers };
@@ -183,7 +184,8 @@ impl Batch {
         for _ in 0..count {
             let length = number(&self.bytes, at)?;
             let range = range(&self.bytes, at, length)?;
-            let name = self.bytes.get(range).and_then(|name| std::str::from_utf8(name).ok()).ok_or(Damaged)?;
+            let name =
+                self.bytes.get(range).and_then(|name| std::str::from_utf8(name).ok()).ok_or(Damaged)?;
             let name = names.shared(name);
             let value = optional(&self.bytes, at)?.map(|range| self.bytes.slice(range));
             headers.push((name, value));

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::event::Offset;
 use crate::log::Error;
 
+use super::Fsync;
 use super::directory::Directory;
 use super::group::Group;
 use super::high_water::HighWater;
@@ -22,7 +23,6 @@ use super::queue::{Request, Taken, Work};
 use super::retention::Upkeep;
 use super::shared::Shared;
 use super::storage::{Failure, FailureKind, LogId, Storage};
-use super::Fsync;
 
 const GROUP_BYTES_MAX: usize = 4 << 20;
 const GROUP_COUNT_MAX: usize = 4_096;
@@ -153,7 +153,8 @@ impl Committer {
             return Err(Error::Unavailable(Arc::clone(failure) as _));
         }
         let storage = &mut *self.storage;
-        let written = storage.begin().and_then(|()| write(storage)).map_err(|failure| (Stage::Writing, failure));
+        let written =
+            storage.begin().and_then(|()| write(storage)).map_err(|failure| (Stage::Writing, failure));
         let committed = written.and_then(|value| match storage.commit() {
             Ok(()) => Ok(value),
             Err(failure) => Err((Stage::Committing, failure)),
@@ -232,7 +233,9 @@ impl Committer {
         if self.fsync == Fsync::Group && (is_quiet || self.groups_unnoted >= GROUPS_PER_NOTE) {
             self.groups_unnoted = 0;
             let ends = std::mem::take(&mut self.unnoted);
-            self.note(|high_water, _| ends.into_iter().try_for_each(|(log, end)| high_water.note_end(log, end)));
+            self.note(|high_water, _| {
+                ends.into_iter().try_for_each(|(log, end)| high_water.note_end(log, end))
+            });
         }
     }
 
@@ -253,11 +256,16 @@ impl Committer {
         self.sync();
         if self.shared.halted().is_none() {
             if let Err(failure) = self.storage.close() {
-                tracing::error!(error = &failure as &dyn std::error::Error, "the log could not be closed cleanly");
+                tracing::error!(
+                    error = &failure as &dyn std::error::Error,
+                    "the log could not be closed cleanly"
+                );
             }
             self.note(|high_water, commits| high_water.note_commits(commits));
             let ends = std::mem::take(&mut self.unnoted);
-            self.note(|high_water, _| ends.into_iter().try_for_each(|(log, end)| high_water.note_end(log, end)));
+            self.note(|high_water, _| {
+                ends.into_iter().try_for_each(|(log, end)| high_water.note_end(log, end))
+            });
         }
         drop(self.storage);
         drop(self.directory);

@@ -106,8 +106,9 @@ fn for_each_batch(
 ) -> Result<(), Error> {
     let (mut next, mut names, mut records) = (Offset::ZERO, Names::default(), Vec::new());
     while next < end {
-        let batches =
-            source.read(partition.log, next, READ_BYTES).map_err(|failure| failed(partition, next, failure))?;
+        let batches = source
+            .read(partition.log, next, READ_BYTES)
+            .map_err(|failure| failed(partition, next, failure))?;
         if batches.is_empty() {
             break;
         }

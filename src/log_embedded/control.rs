@@ -63,7 +63,8 @@ impl Committer {
             let partition = Partition::new(spec.name.clone(), number, log, is_compacted, bounds);
             partitions.push(Arc::new(partition));
         }
-        let followers = known.map_or_else(|| Arc::new(Followers::default()), |known| Arc::clone(&known.followers));
+        let followers =
+            known.map_or_else(|| Arc::new(Followers::default()), |known| Arc::clone(&known.followers));
         self.shared.topics.put(TopicState { info: Arc::new(info.clone()), partitions, followers });
         Ok(info)
     }
@@ -132,7 +133,8 @@ fn check(spec: &TopicSpec, known: Option<&TopicSpec>) -> Result<(), Error> {
         "cannot have fewer partitions than it has"
     } else if known.is_some_and(|known| known.cleanup != spec.cleanup) {
         "cannot change between deletion and compaction"
-    } else if spec.cleanup == Cleanup::Compact && (spec.retention.is_some() || spec.retention_bytes.is_some()) {
+    } else if spec.cleanup == Cleanup::Compact && (spec.retention.is_some() || spec.retention_bytes.is_some())
+    {
         "is compacted, and so has no retention"
     } else {
         return Ok(());
@@ -143,5 +145,9 @@ fn check(spec: &TopicSpec, known: Option<&TopicSpec>) -> Result<(), Error> {
 fn random() -> Result<u64, Failure> {
     let mut bytes = [0; 8];
     let drawn = getrandom::fill(&mut bytes).map(|()| u64::from_le_bytes(bytes));
-    drawn.map_err(|source| Failure { kind: FailureKind::Other, doing: "drawing a random number", source: source.to_string().into() })
+    drawn.map_err(|source| Failure {
+        kind: FailureKind::Other,
+        doing: "drawing a random number",
+        source: source.to_string().into(),
+    })
 }

@@ -5,7 +5,8 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// File systems whose locks or syncs cannot be relied on.
-const REMOTE: [&str; 10] = ["nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs"];
+const REMOTE: [&str; 10] =
+    ["nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs"];
 
 /// Why a directory cannot be had.
 #[derive(Debug)]
@@ -36,7 +37,8 @@ impl Directory {
         if let Some(kind) = mount_kind(&path).filter(|kind| REMOTE.contains(&kind.as_str())) {
             return Err(Refusal::Remote(kind));
         }
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("lock"));
+        let open =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join("lock"));
         let mut lock = open.map_err(Refusal::Io)?;
         match lock.try_lock() {
             Ok(()) => {}

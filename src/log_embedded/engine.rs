@@ -9,8 +9,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::event::{Clock, GroupName, Offset, Partition as Number, Record, Timestamp, Topic};
 use crate::log::{
-    Append, Appended, Appending, Bounds, Cleanup, Commit, Committed, Error, EventLog, GroupSubscription, Groups,
-    Health, Membership, NewRecord, Purpose, Reader, TopicInfo, TopicSpec,
+    Append, Appended, Appending, Bounds, Cleanup, Commit, Committed, Error, EventLog, GroupSubscription,
+    Groups, Health, Membership, NewRecord, Purpose, Reader, TopicInfo, TopicSpec,
 };
 use crate::telemetry::Registry;
 
@@ -181,7 +181,12 @@ impl EventLog for Engine {
         self.shared.pool.run(Purpose::CatchUp, job).await
     }
 
-    async fn delete_records(&self, topic: &Topic, partition: Number, before: Offset) -> Result<Bounds, Error> {
+    async fn delete_records(
+        &self,
+        topic: &Topic,
+        partition: Number,
+        before: Offset,
+    ) -> Result<Bounds, Error> {
         let partition = self.partition(topic, partition)?;
         self.shared.control(|answer| Control::DeleteRecords(partition, before, answer)).await
     }
@@ -203,7 +208,8 @@ fn offset_at(source: &mut dyn Source, partition: &Partition, time: Timestamp) ->
     let Bounds { start, end } = partition.bounds();
     let (mut from, mut names) = (start, Names::default());
     loop {
-        let found = source.read_at(partition.log, from, time).map_err(|failure| failed(partition, from, failure))?;
+        let found =
+            source.read_at(partition.log, from, time).map_err(|failure| failed(partition, from, failure))?;
         let Some(bytes) = found else { return Ok(end) };
         let damaged = |_| corrupt(partition, from);
         let batch = Batch::open(partition.log, bytes).map_err(damaged)?;
@@ -226,7 +232,11 @@ impl Groups for Engine {
         members::join(&self.shared, group, subscription)
     }
 
-    async fn committed(&self, group: &GroupName, topic: &Topic) -> Result<BTreeMap<Number, Committed>, Error> {
+    async fn committed(
+        &self,
+        group: &GroupName,
+        topic: &Topic,
+    ) -> Result<BTreeMap<Number, Committed>, Error> {
         members::committed(&self.shared, group, topic).await
     }
 
@@ -246,8 +256,11 @@ impl Groups for Engine {
 
     async fn groups(&self) -> Result<Vec<GroupName>, Error> {
         let entries = members::stored(&self.shared, offsets::PREFIX.to_vec()).await?;
-        let groups: BTreeSet<GroupName> =
-            entries.iter().filter_map(|(key, _)| offsets::parse_key(key)).map(|(group, _, _)| group).collect();
+        let groups: BTreeSet<GroupName> = entries
+            .iter()
+            .filter_map(|(key, _)| offsets::parse_key(key))
+            .map(|(group, _, _)| group)
+            .collect();
         Ok(groups.into_iter().collect())
     }
 }

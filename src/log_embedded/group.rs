@@ -55,15 +55,17 @@ pub(super) fn record_bytes(record: &NewRecord) -> usize {
 impl Group {
     /// Puts work together in its order, as of `time`. Work for deleted partitions is refused.
     pub(super) fn assemble(works: Vec<Work>, time: Timestamp) -> Self {
-        let mut group = Self { time, parts: Vec::new(), entries: Vec::new(), answers: Vec::with_capacity(works.len()) };
+        let mut group =
+            Self { time, parts: Vec::new(), entries: Vec::new(), answers: Vec::with_capacity(works.len()) };
         let mut places = HashMap::new();
         let works: Vec<Work> = works.into_iter().filter_map(|work| group.place(work, &mut places)).collect();
         for work in works {
             let pending = match work {
                 Work::Append(records, answer) => Pending::Append(answer, group.add(records, &places)),
-                Work::Atomic(appends, answer) => {
-                    Pending::Atomic(answer, appends.into_iter().map(|records| group.add(records, &places)).collect())
-                }
+                Work::Atomic(appends, answer) => Pending::Atomic(
+                    answer,
+                    appends.into_iter().map(|records| group.add(records, &places)).collect(),
+                ),
                 Work::Entries(entries, answer) => {
                     group.entries.extend(entries);
                     Pending::Entries(answer)
@@ -151,7 +153,12 @@ impl Part {
         for record in records {
             let (log, next, room) = (self.partition.log, self.next, self.bytes);
             let builder = self.builder.get_or_insert_with(|| {
-                Builder::new(log, next, time, room.min(BATCH_BYTES_MAX + encoded_bytes_max(record_bytes(record), record.headers.len())))
+                Builder::new(
+                    log,
+                    next,
+                    time,
+                    room.min(BATCH_BYTES_MAX + encoded_bytes_max(record_bytes(record), record.headers.len())),
+                )
             });
             let before = builder.len();
             builder.push(

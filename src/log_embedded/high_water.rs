@@ -87,7 +87,8 @@ fn decode(slot: &[u8]) -> Option<(u64, u64)> {
     let (name, number) = (slot.get(..8)?, slot.get(8..16)?);
     let crc = u32::from_le_bytes(slot.get(16..20)?.try_into().ok()?);
     let is_whole = crc32c::crc32c(slot.get(..16)?) == crc && name.iter().any(|byte| *byte != 0);
-    is_whole.then_some((u64::from_le_bytes(name.try_into().ok()?), u64::from_le_bytes(number.try_into().ok()?)))
+    is_whole
+        .then_some((u64::from_le_bytes(name.try_into().ok()?), u64::from_le_bytes(number.try_into().ok()?)))
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use crate::event::{GroupName, Partition as Number, Topic};
 use crate::log::{Commit, Commits, Committed, Error, GroupSubscription, Membership, Purpose};
 
 use self::member::Member;
+use super::locked;
 use super::offsets;
 use super::reader::failed_entries;
 use super::shared::Shared;
 use super::storage::{Entry, Source};
-use super::locked;
 
 const METADATA_BYTES_MAX: usize = 4_096;
 
@@ -121,7 +121,10 @@ impl Commits for MemberCommits {
 }
 
 /// The entries that keep these commits.
-pub(super) fn entries(group: &GroupName, commits: &[Commit]) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, Error> {
+pub(super) fn entries(
+    group: &GroupName,
+    commits: &[Commit],
+) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, Error> {
     let entry = |commit: &Commit| {
         if commit.committed.metadata.len() > METADATA_BYTES_MAX {
             return Err(Error::NotSupported("metadata above 4,096 bytes"));

@@ -34,8 +34,7 @@ impl Metrics {
                 "Records and entries that shared one commit.",
                 &RECORDS,
             ),
-            commit_failures: registry
-                .counter("weirgate_log_commit_failures_total", "Commits that failed."),
+            commit_failures: registry.counter("weirgate_log_commit_failures_total", "Commits that failed."),
             records: registry.counter("weirgate_log_records_total", "Records committed."),
             bytes: registry.counter("weirgate_log_bytes_total", "Bytes of batches committed."),
             overloads: registry
@@ -47,12 +46,18 @@ impl Metrics {
                 "Time of a read from the database.",
                 &SECONDS,
             ),
-            damages: registry
-                .counter("weirgate_log_damages_total", "Reads that met bytes which are not what was written."),
-            trimmed_bytes: registry
-                .counter("weirgate_log_trimmed_bytes_total", "Bytes given up by retention and delete-records."),
-            compacted_batches: registry
-                .counter("weirgate_log_compacted_batches_total", "Batches rewritten or dropped by compaction."),
+            damages: registry.counter(
+                "weirgate_log_damages_total",
+                "Reads that met bytes which are not what was written.",
+            ),
+            trimmed_bytes: registry.counter(
+                "weirgate_log_trimmed_bytes_total",
+                "Bytes given up by retention and delete-records.",
+            ),
+            compacted_batches: registry.counter(
+                "weirgate_log_compacted_batches_total",
+                "Batches rewritten or dropped by compaction.",
+            ),
             writable: registry.gauge("weirgate_log_writable", "1 while the log takes writes."),
         }
     }

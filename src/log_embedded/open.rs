@@ -91,7 +91,11 @@ pub(super) fn open(config: &Config, clock: Clock, registry: &Registry) -> Result
         return Err(OpenError::Behind { path, commits: 0, noted: commits, missing });
     }
     if noted.damaged > 0 || (existed && noted.commits.is_none()) {
-        tracing::warn!(path, damaged = noted.damaged, "the log's high-water file is damaged or missing; losses up to now would go unnoticed");
+        tracing::warn!(
+            path,
+            damaged = noted.damaged,
+            "the log's high-water file is damaged or missing; losses up to now would go unnoticed"
+        );
     }
     let database = |failure: Failure| OpenError::Database { path: path.clone(), source: Arc::new(failure) };
     let durability = match config.fsync {
@@ -130,7 +134,8 @@ pub(super) fn open(config: &Config, clock: Clock, registry: &Registry) -> Result
         directory,
     };
     let (finished, finishing) = watch::channel(false);
-    let thread = std::thread::Builder::new().name("log-commit".into()).spawn(move || committer.run(&finished));
+    let thread =
+        std::thread::Builder::new().name("log-commit".into()).spawn(move || committer.run(&finished));
     let thread = thread.map_err(io_error)?;
     Ok(Engine::new(shared, finishing, thread))
 }
@@ -156,7 +161,13 @@ fn load(storage: &mut Sqlite) -> Result<Loaded, Failure> {
         let mut partitions = Vec::with_capacity(logs.len());
         for (number, log) in (0..).map(Number::new).zip(logs) {
             let (bounds, is_compacted) = (storage.bounds(log)?, info.spec.cleanup == Cleanup::Compact);
-            partitions.push(Arc::new(Partition::new(info.spec.name.clone(), number, log, is_compacted, bounds)));
+            partitions.push(Arc::new(Partition::new(
+                info.spec.name.clone(),
+                number,
+                log,
+                is_compacted,
+                bounds,
+            )));
         }
         let followers = Arc::new(Followers::default());
         states.push(TopicState { info: Arc::new(info), partitions, followers });
@@ -166,8 +177,12 @@ fn load(storage: &mut Sqlite) -> Result<Loaded, Failure> {
 
 /// Refuses a database that is behind what was acknowledged.
 fn compare(path: &str, storage: &mut Sqlite, noted: &Noted, loaded: &Loaded) -> Result<(), OpenError> {
-    let by_log: HashMap<LogId, &Arc<Partition>> =
-        loaded.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| (partition.log, partition)).collect();
+    let by_log: HashMap<LogId, &Arc<Partition>> = loaded
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .map(|partition| (partition.log, partition))
+        .collect();
     let mut missing = Vec::new();
     for (log, end) in &noted.ends {
         match by_log.get(log) {

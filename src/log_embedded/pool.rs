@@ -40,7 +40,10 @@ impl fmt::Debug for Lines {
 
 impl Pool {
     /// Starts a thread per source.
-    pub(super) fn start(self: &Arc<Self>, sources: Vec<Box<dyn Source>>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    pub(super) fn start(
+        self: &Arc<Self>,
+        sources: Vec<Box<dyn Source>>,
+    ) -> std::io::Result<Vec<JoinHandle<()>>> {
         let mut threads = Vec::new();
         for (index, source) in sources.into_iter().enumerate() {
             let pool = Arc::clone(self);
@@ -51,7 +54,11 @@ impl Pool {
     }
 
     /// Runs a job on one of the threads.
-    pub(super) fn run<T, J>(&self, purpose: Purpose, job: J) -> impl Future<Output = Result<T, Error>> + Send + use<T, J>
+    pub(super) fn run<T, J>(
+        &self,
+        purpose: Purpose,
+        job: J,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T, J>
     where
         T: Send + 'static,
         J: FnOnce(&mut dyn Source) -> Result<T, Error> + Send + 'static,

@@ -176,7 +176,9 @@ impl Queue {
             waiting.is_idle = true;
             waiting = self
                 .arrived
-                .wait_timeout_while(waiting, timeout, |waiting| waiting.requests.is_empty() && !waiting.is_closed)
+                .wait_timeout_while(waiting, timeout, |waiting| {
+                    waiting.requests.is_empty() && !waiting.is_closed
+                })
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             waiting.is_idle = false;

@@ -70,7 +70,10 @@ impl Upkeep {
 
     /// Whether there is a step to do now.
     pub(super) fn is_busy(&self) -> bool {
-        !self.partitions.is_empty() || !self.graves.is_empty() || self.is_shrinking || !self.waiters.is_empty()
+        !self.partitions.is_empty()
+            || !self.graves.is_empty()
+            || self.is_shrinking
+            || !self.waiters.is_empty()
     }
 
     /// When to look around next.
@@ -117,7 +120,10 @@ impl Committer {
             Ok(())
         };
         if let Err(error) = stepped {
-            tracing::error!(error = &error as &dyn std::error::Error, "upkeep of the log failed; it will be tried again");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "upkeep of the log failed; it will be tried again"
+            );
             self.upkeep.partitions.clear();
             self.upkeep.is_shrinking = false;
             self.upkeep.waiters.drain(..).for_each(|waiter| drop(waiter.send(Err(error.clone()))));

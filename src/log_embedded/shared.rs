@@ -54,7 +54,10 @@ impl Shared {
 
     /// Takes no more writes: after a disk has failed once, what it says of later writes is worth nothing.
     pub(super) fn halt(&self, failure: Arc<Failure>) {
-        tracing::error!(error = &*failure as &dyn std::error::Error, "the log takes no more writes; start again when the disk is well");
+        tracing::error!(
+            error = &*failure as &dyn std::error::Error,
+            "the log takes no more writes; start again when the disk is well"
+        );
         self.metrics.writable.set(0);
         self.halted.get_or_init(|| failure);
     }

@@ -76,15 +76,18 @@ impl Sqlite {
         }
         let connection = Connection::open(path).doing("opening the database")?;
         prepare(&connection).doing("opening the database")?;
-        let application: i64 =
-            connection.pragma_query_value(None, "application_id", |row| row.get(0)).doing("opening the database")?;
-        let version: i64 =
-            connection.pragma_query_value(None, "user_version", |row| row.get(0)).doing("opening the database")?;
+        let application: i64 = connection
+            .pragma_query_value(None, "application_id", |row| row.get(0))
+            .doing("opening the database")?;
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .doing("opening the database")?;
         match (application, version) {
             (0, 0) => lay_out(&connection).doing("laying out the database")?,
             (APPLICATION_ID, SCHEMA_VERSION) => {}
             (APPLICATION_ID, _) => {
-                let source = format!("its layout is version {version}; this gateway knows {SCHEMA_VERSION}").into();
+                let source =
+                    format!("its layout is version {version}; this gateway knows {SCHEMA_VERSION}").into();
                 return Err(Failure { kind: FailureKind::Other, doing: "opening the database", source });
             }
             _ => {
@@ -120,7 +123,12 @@ impl Sqlite {
         self.reading.connection()
     }
 
-    fn execute(&self, doing: &'static str, sql: &str, params: impl rusqlite::Params) -> Result<usize, Failure> {
+    fn execute(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<usize, Failure> {
         self.connection().prepare_cached(sql).and_then(|mut statement| statement.execute(params)).doing(doing)
     }
 
@@ -129,7 +137,8 @@ impl Sqlite {
             return Ok(*tally);
         }
         let log_number = log.number();
-        let blocks = format!("select coalesce(sum(bytes), 0), coalesce(max(last), -1) from block_{log_number}");
+        let blocks =
+            format!("select coalesce(sum(bytes), 0), coalesce(max(last), -1) from block_{log_number}");
         let open = format!(
             "select count(*), coalesce(sum(length(data)), 0), coalesce(max(time_max), -9223372036854775808) \
              from log_{log_number} where last > ?1"
@@ -219,7 +228,9 @@ impl Storage for Sqlite {
         let id = log.number();
         self.tallies.remove(&log);
         self.connection().flush_prepared_statement_cache();
-        self.connection().execute_batch(&format!("drop table log_{id}; drop table block_{id};")).doing(doing)?;
+        self.connection()
+            .execute_batch(&format!("drop table log_{id}; drop table block_{id};"))
+            .doing(doing)?;
         self.execute(doing, "delete from part where id = ?1", [signed(id)]).map(drop)
     }
 

@@ -61,7 +61,8 @@ impl Followers {
     /// Wakes `follower` from now on, for as long as somebody else holds it.
     pub(super) fn add(&self, follower: &Arc<Notify>) {
         let mut followers = locked(&self.0);
-        followers.retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(follower)));
+        followers
+            .retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(follower)));
         followers.push(Arc::downgrade(follower));
     }
 
@@ -72,10 +73,12 @@ impl Followers {
 
 impl Topics {
     pub(super) fn new(topics: Vec<TopicState>, ring_bytes_max: usize, rings_bytes_max: usize) -> Self {
-        let by_name = topics.into_iter().map(|topic| (topic.info.spec.name.clone(), Arc::new(topic))).collect();
+        let by_name =
+            topics.into_iter().map(|topic| (topic.info.spec.name.clone(), Arc::new(topic))).collect();
         let (changes, _) = watch::channel(0);
         let by_name = ArcSwap::from_pointee(by_name);
-        let topics = Self { by_name, changes, ring_bytes: AtomicUsize::new(0), ring_bytes_max, rings_bytes_max };
+        let topics =
+            Self { by_name, changes, ring_bytes: AtomicUsize::new(0), ring_bytes_max, rings_bytes_max };
         topics.share_memory();
         topics
     }

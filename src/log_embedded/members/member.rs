@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 
 use crate::event::{Offset, Partition as Number, Topic};
-use crate::log::{Assigned, Commit, Committed, Error, GroupSubscription, MemberEvent, MemberEvents, Purpose, Start};
+use crate::log::{
+    Assigned, Commit, Committed, Error, GroupSubscription, MemberEvent, MemberEvents, Purpose, Start,
+};
 
 use super::super::batch::Names;
 use super::super::partition::Partition;
@@ -87,7 +89,8 @@ impl Member {
             let topic = topics.iter().find(|topic| topic.info.spec.name == place.partition.topic);
             topic.is_none_or(|topic| !topic.partitions.iter().any(|partition| place.is(partition)))
         };
-        let lost: Vec<_> = self.places.extract_if(.., |place| is_gone(place)).map(|place| place.name()).collect();
+        let lost: Vec<_> =
+            self.places.extract_if(.., |place| is_gone(place)).map(|place| place.name()).collect();
         if !lost.is_empty() {
             self.events.push_back(MemberEvent::Lost(lost));
         }
@@ -149,7 +152,8 @@ impl Member {
             }
             let (shared, partition) = (&self.ticket.shared, &place.partition);
             let purpose = Purpose::Tail;
-            match fetch(shared, partition, place.position, RECORDS_BYTES_MAX, purpose, &mut self.names).await {
+            match fetch(shared, partition, place.position, RECORDS_BYTES_MAX, purpose, &mut self.names).await
+            {
                 Ok(Some(fetched)) => {
                     place.position = fetched.next;
                     if fetched.records.is_empty() {
@@ -159,7 +163,12 @@ impl Member {
                     }
                     self.turn = next_turn;
                     let (topic, partition) = place.name();
-                    return Ok(Some(MemberEvent::Records { topic, partition, records: fetched.records, end: fetched.end }));
+                    return Ok(Some(MemberEvent::Records {
+                        topic,
+                        partition,
+                        records: fetched.records,
+                        end: fetched.end,
+                    }));
                 }
                 Ok(None) | Err(Error::UnknownTopic(_)) => {}
                 Err(Error::OffsetOutOfRange { .. }) => {
@@ -177,7 +186,9 @@ impl Member {
     }
 
     fn place(&mut self, topic: &Topic, partition: Number) -> Option<&mut Place> {
-        self.places.iter_mut().find(|place| place.partition.topic == *topic && place.partition.number == partition)
+        self.places
+            .iter_mut()
+            .find(|place| place.partition.topic == *topic && place.partition.number == partition)
     }
 }
 

@@ -45,9 +45,8 @@ impl Source for Reading {
     fn read_at(&mut self, log: LogId, from: Offset, time: Timestamp) -> Result<Option<Bytes>, Failure> {
         let doing = "looking for a time";
         let id = log.number();
-        let block = format!(
-            "select last from block_{id} where last >= ?1 and time_max >= ?2 order by last limit 1"
-        );
+        let block =
+            format!("select last from block_{id} where last >= ?1 and time_max >= ?2 order by last limit 1");
         let earlier = format!("select coalesce(max(last), -1) from block_{id} where last < ?1");
         let batch = format!(
             "select data from log_{id} where last >= ?1 and last <= ?2 and time_max >= ?3 order by last limit 1"
@@ -118,7 +117,8 @@ impl Source for Reading {
 
     fn scan(&mut self, prefix: &[u8]) -> Result<Vec<Entry>, Failure> {
         let doing = "reading entries";
-        let mut statement = self.0.prepare_cached("select k, v from kv where k >= ?1 order by k").doing(doing)?;
+        let mut statement =
+            self.0.prepare_cached("select k, v from kv where k >= ?1 order by k").doing(doing)?;
         let mut rows = statement.query([prefix]).doing(doing)?;
         let mut entries = Vec::new();
         while let Some(row) = rows.next().doing(doing)? {
