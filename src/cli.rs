@@ -7,9 +7,11 @@ mod check_config;
 mod credential;
 mod dev;
 mod key;
+mod paint;
 mod publish;
 mod serve;
 mod sources;
+mod tail;
 mod token;
 
 use std::ffi::OsString;
@@ -41,6 +43,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Publish events from a file or standard input, one JSON envelope per line.
     Publish(publish::Args),
+    /// Follow topics, or work in a group.
+    Tail(tail::Args),
     /// Sign a token with the development key.
     Token(token::Args),
     /// Work with API keys.
@@ -76,6 +80,7 @@ fn run(command: Command, environment: Environment) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args, environment),
         Command::CheckConfig(args) => check_config::run(&args, environment),
         Command::Publish(args) => publish::run(args),
+        Command::Tail(args) => tail::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
     }

@@ -51,6 +51,8 @@ pub enum Wish {
     Worker {
         /// The group.
         group: String,
+        /// What it is believed to read; refused where that is not so.
+        topics: Option<Vec<String>>,
         /// How many deliveries may be unsettled.
         credit: Option<u32>,
         /// Whether the gateway settles a delivery as it hands it out.
@@ -225,6 +227,12 @@ impl Client {
             members.extend(reason.map(|reason| ("reason".to_owned(), json!(reason))));
         }
         link.say(&command).await;
+    }
+
+    /// Where a later subscription would go on, as its `from`; a group keeps its place itself.
+    #[must_use]
+    pub fn place(&self) -> Option<Value> {
+        self.memory.place()
     }
 
     /// Says goodbye and waits a moment for the answer: all that was settled before is then applied.

@@ -1,4 +1,4 @@
-//! The upgrade, as far as it concerns the WebSocket: headers, subprotocols, origin.
+//! The upgrade, as far as it concerns the WebSocket: headers and subprotocols.
 //!
 //! Pure: `http` reads the request, answers 101 or the problem given here, and hands the stream to
 //! [`Sessions::serve`](super::Sessions::serve).
@@ -67,25 +67,6 @@ impl Upgrade {
     }
 }
 
-/// Whether a page of this origin may connect: the origin itself is allowed, or a rule such as
-/// `https://*.example.com` matches. `null` never is.
-#[must_use]
-pub fn is_origin_allowed(origin: &str, allowed: &[String]) -> bool {
-    origin != "null"
-        && allowed.iter().any(|rule| match rule.split_once("://*.") {
-            None => rule.eq_ignore_ascii_case(origin),
-            Some((scheme, domain)) => {
-                let origin = origin.to_ascii_lowercase();
-                let rest = origin
-                    .strip_prefix(&scheme.to_ascii_lowercase())
-                    .and_then(|rest| rest.strip_prefix("://"));
-                rest.and_then(|host| host.strip_suffix(&domain.to_ascii_lowercase()))
-                    .and_then(|labels| labels.strip_suffix('.'))
-                    .is_some_and(|labels| !labels.is_empty() && !labels.contains(['/', '@', ':']))
-            }
-        })
-}
-
 fn negotiate(offered: &[&str]) -> Result<Option<String>, Problem> {
     if !offered.contains(&SUBPROTOCOL) {
         return Err(Problem::new(
@@ -123,7 +104,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use http::HeaderMap;
 
-    use super::{Upgrade, is_origin_allowed};
+    use super::Upgrade;
 
     fn headers(protocols: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -162,31 +143,6 @@ mod tests {
             let mut headers = headers("weirgate.v1");
             headers.remove(name);
             assert!(Upgrade::read(&headers).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn origins_match_exactly_or_below_a_starred_domain() {
-        let allowed = ["https://shop.example".to_owned(), "https://*.example.com".to_owned()];
-        for good in [
-            "https://shop.example",
-            "https://SHOP.example",
-            "https://a.example.com",
-            "https://a.b.example.com",
-        ] {
-            assert!(is_origin_allowed(good, &allowed), "{good}");
-        }
-        for bad in [
-            "null",
-            "https://example.com",
-            "http://a.example.com",
-            "https://evilexample.com",
-            "https://shop.example.evil",
-            "https://evil.com/.example.com",
-            "https://.example.com",
-            "https://shop.example:8443",
-        ] {
-            assert!(!is_origin_allowed(bad, &allowed), "{bad}");
         }
     }
 }

@@ -29,6 +29,7 @@ pub(super) enum Done {
     },
     Subscribed {
         reply: Reply,
+        rights: u32,
         outcome: Result<Subscription, Problem>,
     },
     Joined {
@@ -54,12 +55,19 @@ pub(super) enum Done {
     },
 }
 
-pub(super) fn subscribe(feed: Feed, identity: &Identity, reply: Reply, audience: command::Audience) -> Job {
+/// Opens a broadcast subscription; `rights` says by which state of the grants.
+pub(super) fn subscribe(
+    feed: Feed,
+    identity: &Identity,
+    rights: u32,
+    reply: Reply,
+    audience: command::Audience,
+) -> Job {
     let command::Audience { topics, from, filter, on_slow } = audience;
     let request = Request { topics, from, filter, admission: identity.admission(), on_slow };
     Box::pin(async move {
         let outcome = feed.subscribe(request).await.map_err(|error| Problem::from(&error));
-        Done::Subscribed { reply, outcome }
+        Done::Subscribed { reply, rights, outcome }
     })
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Session<S> {
     machine: Machine,
     connection: ConnectionId,
     identity: Option<Identity>,
+    /// Grows with every change of grants or of the principal.
+    rights: u32,
     sources: Vec<Source>,
     /// Opened, and waiting for the machine's word.
     fresh: Option<Source>,
@@ -131,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             wire: Wire::new(stream, shared.config.inbound_bytes_max),
             machine,
             identity: None,
+            rights: 0,
             sources: Vec::new(),
             fresh: None,
             jobs: FuturesUnordered::new(),
@@ -280,10 +283,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     fn on_job_done(&mut self, done: Done) {
         match done {
             Done::Identified { reply, outcome } => self.on_identified(Some(reply), outcome),
-            Done::Subscribed { reply, outcome } => {
+            Done::Subscribed { reply, rights, outcome } => {
                 let outcome = outcome.map(|mut subscription| {
                     // Rights may have changed while it was being opened.
-                    let is_lost = subscription.recheck().is_err();
+                    let is_lost = rights != self.rights && subscription.recheck().is_err();
                     let opened = Opened {
                         sub: subscription.id().number(),
                         ok: serde_json::json!({
@@ -327,6 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         reply: Option<Reply>,
         outcome: Result<Arc<Principal>, super::machine::Refused>,
     ) {
+        let is_renewed = outcome.is_ok() && self.identity.is_some();
         let outcome = outcome.map(|principal| {
             let now = self.shared.parts.clock.now();
             let expires_in = principal.expires_at().map(|at| {
@@ -341,7 +345,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             identified
         });
-        let is_renewed = outcome.is_ok() && !self.sources.is_empty();
         self.tell(Input::Identified { reply, outcome });
         if is_renewed {
             self.recheck();
@@ -426,6 +429,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Asks again whether the principal may be here and may have what it has.
     fn recheck(&mut self) {
         self.policy.mark_unchanged();
+        self.rights = self.rights.wrapping_add(1);
         let Some(identity) = self.identity.clone() else { return };
         if let Err(code) = identity.check_standing() {
             return self.tell(Input::Outcast(code));
@@ -477,7 +481,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             Action::Subscribe { reply, audience } => {
                 if let Some(identity) = &self.identity {
-                    self.jobs.push(job::subscribe(parts.feed.clone(), identity, reply, *audience));
+                    self.jobs.push(job::subscribe(
+                        parts.feed.clone(),
+                        identity,
+                        self.rights,
+                        reply,
+                        *audience,
+                    ));
                 }
             }
             Action::Join { reply, worker, credit } => {

@@ -34,6 +34,16 @@ impl Memory {
         }
     }
 
+    /// The place as `from` has it.
+    pub(super) fn place(&self) -> Option<Value> {
+        let cursor = self.cursor.as_ref()?;
+        Some(if self.positions.is_empty() {
+            json!({ "cursor": cursor })
+        } else {
+            json!({ "cursor": cursor, "positions": self.positions })
+        })
+    }
+
     /// The command that subscribes, or subscribes again.
     pub(super) fn subscription(&self, wish: &Wish) -> Value {
         let mut command = json!({ "id": 2, "op": "subscribe" });
@@ -50,8 +60,9 @@ impl Memory {
                 set("from", resumed.or_else(|| from.clone()));
                 set("filter", filter.clone());
             }
-            Wish::Worker { group, credit, is_auto } => {
+            Wish::Worker { group, topics, credit, is_auto } => {
                 set("group", Some(json!(group)));
+                set("topics", topics.as_ref().map(|topics| json!(topics)));
                 set("credit", credit.map(|credit| json!(credit)));
                 set("ack", is_auto.then(|| json!("auto")));
                 set(
@@ -104,7 +115,7 @@ mod tests {
     #[test]
     fn a_worker_adopts_what_its_last_connection_held() {
         let mut memory = Memory::default();
-        let worker = Wish::Worker { group: "g".to_owned(), credit: None, is_auto: false };
+        let worker = Wish::Worker { group: "g".to_owned(), topics: None, credit: None, is_auto: false };
         assert!(memory.subscription(&worker).get("adopt").is_none());
         memory.begin("c-1", &json!({"sub": 9}));
         assert_eq!(memory.subscription(&worker)["adopt"], "c-1");
