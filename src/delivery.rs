@@ -12,16 +12,23 @@
 //!                                 └── after the last retry: dlq.{topic}.{group}, awaited
 //! ```
 
+mod burial;
 mod dead_letters;
 mod error;
 mod group;
+mod lag;
 pub mod lane;
+mod mailbox;
 mod member;
 mod metadata;
+mod metrics;
+mod owner;
+mod policies;
 mod policy;
 mod retry;
 mod roster;
 mod service;
+mod shared;
 mod tag;
 mod tracker;
 mod view;

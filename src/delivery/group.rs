@@ -37,43 +37,43 @@ use super::roster::Roster;
 use super::{Policy, Tag, Withdrawal};
 use source::Source;
 
-pub use commit::CommitEnd;
-pub use watch::{Blocked, Gauges, SourceState};
+pub(super) use commit::CommitEnd;
+pub(super) use watch::Blocked;
 
 /// A time, twice: monotonic since the group began, and by the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub(super) struct Moment {
     /// Since some fixed instant.
-    pub elapsed: Duration,
+    pub(super) elapsed: Duration,
     /// What people call it.
-    pub wall: Timestamp,
+    pub(super) wall: Timestamp,
 }
 
 /// An assigned partition: the topic's index in the policy and the partition's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Slot {
+pub(super) struct Slot {
     /// Index in the policy's topics.
-    pub topic: u32,
+    pub(super) topic: u32,
     /// The partition.
-    pub partition: u32,
+    pub(super) partition: u32,
 }
 
 /// Where an assigned partition begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beginning {
+pub(super) struct Beginning {
     /// Which.
-    pub slot: Slot,
+    pub(super) slot: Slot,
     /// The first offset that will be read.
-    pub position: u64,
+    pub(super) position: u64,
     /// What was committed, where something was.
-    pub committed: Option<u64>,
+    pub(super) committed: Option<u64>,
     /// What was known above that.
-    pub progress: Progress,
+    pub(super) progress: Progress,
 }
 
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// Acknowledged.
     Ack,
     /// Refused for now.
@@ -88,7 +88,7 @@ pub enum Outcome {
 
 /// Why a record is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub(super) enum Reason {
     /// The last attempt failed.
     RetriesExhausted,
     /// A consumer rejected it.
@@ -101,73 +101,73 @@ pub enum Reason {
 
 /// A delivery to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
+pub(super) struct Outgoing {
     /// To whom.
-    pub member: u32,
+    pub(super) member: u32,
     /// Its tag.
-    pub tag: Tag,
+    pub(super) tag: Tag,
     /// Which attempt, from 1.
-    pub attempt: u32,
+    pub(super) attempt: u32,
     /// How long it may take.
-    pub deadline: Duration,
+    pub(super) deadline: Duration,
     /// What.
-    pub record: Record,
+    pub(super) record: Record,
 }
 
 /// A record to be dead-lettered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Burial {
+pub(super) struct Burial {
     /// Where it came from.
-    pub slot: Slot,
+    pub(super) slot: Slot,
     /// The assignment.
-    pub epoch: u64,
+    pub(super) epoch: u64,
     /// What.
-    pub record: Record,
+    pub(super) record: Record,
     /// Why.
-    pub reason: Reason,
+    pub(super) reason: Reason,
     /// In the consumer's words.
-    pub error: Option<Arc<str>>,
+    pub(super) error: Option<Arc<str>>,
     /// How often it was tried.
-    pub attempts: u32,
+    pub(super) attempts: u32,
     /// When it failed first.
-    pub first_failed: Timestamp,
+    pub(super) first_failed: Timestamp,
     /// When it failed last.
-    pub last_failed: Timestamp,
+    pub(super) last_failed: Timestamp,
 }
 
 /// A delivery that ended, for metrics and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
+pub(super) struct Settled {
     /// Where it came from.
-    pub slot: Slot,
+    pub(super) slot: Slot,
     /// How it ended.
-    pub outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// What it was.
-    pub record: Record,
+    pub(super) record: Record,
     /// Which attempt it was, from 1.
-    pub attempt: u32,
+    pub(super) attempt: u32,
     /// From sending to settlement.
-    pub took: Duration,
+    pub(super) took: Duration,
 }
 
 /// A source's commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceCommit {
+pub(super) struct SourceCommit {
     /// Which source.
-    pub slot: Slot,
+    pub(super) slot: Slot,
     /// The next offset to settle.
-    pub offset: u64,
+    pub(super) offset: u64,
     /// What is known above it; empty when it did not fit.
-    pub metadata: String,
+    pub(super) metadata: String,
     /// Whether metadata was left out for its size.
-    pub is_cut: bool,
+    pub(super) is_cut: bool,
     epoch: u64,
     revision: u64,
 }
 
 /// What the owner must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Hand a delivery to a member.
     Send(Outgoing),
     /// Tell a member that deliveries are no longer its.
@@ -230,7 +230,7 @@ struct LaneSeat {
 
 /// The machine of one group.
 #[derive(Debug)]
-pub struct Group {
+pub(super) struct Group {
     policy: Arc<Policy>,
     random: Random,
     roster: Roster,
@@ -254,7 +254,7 @@ pub struct Group {
 impl Group {
     /// A group without members and partitions, whose epochs are greater than `last_epoch`.
     #[must_use]
-    pub fn new(policy: Arc<Policy>, last_epoch: u64, random: Random) -> Self {
+    pub(super) fn new(policy: Arc<Policy>, last_epoch: u64, random: Random) -> Self {
         Self {
             policy,
             random,
@@ -276,7 +276,7 @@ impl Group {
     }
 
     /// Follows another policy of the same topics and ordering from now on.
-    pub fn set_policy(&mut self, policy: Arc<Policy>, now: Moment) {
+    pub(super) fn set_policy(&mut self, policy: Arc<Policy>, now: Moment) {
         self.policy = policy;
         let window = self.window();
         for seat in self.lanes.values_mut() {
@@ -287,14 +287,14 @@ impl Group {
     }
 
     /// Takes nothing new, stops sending, and gives what is in flight the rebalance grace to settle.
-    pub fn drain(&mut self, now: Moment) {
+    pub(super) fn drain(&mut self, now: Moment) {
         self.is_draining = true;
         let slots: Vec<Slot> = self.sources.keys().copied().collect();
         self.revoke(&slots, now);
     }
 
     /// Carries everything on to `now` and answers what is to be done, in order.
-    pub fn pump(&mut self, now: Moment) -> Vec<Action> {
+    pub(super) fn pump(&mut self, now: Moment) -> Vec<Action> {
         self.end_graces(now);
         self.run_timers(now);
         self.balance(now);
@@ -306,7 +306,7 @@ impl Group {
 
     /// When [`Group::pump`] must be called though nothing happened.
     #[must_use]
-    pub fn wake(&self) -> Option<Duration> {
+    pub(super) fn wake(&self) -> Option<Duration> {
         let timer = self.timers.first().map(|(wake, _)| *wake);
         [timer, self.grace_ends(), self.close_due(), self.commit_due(), self.next_balance]
             .into_iter()
@@ -316,19 +316,19 @@ impl Group {
 
     /// Whether a drain is complete.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.is_draining && self.sources.is_empty()
     }
 
     /// The greatest epoch given so far.
     #[must_use]
-    pub const fn last_epoch(&self) -> u64 {
+    pub(super) const fn last_epoch(&self) -> u64 {
         self.last_epoch
     }
 
     /// The policy followed.
     #[must_use]
-    pub const fn policy(&self) -> &Arc<Policy> {
+    pub(super) const fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }
 

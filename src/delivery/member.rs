@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{GroupName, Offset, Partition, Topic};
 
+use super::mailbox::Mailbox;
+use super::owner::{Command, Joined};
 use super::view::Breaker;
 use super::{Error, Policy, Tag};
 
@@ -192,7 +195,7 @@ pub enum How {
 /// A membership: pull from it. Dropping it without [`Member::leave`] counts as broken.
 #[derive(Debug)]
 pub struct Member {
-    control: MemberControl,
+    guard: MemberGuard,
     policy: Arc<Policy>,
     is_adopted: bool,
 }
@@ -201,6 +204,14 @@ pub struct Member {
 #[derive(Debug, Clone)]
 pub struct MemberControl {
     id: MemberId,
+    commands: mpsc::Sender<Command>,
+}
+
+/// A place in a group that is given up, as broken, when it is dropped.
+#[derive(Debug)]
+pub(super) struct MemberGuard {
+    mailbox: Arc<Mailbox>,
+    control: MemberControl,
 }
 
 impl ConnectionId {
@@ -235,11 +246,45 @@ impl fmt::Display for MemberId {
     }
 }
 
+impl MemberGuard {
+    pub(super) const fn new(id: MemberId, mailbox: Arc<Mailbox>, commands: mpsc::Sender<Command>) -> Self {
+        Self { mailbox, control: MemberControl { id, commands } }
+    }
+}
+
+impl Drop for MemberGuard {
+    fn drop(&mut self) {
+        self.mailbox.abandon();
+    }
+}
+
 impl Member {
+    pub(super) fn new(joined: Joined) -> Self {
+        let Joined { guard, policy, is_adopted } = joined;
+        Self { guard, policy, is_adopted }
+    }
+
+    /// Ends the membership; returns when what it had went back.
+    pub async fn leave(self, how: How) {
+        let control = &self.guard.control;
+        let (reply, answer) = oneshot::channel();
+        if control.commands.send(Command::Leave { member: control.id, how, reply }).await.is_ok() {
+            drop(answer.await);
+        }
+    }
+
+    /// What comes next: at least one, at most about `bytes_max` of frames; waits. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the drain, or when another connection took over.
+    pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<Push>, Error> {
+        self.guard.mailbox.next(bytes_max).await
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> MemberId {
-        self.control.id
+        self.guard.control.id
     }
 
     /// The group's policy as it was at joining.
@@ -254,23 +299,10 @@ impl Member {
         self.is_adopted
     }
 
-    /// What comes next: at least one, at most about `bytes_max` of frames; waits. Cancel safe.
-    ///
-    /// # Errors
-    /// [`Error::Closed`] after the drain, or when another connection took over.
-    pub async fn next(&mut self, _bytes_max: usize) -> Result<Vec<Push>, Error> {
-        unimplemented!()
-    }
-
     /// A handle to settle with.
     #[must_use]
     pub fn control(&self) -> MemberControl {
-        self.control.clone()
-    }
-
-    /// Ends the membership.
-    pub async fn leave(self, _how: How) {
-        unimplemented!()
+        self.guard.control.clone()
     }
 }
 
@@ -279,24 +311,27 @@ impl MemberControl {
     ///
     /// # Errors
     /// [`Error::Closed`] when the membership has ended.
-    pub async fn settle(&self, _settlement: Settlement) -> Result<Vec<Refused>, Error> {
-        unimplemented!()
+    pub async fn settle(&self, settlement: Settlement) -> Result<Vec<Refused>, Error> {
+        let member = self.id;
+        self.order(|reply| Command::Settle { member, settlement, reply }).await
     }
 
     /// Changes the window; deliveries above a smaller one stay.
     ///
     /// # Errors
     /// [`Error::Closed`] when the membership has ended.
-    pub async fn set_credit(&self, _credit: u32) -> Result<(), Error> {
-        unimplemented!()
+    pub async fn set_credit(&self, credit: u32) -> Result<(), Error> {
+        let member = self.id;
+        self.order(|reply| Command::Credit { member, credit, reply }).await
     }
 
-    /// Stops new deliveries.
+    /// Stops new deliveries; those not pulled yet go back.
     ///
     /// # Errors
     /// [`Error::Closed`] when the membership has ended.
     pub async fn pause(&self) -> Result<(), Error> {
-        unimplemented!()
+        let member = self.id;
+        self.order(|reply| Command::Pause { member, is_paused: true, reply }).await
     }
 
     /// Goes on.
@@ -304,6 +339,16 @@ impl MemberControl {
     /// # Errors
     /// [`Error::Closed`] when the membership has ended.
     pub async fn resume(&self) -> Result<(), Error> {
-        unimplemented!()
+        let member = self.id;
+        self.order(|reply| Command::Pause { member, is_paused: false, reply }).await
+    }
+
+    async fn order<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
     }
 }

@@ -17,32 +17,32 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::event::Timestamp;
 
 /// The broker's limit for metadata (`offset.metadata.max.bytes`).
-pub const BYTES_MAX: usize = 4_096;
+pub(super) const BYTES_MAX: usize = 4_096;
 
 const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 
 /// Counted failures of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempts {
+pub(super) struct Attempts {
     /// How many.
-    pub count: u32,
+    pub(super) count: u32,
     /// When the first was.
-    pub first_failed: Timestamp,
+    pub(super) first_failed: Timestamp,
 }
 
 /// What is known above a committed offset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Offsets settled, sorted, neither touching nor overlapping.
-    pub settled: Vec<Range<u64>>,
+    pub(super) settled: Vec<Range<u64>>,
     /// Attempts of offsets not settled.
-    pub attempts: BTreeMap<u64, Attempts>,
+    pub(super) attempts: BTreeMap<u64, Attempts>,
 }
 
 /// Writes the metadata for a commit at `position`; the caller compares its length to [`BYTES_MAX`].
 #[must_use]
-pub fn encode(position: u64, progress: &Progress) -> String {
+pub(super) fn encode(position: u64, progress: &Progress) -> String {
     if progress.settled.is_empty() && progress.attempts.is_empty() {
         return String::new();
     }
@@ -70,7 +70,7 @@ pub fn encode(position: u64, progress: &Progress) -> String {
 
 /// Reads the metadata found beside a committed `position`; empty when it is not ours.
 #[must_use]
-pub fn decode(position: u64, text: &str) -> Progress {
+pub(super) fn decode(position: u64, text: &str) -> Progress {
     try_decode(position, text).unwrap_or_default()
 }
 

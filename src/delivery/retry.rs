@@ -6,17 +6,17 @@ use super::Backoff;
 
 /// Numbers in 0..1 from a seed (splitmix64): the same seed, the same schedule.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
     /// A sequence that begins at this seed.
     #[must_use]
-    pub const fn new(seed: u64) -> Self {
+    pub(super) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next number, at least 0 and less than 1.
-    pub fn next(&mut self) -> f64 {
+    pub(super) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,7 +29,7 @@ impl Random {
 /// The delay after the `failed`-th counted failure (from 1), moved by up to ±`jitter` of itself as `random`
 /// (0..1) says.
 #[must_use]
-pub fn delay(backoff: &Backoff, failed: u32, random: f64) -> Duration {
+pub(super) fn delay(backoff: &Backoff, failed: u32, random: f64) -> Duration {
     let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
     let longest = backoff.max.as_secs_f64();
     let grown = (backoff.first.as_secs_f64() * backoff.factor.powi(exponent)).min(longest);

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AckMode, ConnectionId};
+use super::ConnectionId;
 
 /// How long a member may hold twice the mean number of lanes.
 const OVERLOAD_MAX: Duration = Duration::from_secs(10);
 
 /// Whether a member's connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
+pub(super) enum Presence {
     /// It does.
     Here,
     /// It broke; its deliveries wait until then.
@@ -23,30 +23,28 @@ pub enum Presence {
 
 /// A member as the group sees it.
 #[derive(Debug, Clone)]
-pub struct Seat {
+pub(super) struct Seat {
     /// Its connection.
-    pub connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     /// Who it is.
-    pub principal: Arc<str>,
-    /// When its deliveries count as settled.
-    pub ack: AckMode,
+    pub(super) principal: Arc<str>,
     /// At most this many deliveries in flight.
-    pub credit: u32,
+    pub(super) credit: u32,
     /// Whether it asked for a pause.
-    pub is_paused: bool,
+    pub(super) is_paused: bool,
     /// Whether its connection stands.
-    pub presence: Presence,
+    pub(super) presence: Presence,
     /// Its deliveries in flight.
-    pub in_flight: u32,
+    pub(super) in_flight: u32,
     /// Lanes that stick to it.
-    pub lanes: u32,
+    pub(super) lanes: u32,
     overloaded_since: Option<Duration>,
     turn: u64,
 }
 
 /// All members of a group on this gateway.
 #[derive(Debug, Clone, Default)]
-pub struct Roster {
+pub(super) struct Roster {
     seats: BTreeMap<u32, Seat>,
     turn: u64,
 }
@@ -54,11 +52,10 @@ pub struct Roster {
 impl Seat {
     /// A member that holds nothing yet.
     #[must_use]
-    pub const fn new(connection: ConnectionId, principal: Arc<str>, ack: AckMode, credit: u32) -> Self {
+    pub(super) const fn new(connection: ConnectionId, principal: Arc<str>, credit: u32) -> Self {
         Self {
             connection,
             principal,
-            ack,
             credit,
             is_paused: false,
             presence: Presence::Here,
@@ -69,47 +66,53 @@ impl Seat {
         }
     }
 
+    /// The same member, holding nothing.
+    #[must_use]
+    pub(super) fn fresh(&self) -> Self {
+        Self { in_flight: 0, lanes: 0, overloaded_since: None, ..self.clone() }
+    }
+
     /// Whether it can take another delivery now.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.is_working() && self.in_flight < self.credit
     }
 
     /// Whether it is here and not paused.
     #[must_use]
-    pub fn is_working(&self) -> bool {
+    pub(super) fn is_working(&self) -> bool {
         self.presence == Presence::Here && !self.is_paused
     }
 }
 
 impl Roster {
     /// Adds a member.
-    pub fn insert(&mut self, member: u32, seat: Seat) {
+    pub(super) fn insert(&mut self, member: u32, seat: Seat) {
         self.seats.insert(member, seat);
     }
 
     /// Removes a member.
-    pub fn remove(&mut self, member: u32) -> Option<Seat> {
+    pub(super) fn remove(&mut self, member: u32) -> Option<Seat> {
         self.seats.remove(&member)
     }
 
     /// A member, to be changed.
-    pub fn get_mut(&mut self, member: u32) -> Option<&mut Seat> {
+    pub(super) fn get_mut(&mut self, member: u32) -> Option<&mut Seat> {
         self.seats.get_mut(&member)
     }
 
     /// The member with room that has the fewest lanes, then the fewest deliveries, then waited longest.
-    pub fn pick_with_room(&mut self) -> Option<u32> {
+    pub(super) fn pick_with_room(&mut self) -> Option<u32> {
         self.pick(Seat::has_room)
     }
 
     /// The working member that has the fewest lanes, whether it has room or not.
-    pub fn pick_working(&mut self) -> Option<u32> {
+    pub(super) fn pick_working(&mut self) -> Option<u32> {
         self.pick(Seat::is_working)
     }
 
     /// A member that held twice the mean number of lanes for ten seconds and so must give one up.
-    pub fn overloaded(&mut self, now: Duration) -> Option<u32> {
+    pub(super) fn overloaded(&mut self, now: Duration) -> Option<u32> {
         let working = self.seats.values().filter(|seat| seat.is_working()).count();
         let lanes: u32 = self.seats.values().map(|seat| seat.lanes).sum();
         let mut found = None;
@@ -129,7 +132,7 @@ impl Roster {
 
     /// The members with most and fewest lanes among those working, when they differ by at least two.
     #[must_use]
-    pub fn extremes(&self) -> Option<(u32, u32)> {
+    pub(super) fn extremes(&self) -> Option<(u32, u32)> {
         let working = || self.seats.iter().filter(|(_, seat)| seat.is_working());
         let (most, full) = working().max_by_key(|(_, seat)| seat.lanes)?;
         let (fewest, idle) = working().min_by_key(|(_, seat)| seat.lanes)?;
@@ -138,12 +141,12 @@ impl Roster {
 
     /// A member.
     #[must_use]
-    pub fn get(&self, member: u32) -> Option<&Seat> {
+    pub(super) fn get(&self, member: u32) -> Option<&Seat> {
         self.seats.get(&member)
     }
 
     /// All members.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Seat)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Seat)> {
         self.seats.iter().map(|(member, seat)| (*member, seat))
     }
 
@@ -160,10 +163,10 @@ impl Roster {
 mod tests {
     use std::time::Duration;
 
-    use super::{AckMode, ConnectionId, Presence, Roster, Seat};
+    use super::{ConnectionId, Presence, Roster, Seat};
 
     fn seat(credit: u32, lanes: u32) -> Seat {
-        let seat = Seat::new(ConnectionId::new("c"), "p".into(), AckMode::Manual, credit);
+        let seat = Seat::new(ConnectionId::new("c"), "p".into(), credit);
         Seat { lanes, ..seat }
     }
 

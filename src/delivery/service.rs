@@ -1,16 +1,32 @@
-//! The room's service and the handle to it.
+//! The room's service: it starts and ends the tasks of groups; and the handle to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Clock, GroupName, LiveCatalogue};
+use crate::event::{Clock, GroupName, LiveCatalogue, Topic};
 use crate::log::{EventLog, Groups};
 use crate::telemetry::Registry;
 
+use super::metrics::Metrics;
+use super::owner::{Command, Owner, Snapshot};
+use super::policies::{Keeper, Policies};
+use super::shared::Shared;
 use super::{DeadLetterPage, DeadLetterQuery, Error, GroupView, Join, Member, Policy, PolicyPatch};
+use super::{dead_letters, lag};
+
+/// How often lag is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// A group's task that does not answer a look by then is shown without what it knows.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+/// A group's task may end just when somebody joins; then the next one is asked.
+const JOIN_TRIES: usize = 5;
 
 /// How groups are served.
 #[derive(Debug, Clone)]
@@ -36,35 +52,157 @@ pub enum Put {
     Changed,
 }
 
+#[derive(Debug)]
+enum Request {
+    /// The task of a group, started where there is none.
+    Owner {
+        group: GroupName,
+        reply: oneshot::Sender<Result<mpsc::Sender<Command>, Error>>,
+    },
+    /// The task of a group, where there is one.
+    Peek {
+        group: GroupName,
+        reply: oneshot::Sender<Option<mpsc::Sender<Command>>>,
+    },
+    Drain {
+        reply: oneshot::Sender<()>,
+    },
+}
+
 /// Owns all groups; run it beside the handle.
 #[derive(Debug)]
 pub struct Service {
-    _log: Arc<dyn EventLog>,
+    shared: Arc<Shared>,
+    keeper: Keeper,
+    handle: Delivery,
+    requests: mpsc::Receiver<Request>,
 }
 
 /// The handle to all groups. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    _log: Arc<dyn EventLog>,
+    shared: Arc<Shared>,
+    requests: mpsc::Sender<Request>,
+}
+
+/// The tasks of active groups.
+#[derive(Debug, Default)]
+struct Owners {
+    senders: BTreeMap<GroupName, mpsc::Sender<Command>>,
+    tasks: JoinSet<()>,
+    is_draining: bool,
+    drained: Vec<oneshot::Sender<()>>,
 }
 
 impl Service {
     /// A service and the handle to it; nothing happens before [`Service::run`].
     #[must_use]
     pub fn new(
-        _config: Config,
+        config: Config,
         log: Arc<dyn EventLog>,
-        _groups: Arc<dyn Groups>,
-        _catalogue: LiveCatalogue,
-        _clock: Clock,
-        _registry: &Registry,
+        groups: Arc<dyn Groups>,
+        catalogue: LiveCatalogue,
+        clock: Clock,
+        registry: &Registry,
     ) -> (Self, Delivery) {
-        (Self { _log: Arc::clone(&log) }, Delivery { _log: log })
+        const REQUESTS_MAX: usize = 1_024;
+        let (policies, keeper) = Policies::new(&config);
+        let metrics = Metrics::register(registry);
+        let last_member = AtomicU32::new(0);
+        let shared = Shared { config, log, groups, catalogue, clock, metrics, policies, last_member };
+        let shared = Arc::new(shared);
+        let (sender, requests) = mpsc::channel(REQUESTS_MAX);
+        let handle = Delivery { shared: Arc::clone(&shared), requests: sender };
+        (Self { shared, keeper, handle: handle.clone(), requests }, handle)
     }
 
     /// Serves until the shutdown, then drains if nobody did before.
-    pub async fn run(self, _shutdown: CancellationToken) {
-        unimplemented!()
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { shared, keeper, handle, mut requests } = self;
+        let mut owners = Owners::default();
+        let mut policies = shared.policies.changes();
+        let keeping = keeper.run(&shared.config, &shared.log);
+        let measuring = measure_all(&handle);
+        tokio::pin!(keeping, measuring);
+        loop {
+            tokio::select! {
+                request = requests.recv() => {
+                    let Some(request) = request else { break };
+                    owners.serve(&shared, request);
+                }
+                Some(ended) = owners.tasks.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "the task of a group failed");
+                    }
+                    owners.forget_ended();
+                }
+                Ok(()) = policies.changed() => owners.follow(&shared.policies).await,
+                () = &mut keeping => break,
+                () = &mut measuring => break,
+                () = shutdown.cancelled(), if !owners.is_draining => owners.drain(),
+            }
+            if owners.is_draining && owners.tasks.is_empty() {
+                owners.drained.drain(..).for_each(|reply| drop(reply.send(())));
+                if shutdown.is_cancelled() {
+                    break;
+                }
+            }
+        }
+        tracing::debug!("groups have ended");
+    }
+}
+
+impl Owners {
+    fn serve(&mut self, shared: &Arc<Shared>, request: Request) {
+        match request {
+            Request::Owner { group, reply } => drop(reply.send(self.start(shared, &group))),
+            Request::Peek { group, reply } => drop(reply.send(self.active(&group))),
+            Request::Drain { reply } => {
+                self.drained.push(reply);
+                self.drain();
+            }
+        }
+    }
+
+    fn start(&mut self, shared: &Arc<Shared>, group: &GroupName) -> Result<mpsc::Sender<Command>, Error> {
+        if self.is_draining {
+            return Err(Error::Draining);
+        }
+        if let Some(sender) = self.active(group) {
+            return Ok(sender);
+        }
+        let policy = shared.policies.get(group).ok_or_else(|| Error::UnknownGroup(group.clone()))?;
+        let (owner, sender) = Owner::new(Arc::clone(shared), group.clone(), policy);
+        self.tasks.spawn(owner.run());
+        self.senders.insert(group.clone(), sender.clone());
+        Ok(sender)
+    }
+
+    async fn follow(&self, policies: &Policies) {
+        for (group, sender) in &self.senders {
+            if let Some(policy) = policies.get(group) {
+                drop(sender.send(Command::Follow(policy)).await);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.is_draining = true;
+        // A task whose last sender is dropped drains too, after the members' last words.
+        for sender in self.senders.values() {
+            if sender.try_send(Command::Drain).is_err() {
+                let sender = sender.clone();
+                self.tasks.spawn(async move { drop(sender.send(Command::Drain).await) });
+            }
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        self.senders.retain(|_, sender| !sender.is_closed());
+    }
+
+    fn active(&self, group: &GroupName) -> Option<mpsc::Sender<Command>> {
+        self.senders.get(group).filter(|sender| !sender.is_closed()).cloned()
     }
 }
 
@@ -74,8 +212,51 @@ impl Delivery {
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::TopicsDiffer`], [`Error::UnknownTopic`], [`Error::Draining`], or what the
     /// log says.
-    pub async fn join(&self, _join: Join) -> Result<Member, Error> {
-        unimplemented!()
+    pub async fn join(&self, join: Join) -> Result<Member, Error> {
+        let policy = self.known(&join.group)?;
+        if let Some(topics) = &join.topics {
+            let mut wanted: Vec<&Topic> = topics.iter().collect();
+            wanted.sort();
+            wanted.dedup();
+            if !wanted.into_iter().eq(&policy.topics) {
+                return Err(Error::TopicsDiffer { group: join.group });
+            }
+        }
+        if let Some(topic) = policy.topics.iter().find(|topic| self.shared.log.topic(topic).is_none()) {
+            return Err(Error::UnknownTopic(topic.clone()));
+        }
+        for _ in 0..JOIN_TRIES {
+            let (reply, answer) = oneshot::channel();
+            let request = Request::Owner { group: join.group.clone(), reply };
+            self.requests.send(request).await.map_err(|_| Error::Closed)?;
+            let owner = answer.await.map_err(|_| Error::Closed)??;
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Join { join: Box::new(join.clone()), reply };
+            if owner.send(command).await.is_ok()
+                && let Ok(joined) = answer.await
+            {
+                return joined.map(Member::new);
+            }
+        }
+        Err(Error::Closed)
+    }
+
+    /// Creates a group or changes its policy, durably; deliveries from now on follow it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPolicy`], [`Error::UnknownTopic`], or what the log says.
+    pub async fn put_policy(&self, group: &GroupName, patch: PolicyPatch) -> Result<(Put, GroupView), Error> {
+        let put = self.shared.policies.put(group.clone(), patch).await?;
+        Ok((put, self.group(group).await?))
+    }
+
+    /// Takes no new members, withdraws what is unsent, gives members up to `rebalance_grace` to settle, commits
+    /// and leaves every group. Returns when that is done.
+    pub async fn drain(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(Request::Drain { reply }).await.is_ok() {
+            drop(answer.await);
+        }
     }
 
     /// All groups known to the configuration or the log.
@@ -83,33 +264,26 @@ impl Delivery {
     /// # Errors
     /// What the log says.
     pub async fn groups(&self) -> Result<Vec<GroupView>, Error> {
-        unimplemented!()
+        let mut views = Vec::new();
+        for (group, policy) in self.shared.policies.all().iter() {
+            views.push(self.view(group, Arc::clone(policy)).await?);
+        }
+        Ok(views)
     }
 
     /// One group.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`], or what the log says.
-    pub async fn group(&self, _group: &GroupName) -> Result<GroupView, Error> {
-        unimplemented!()
-    }
-
-    /// Creates a group or changes its policy, durably; deliveries from now on follow it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidPolicy`], [`Error::UnknownTopic`], or what the log says.
-    pub async fn put_policy(
-        &self,
-        _group: &GroupName,
-        _patch: PolicyPatch,
-    ) -> Result<(Put, GroupView), Error> {
-        unimplemented!()
+    pub async fn group(&self, group: &GroupName) -> Result<GroupView, Error> {
+        let policy = self.known(group)?;
+        self.view(group, policy).await
     }
 
     /// A group's policy now; `None` for an unknown group.
     #[must_use]
-    pub fn policy(&self, _group: &GroupName) -> Option<Arc<Policy>> {
-        unimplemented!()
+    pub fn policy(&self, group: &GroupName) -> Option<Arc<Policy>> {
+        self.shared.policies.get(group)
     }
 
     /// The dead letters of a group.
@@ -118,21 +292,51 @@ impl Delivery {
     /// [`Error::UnknownGroup`], [`Error::InvalidCursor`], or what the log says.
     pub async fn dead_letters(
         &self,
-        _group: &GroupName,
-        _query: DeadLetterQuery,
+        group: &GroupName,
+        query: DeadLetterQuery,
     ) -> Result<DeadLetterPage, Error> {
-        unimplemented!()
+        let policy = self.known(group)?;
+        dead_letters::list(&self.shared.log, group, &policy.topics, &query).await
     }
 
     /// Whether the policies stored in the log are loaded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        unimplemented!()
+        self.shared.policies.is_loaded()
     }
 
-    /// Takes no new members, withdraws what is unsent, gives members up to `rebalance_grace` to settle, commits
-    /// and leaves every group. Returns when that is done.
-    pub async fn drain(&self) {
-        unimplemented!()
+    fn known(&self, group: &GroupName) -> Result<Arc<Policy>, Error> {
+        self.policy(group).ok_or_else(|| Error::UnknownGroup(group.clone()))
+    }
+
+    async fn view(&self, group: &GroupName, policy: Arc<Policy>) -> Result<GroupView, Error> {
+        let snapshot = self.look(group).await;
+        Ok(lag::view(&self.shared, group, policy, &snapshot).await?)
+    }
+
+    /// What the group's task knows; nothing where there is none.
+    async fn look(&self, group: &GroupName) -> Snapshot {
+        let look = async {
+            let (reply, answer) = oneshot::channel();
+            self.requests.send(Request::Peek { group: group.clone(), reply }).await.ok()?;
+            let owner = answer.await.ok()??;
+            let (reply, answer) = oneshot::channel();
+            owner.send(Command::Look { reply }).await.ok()?;
+            answer.await.ok()
+        };
+        timeout(LOOK_MAX, look).await.ok().flatten().unwrap_or_default()
+    }
+}
+
+/// Keeps the lag of every group in the metrics.
+async fn measure_all(handle: &Delivery) {
+    let mut ticks = interval(MEASURE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for (group, policy) in handle.shared.policies.all().iter() {
+            let snapshot = handle.look(group).await;
+            lag::measure(&handle.shared, group, Arc::clone(policy), &snapshot).await;
+        }
     }
 }

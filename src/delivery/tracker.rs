@@ -16,11 +16,11 @@ use crate::event::Timestamp;
 use super::metadata::{Attempts, Progress};
 
 /// Uncounted returns of one record in a row that count as one attempt.
-pub const RETURNS_MAX: u32 = 10;
+pub(super) const RETURNS_MAX: u32 = 10;
 
 /// What became of a record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub(super) enum Taken {
     /// It is to be delivered.
     New,
     /// It was settled before, or is being delivered already.
@@ -29,9 +29,9 @@ pub enum Taken {
 
 /// A record that is taken and not resolved, with what the owner keeps beside it.
 #[derive(Debug, Clone)]
-pub struct Unresolved<T> {
+pub(super) struct Unresolved<T> {
     /// What the owner keeps.
-    pub kept: T,
+    pub(super) kept: T,
     attempts: Option<Attempts>,
     last_failed: Option<Timestamp>,
     returns: u32,
@@ -39,7 +39,7 @@ pub struct Unresolved<T> {
 
 /// The offsets of one assigned partition.
 #[derive(Debug, Clone)]
-pub struct Tracker<T> {
+pub(super) struct Tracker<T> {
     next: u64,
     unresolved: BTreeMap<u64, Unresolved<T>>,
     restored: Progress,
@@ -48,24 +48,24 @@ pub struct Tracker<T> {
 impl<T> Unresolved<T> {
     /// Counted failures so far.
     #[must_use]
-    pub fn attempts(&self) -> u32 {
+    pub(super) fn attempts(&self) -> u32 {
         self.attempts.map_or(0, |attempts| attempts.count)
     }
 
     /// When it failed first.
     #[must_use]
-    pub fn first_failed(&self) -> Option<Timestamp> {
+    pub(super) fn first_failed(&self) -> Option<Timestamp> {
         self.attempts.map(|attempts| attempts.first_failed)
     }
 
     /// When it failed last, as far as this assignment knows.
     #[must_use]
-    pub fn last_failed(&self) -> Option<Timestamp> {
+    pub(super) fn last_failed(&self) -> Option<Timestamp> {
         self.last_failed.or_else(|| self.first_failed())
     }
 
     /// Counts a failure; answers how many there are now.
-    pub fn fail(&mut self, now: Timestamp) -> u32 {
+    pub(super) fn fail(&mut self, now: Timestamp) -> u32 {
         let attempts = self.attempts.get_or_insert(Attempts { count: 0, first_failed: now });
         attempts.count = attempts.count.saturating_add(1);
         self.last_failed = Some(now);
@@ -74,7 +74,7 @@ impl<T> Unresolved<T> {
     }
 
     /// Notes that it came back through nobody's fault; whether that was once too often and counts as a failure.
-    pub fn come_back(&mut self) -> bool {
+    pub(super) fn come_back(&mut self) -> bool {
         self.returns += 1;
         self.returns >= RETURNS_MAX
     }
@@ -83,14 +83,14 @@ impl<T> Unresolved<T> {
 impl<T> Tracker<T> {
     /// Begins at `position` with what the metadata said above it.
     #[must_use]
-    pub fn new(position: u64, restored: Progress) -> Self {
+    pub(super) fn new(position: u64, restored: Progress) -> Self {
         let mut tracker = Self { next: position, unresolved: BTreeMap::new(), restored };
         tracker.forget_passed();
         tracker
     }
 
     /// Takes the record at `offset`; offsets between it and the one before never existed.
-    pub fn take(&mut self, offset: u64, kept: T) -> Taken {
+    pub(super) fn take(&mut self, offset: u64, kept: T) -> Taken {
         if offset < self.next {
             return Taken::Known;
         }
@@ -107,53 +107,53 @@ impl<T> Tracker<T> {
     }
 
     /// Passes over offsets that are gone.
-    pub fn skip_to(&mut self, offset: u64) {
+    pub(super) fn skip_to(&mut self, offset: u64) {
         self.next = self.next.max(offset);
         self.forget_passed();
     }
 
     /// Resolves a record; `None` when it was resolved before.
-    pub fn resolve(&mut self, offset: u64) -> Option<Unresolved<T>> {
+    pub(super) fn resolve(&mut self, offset: u64) -> Option<Unresolved<T>> {
         self.unresolved.remove(&offset)
     }
 
     /// An unresolved record, to be changed.
-    pub fn get_mut(&mut self, offset: u64) -> Option<&mut Unresolved<T>> {
+    pub(super) fn get_mut(&mut self, offset: u64) -> Option<&mut Unresolved<T>> {
         self.unresolved.get_mut(&offset)
     }
 
     /// An unresolved record.
     #[must_use]
-    pub fn get(&self, offset: u64) -> Option<&Unresolved<T>> {
+    pub(super) fn get(&self, offset: u64) -> Option<&Unresolved<T>> {
         self.unresolved.get(&offset)
     }
 
     /// All unresolved records in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Unresolved<T>)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Unresolved<T>)> {
         self.unresolved.iter().map(|(offset, unresolved)| (*offset, unresolved))
     }
 
     /// What may be committed: everything before it is settled.
     #[must_use]
-    pub fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.unresolved.keys().next().copied().unwrap_or(self.next)
     }
 
     /// The next offset to be taken.
     #[must_use]
-    pub const fn next(&self) -> u64 {
+    pub(super) const fn next(&self) -> u64 {
         self.next
     }
 
     /// How many records are unresolved.
     #[must_use]
-    pub fn unsettled(&self) -> usize {
+    pub(super) fn unsettled(&self) -> usize {
         self.unresolved.len()
     }
 
     /// What must be told beside the position: runs settled above it, and attempts.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> Progress {
         let mut settled: Vec<Range<u64>> = Vec::new();
         let mut push = |run: Range<u64>| match settled.last_mut() {
             _ if run.is_empty() => {}

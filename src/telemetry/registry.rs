@@ -10,6 +10,8 @@ pub type CounterBy = prometheus::IntCounterVec;
 pub type Gauge = prometheus::IntGauge;
 /// Gauges by label values.
 pub type GaugeBy = prometheus::IntGaugeVec;
+/// Numbers with a fraction, by label values.
+pub type RatioBy = prometheus::GaugeVec;
 /// A distribution over fixed buckets.
 pub type Histogram = prometheus::Histogram;
 /// Histograms by label values.
@@ -49,6 +51,12 @@ impl Registry {
     #[must_use]
     pub fn gauge_by(&self, name: &str, help: &str, labels: &[&str]) -> GaugeBy {
         self.register(GaugeBy::new(Opts::new(name, help), labels))
+    }
+
+    /// Registers numbers with a fraction, by labels.
+    #[must_use]
+    pub fn ratio_by(&self, name: &str, help: &str, labels: &[&str]) -> RatioBy {
+        self.register(RatioBy::new(Opts::new(name, help), labels))
     }
 
     /// Registers a histogram with these upper bounds.

@@ -14,7 +14,7 @@ const RETRY_DOUBLINGS_MAX: u32 = 6;
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitEnd {
+pub(in crate::delivery) enum CommitEnd {
     /// It is durable.
     Done,
     /// It is not, or that is not known.
@@ -31,7 +31,7 @@ pub(super) struct State {
 
 impl Group {
     /// The commit handed out last has ended.
-    pub fn committed(&mut self, end: CommitEnd, now: Moment) {
+    pub(in crate::delivery) fn committed(&mut self, end: CommitEnd, now: Moment) {
         let running = self.committing.running.take().unwrap_or_default();
         match end {
             CommitEnd::Done => {

@@ -12,7 +12,7 @@ use super::{Action, Beginning, Group, Kept, LaneId, LaneKey, LaneSeat, Moment, R
 
 impl Group {
     /// Partitions came.
-    pub fn assign(&mut self, beginnings: Vec<Beginning>, now: Moment) {
+    pub(in crate::delivery) fn assign(&mut self, beginnings: Vec<Beginning>, now: Moment) {
         let millis = u64::try_from(now.wall.millis()).unwrap_or(0);
         for beginning in beginnings {
             let slot = beginning.slot;
@@ -31,7 +31,7 @@ impl Group {
     }
 
     /// Partitions must go: what is in flight may settle for the rebalance grace, then it is withdrawn.
-    pub fn revoke(&mut self, slots: &[Slot], now: Moment) {
+    pub(in crate::delivery) fn revoke(&mut self, slots: &[Slot], now: Moment) {
         let until = now.elapsed.saturating_add(self.policy.rebalance_grace);
         for slot in slots {
             if let Some(source) = self.sources.get_mut(slot)
@@ -45,7 +45,7 @@ impl Group {
     }
 
     /// Partitions are gone.
-    pub fn lose(&mut self, slots: &[Slot], now: Moment) {
+    pub(in crate::delivery) fn lose(&mut self, slots: &[Slot], now: Moment) {
         for slot in slots {
             self.withdraw_source(*slot, now);
             self.remove_source(*slot);
@@ -53,7 +53,7 @@ impl Group {
     }
 
     /// Records of a partition, in order.
-    pub fn records(&mut self, slot: Slot, records: Vec<Record>, now: Moment) {
+    pub(in crate::delivery) fn records(&mut self, slot: Slot, records: Vec<Record>, now: Moment) {
         if let Some(source) = self.sources.get_mut(&slot)
             && source.phase == Phase::Active
         {
@@ -63,7 +63,7 @@ impl Group {
     }
 
     /// Records that were not read up to `to` will never come.
-    pub fn gap(&mut self, slot: Slot, to: u64, now: Moment) {
+    pub(in crate::delivery) fn gap(&mut self, slot: Slot, to: u64, now: Moment) {
         self.admit(slot, now);
         if let Some(source) = self.sources.get_mut(&slot)
             && source.intake.is_empty()

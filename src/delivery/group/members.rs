@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::lane::Returned;
 use super::super::roster::{Presence, Seat};
-use super::super::{AckMode, ConnectionId, How};
+use super::super::{ConnectionId, How};
 use super::{Action, Group, LaneId, LaneKey, Moment, Outcome, Slot};
 
 /// How often it is looked whether lanes are shared evenly.
@@ -13,7 +13,13 @@ const BALANCE_EVERY: Duration = Duration::from_secs(1);
 impl Group {
     /// A member comes. Where `adopt` names a connection of the same principal, it takes over that one's
     /// deliveries; answers whom it replaced.
-    pub fn join(&mut self, member: u32, seat: Seat, adopt: Option<&ConnectionId>, now: Moment) -> Vec<u32> {
+    pub(in crate::delivery) fn join(
+        &mut self,
+        member: u32,
+        seat: Seat,
+        adopt: Option<&ConnectionId>,
+        now: Moment,
+    ) -> Vec<u32> {
         let is_before = |one: &Seat| Some(&one.connection) == adopt && one.principal == seat.principal;
         let replaced: Vec<u32> =
             self.roster.iter().filter(|(_, one)| is_before(one)).map(|(id, _)| id).collect();
@@ -29,7 +35,7 @@ impl Group {
     }
 
     /// A member goes. Broken, it keeps its deliveries for the reconnect grace.
-    pub fn leave(&mut self, member: u32, how: How, now: Moment) {
+    pub(in crate::delivery) fn leave(&mut self, member: u32, how: How, now: Moment) {
         match how {
             How::Clean => self.dismiss(member, how, now),
             How::Broken => {
@@ -43,14 +49,14 @@ impl Group {
     }
 
     /// Changes a member's window.
-    pub fn set_credit(&mut self, member: u32, credit: u32) {
+    pub(in crate::delivery) fn set_credit(&mut self, member: u32, credit: u32) {
         if let Some(seat) = self.roster.get_mut(member) {
             seat.credit = credit;
         }
     }
 
     /// Stops or starts sending to a member.
-    pub fn set_paused(&mut self, member: u32, is_paused: bool) {
+    pub(in crate::delivery) fn set_paused(&mut self, member: u32, is_paused: bool) {
         if let Some(seat) = self.roster.get_mut(member) {
             seat.is_paused = is_paused;
         }
@@ -58,7 +64,7 @@ impl Group {
     }
 
     /// Which partitions each member works on, when that changed since the last call.
-    pub fn take_assignments(&mut self) -> Option<Vec<(u32, Vec<Slot>)>> {
+    pub(in crate::delivery) fn take_assignments(&mut self) -> Option<Vec<(u32, Vec<Slot>)>> {
         if !std::mem::take(&mut self.is_assignment_changed) {
             return None;
         }
@@ -67,14 +73,8 @@ impl Group {
     }
 
     /// All members and what they have in flight.
-    pub fn seats(&self) -> impl Iterator<Item = (u32, &Seat)> {
+    pub(in crate::delivery) fn seats(&self) -> impl Iterator<Item = (u32, &Seat)> {
         self.roster.iter()
-    }
-
-    /// How a member settles.
-    #[must_use]
-    pub fn ack_mode(&self, member: u32) -> Option<AckMode> {
-        self.roster.get(member).map(|seat| seat.ack)
     }
 
     /// Members whose grace is over are lost.

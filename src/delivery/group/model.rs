@@ -15,7 +15,7 @@ use crate::event::{Headers, Offset, Record, Timestamp};
 use super::super::metadata::{self, Progress};
 use super::super::retry::Random;
 use super::super::roster::Seat;
-use super::super::{AckMode, ConnectionId, How, Ordering, Policy, Settlement, Tag};
+use super::super::{ConnectionId, How, Ordering, Policy, Settlement, Tag};
 use super::{Action, Beginning, CommitEnd, Group, Moment, Slot, SourceCommit};
 
 const STEPS: usize = 100_000;
@@ -336,7 +336,7 @@ impl World {
         let (member, credit) = (self.next_member, 1 + self.below(10) as u32);
         self.next_member += 2;
         let name = |member: u32| ConnectionId::new(&member.to_string());
-        let seat = Seat::new(name(member), "p".into(), AckMode::Manual, credit);
+        let seat = Seat::new(name(member), "p".into(), credit);
         let replaced = self.group.join(member, seat, adopt.map(name).as_ref(), self.now);
         self.members.insert(member, (credit, None));
         for before in replaced {

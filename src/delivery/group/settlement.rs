@@ -19,7 +19,12 @@ struct Found {
 
 impl Group {
     /// Applies what a member says; answers what did not count.
-    pub fn settle(&mut self, member: u32, settlement: &Settlement, now: Moment) -> Vec<Refused> {
+    pub(in crate::delivery) fn settle(
+        &mut self,
+        member: u32,
+        settlement: &Settlement,
+        now: Moment,
+    ) -> Vec<Refused> {
         match settlement {
             Settlement::Ack(tags) => tags
                 .iter()
@@ -49,7 +54,7 @@ impl Group {
     }
 
     /// Deliveries that never left the gateway go back as if they had not been sent.
-    pub fn unsent(&mut self, mut tags: Vec<Tag>, now: Moment) {
+    pub(in crate::delivery) fn unsent(&mut self, mut tags: Vec<Tag>, now: Moment) {
         tags.sort_unstable_by_key(|tag| std::cmp::Reverse(tag.offset));
         for tag in tags {
             let Ok(found) = self.find(tag) else { continue };
@@ -62,7 +67,7 @@ impl Group {
     }
 
     /// A dead letter is durable.
-    pub fn buried(&mut self, slot: Slot, epoch: u64, offset: u64, now: Moment) {
+    pub(in crate::delivery) fn buried(&mut self, slot: Slot, epoch: u64, offset: u64, now: Moment) {
         let Some(source) = self.sources.get_mut(&slot).filter(|source| source.epoch == epoch) else { return };
         let Some(resolved) = source.tracker.resolve(offset) else { return };
         source.burying -= 1;

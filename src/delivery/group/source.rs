@@ -24,7 +24,7 @@ pub(super) enum Phase {
 
 /// Why no new records of a partition are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HoldReason {
+pub(in crate::delivery) enum HoldReason {
     /// Too many unsettled.
     Unsettled,
     /// Too far from the committed offset.

@@ -12,51 +12,53 @@ const BLOCKED_MAX: usize = 20;
 
 /// A lane that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Blocked {
+pub(in crate::delivery) struct Blocked {
     /// Its head.
-    pub offset: u64,
+    pub(in crate::delivery) offset: u64,
     /// For what.
-    pub reason: &'static str,
+    pub(in crate::delivery) reason: &'static str,
     /// Attempts so far.
-    pub attempts: u32,
+    pub(in crate::delivery) attempts: u32,
     /// Since its first failure.
-    pub age: Duration,
+    pub(in crate::delivery) age: Duration,
 }
 
 /// A partition as the group sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceState {
+pub(in crate::delivery) struct SourceState {
     /// Which.
-    pub slot: Slot,
+    pub(in crate::delivery) slot: Slot,
     /// The time of its earliest unresolved record.
-    pub head: Option<Timestamp>,
+    pub(in crate::delivery) head: Option<Timestamp>,
     /// Lanes that wait, oldest first.
-    pub blocked: Vec<Blocked>,
+    pub(in crate::delivery) blocked: Vec<Blocked>,
 }
 
 /// Numbers of a partition.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Gauges {
+pub(in crate::delivery) struct Gauges {
     /// Which.
-    pub slot: Slot,
+    pub(in crate::delivery) slot: Slot,
+    /// Everything before it is settled.
+    pub(in crate::delivery) position: u64,
     /// Deliveries in flight.
-    pub in_flight: u32,
+    pub(in crate::delivery) in_flight: u32,
     /// Records taken and not settled.
-    pub incomplete: usize,
+    pub(in crate::delivery) incomplete: usize,
     /// Highest taken less committed.
-    pub span: u64,
+    pub(in crate::delivery) span: u64,
     /// Length of the last metadata, as a part of its limit.
-    pub metadata_ratio: f64,
+    pub(in crate::delivery) metadata_ratio: f64,
     /// Why its reading is held.
-    pub held: Option<&'static str>,
+    pub(in crate::delivery) held: Option<&'static str>,
     /// The age of the oldest blocked lane.
-    pub blocked: Duration,
+    pub(in crate::delivery) blocked: Duration,
 }
 
 impl Group {
     /// All partitions for a view.
     #[must_use]
-    pub fn states(&self, now: Moment) -> Vec<SourceState> {
+    pub(in crate::delivery) fn states(&self, now: Moment) -> Vec<SourceState> {
         let state = |(slot, source): (&Slot, &Source)| SourceState {
             slot: *slot,
             head: source.tracker.iter().next().map(|(_, one)| one.kept.record.timestamp),
@@ -67,12 +69,13 @@ impl Group {
 
     /// All partitions' numbers.
     #[must_use]
-    pub fn gauges(&self, now: Moment) -> Vec<Gauges> {
+    pub(in crate::delivery) fn gauges(&self, now: Moment) -> Vec<Gauges> {
         let (unsettled_max, span_max) = (self.policy.unsettled_per_partition_max, self.policy.span_max);
         let gauges = |(slot, source): (&Slot, &Source)| {
             let reason = source.refuses(source.tracker.next(), unsettled_max, span_max);
             Gauges {
                 slot: *slot,
+                position: source.tracker.position(),
                 in_flight: source.in_flight,
                 incomplete: source.tracker.unsettled(),
                 span: source.tracker.next().saturating_sub(source.committed),

@@ -1,0 +1,291 @@
+//! Writing dead letters: `dlq.{topic}.{group}`, awaited, with every header of the design.
+//!
+//! The letter keeps the record's partition, key, value, headers and time. Over the log's size limit the error's
+//! text is shortened, then a pointer to the source record is written instead. Whatever else fails is tried again,
+//! for ever: the source record counts as settled only when the log has the letter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
+
+use crate::event::{GroupName, HeaderName, Headers, Partition, Topic};
+use crate::log::{self, Append, Cleanup, NewRecord, TopicSpec};
+
+use super::group::{Burial, Reason, Slot};
+use super::shared::Shared;
+
+/// The longest error text of a letter.
+const ERROR_BYTES_MAX: usize = 1_024;
+const ERROR_BYTES_SHORT: usize = 64;
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Headers that a letter sets, and so never copies.
+pub(super) const LETTER_HEADERS: [&str; 13] = [
+    "__dlq.errors.topic",
+    "__dlq.errors.partition",
+    "__dlq.errors.offset",
+    "__dlq.errors.group",
+    "__dlq.errors.delivery.count",
+    "__dlq.errors.message",
+    "weirgate-dlq-id",
+    "weirgate-dlq-reason",
+    "weirgate-dlq-error",
+    "weirgate-dlq-attempts",
+    "weirgate-dlq-first-failed-at",
+    "weirgate-dlq-last-failed-at",
+    "weirgate-dlq-redrives",
+];
+
+/// How much of the record a letter holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Whole,
+    ShortError,
+    /// The key, and where the source record lies.
+    Pointer,
+    /// Where the source record lies.
+    BarePointer,
+}
+
+/// A letter that was written: what it was for.
+#[derive(Debug)]
+pub(super) struct Buried {
+    pub(super) slot: Slot,
+    pub(super) epoch: u64,
+    pub(super) offset: u64,
+}
+
+/// The dead-letter topic of a group's topic.
+pub(super) fn topic_of(topic: &Topic, group: &GroupName) -> Option<Topic> {
+    Topic::parse(&format!("dlq.{topic}.{group}")).ok()
+}
+
+/// Writes a letter; returns when the log has it.
+pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, topic: Topic, burial: Box<Burial>) -> Buried {
+    let mut form = Form::Whole;
+    let mut delay = RETRY_FIRST;
+    loop {
+        match write(&shared, &group, &topic, &burial, form).await {
+            Ok(()) => break,
+            Err(log::Error::RecordTooLarge { .. }) if form != Form::BarePointer => form = form.smaller(),
+            Err(error) => {
+                shared.metrics.dead_letter_failures.inc();
+                let offset = burial.record.offset.number();
+                let partition = burial.slot.partition;
+                tracing::error!(%group, %topic, partition, offset, %error, "a dead letter cannot be written; its lane waits");
+                sleep(delay).await;
+                delay = (delay * 2).min(RETRY_MAX);
+            }
+        }
+    }
+    let reason = form.reason(burial.reason).as_str();
+    shared.metrics.dead_letters.with_label_values(&[group.as_str(), topic.as_str(), reason]).inc();
+    shared.metrics.attempts.observe(f64::from(burial.attempts));
+    Buried { slot: burial.slot, epoch: burial.epoch, offset: burial.record.offset.number() }
+}
+
+async fn write(
+    shared: &Shared,
+    group: &GroupName,
+    topic: &Topic,
+    burial: &Burial,
+    form: Form,
+) -> Result<(), log::Error> {
+    let name =
+        topic_of(topic, group).ok_or(log::Error::NotSupported("dead-letter topics of such long names"))?;
+    let source = shared.log.topic(topic);
+    let incarnation = source.as_ref().map_or(0, |info| info.incarnation.0);
+    let partitions = source.map_or(0, |info| info.spec.partitions).max(burial.slot.partition + 1);
+    if shared.log.topic(&name).is_none_or(|info| info.spec.partitions < partitions) {
+        let spec = TopicSpec {
+            name: name.clone(),
+            partitions,
+            cleanup: Cleanup::Delete,
+            retention: Some(shared.config.dead_letter_retention),
+            retention_bytes: None,
+        };
+        shared.log.ensure_topic(&spec).await?;
+        tracing::info!(topic = %name, partitions, "dead-letter topic made");
+    }
+    let record = letter(group, topic, incarnation, burial, form);
+    let partition = Partition::new(burial.slot.partition);
+    shared.log.append(Append { topic: name, partition, records: vec![record] }).await?;
+    Ok(())
+}
+
+fn letter(group: &GroupName, topic: &Topic, incarnation: u64, burial: &Burial, form: Form) -> NewRecord {
+    let Burial { slot, record, .. } = burial;
+    let is_pointer = matches!(form, Form::Pointer | Form::BarePointer);
+    let offset = record.offset;
+    let error_max = if form == Form::Whole { ERROR_BYTES_MAX } else { ERROR_BYTES_SHORT };
+    let reason = form.reason(burial.reason);
+    let error = shorten(burial.error.as_deref().unwrap_or_else(|| burial.reason.words()), error_max);
+    let values: [String; 13] = [
+        topic.to_string(),
+        slot.partition.to_string(),
+        offset.to_string(),
+        group.to_string(),
+        burial.attempts.to_string(),
+        error.to_owned(),
+        id(group, incarnation, *slot, topic, offset.number()),
+        reason.as_str().to_owned(),
+        error.to_owned(),
+        burial.attempts.to_string(),
+        burial.first_failed.to_string(),
+        burial.last_failed.to_string(),
+        "0".to_owned(),
+    ];
+    let kept = record.headers.iter().filter(|(name, _)| !is_pointer && !LETTER_HEADERS.contains(&&***name));
+    let mut headers: Vec<(HeaderName, Option<Bytes>)> =
+        kept.map(|(name, value)| (Arc::clone(name), value.cloned())).collect();
+    let own = LETTER_HEADERS.iter().zip(values);
+    headers.extend(own.map(|(name, value)| (HeaderName::from(*name), Some(Bytes::from(value)))));
+    let pointer = || serde_json::json!({ "topic": topic, "partition": slot.partition, "offset": offset });
+    NewRecord {
+        key: record.key.clone().filter(|_| form != Form::BarePointer),
+        value: if is_pointer { Some(pointer().to_string().into()) } else { record.value.clone() },
+        headers: Headers::new(headers),
+        timestamp: Some(record.timestamp),
+    }
+}
+
+/// The same record of the same group always has the same id, however often it is written.
+fn id(group: &GroupName, incarnation: u64, slot: Slot, topic: &Topic, offset: u64) -> String {
+    let text = format!("{group}/{topic}/{incarnation}/{}/{offset}", slot.partition);
+    let digest = Sha256::digest(text);
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// At most so many bytes of a text, cut between characters.
+fn shorten(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
+}
+
+impl Form {
+    const fn smaller(self) -> Self {
+        match self {
+            Self::Whole => Self::ShortError,
+            Self::ShortError => Self::Pointer,
+            Self::Pointer | Self::BarePointer => Self::BarePointer,
+        }
+    }
+
+    const fn reason(self, reason: Reason) -> Reason {
+        match self {
+            Self::Whole | Self::ShortError => reason,
+            Self::Pointer | Self::BarePointer => Reason::TooLarge,
+        }
+    }
+}
+
+impl Reason {
+    /// As in the header and the metric.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::RetriesExhausted => "retries_exhausted",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::RetriesExhausted => "every attempt failed",
+            Self::Rejected => "rejected by the consumer",
+            Self::Expired => "not settled in time",
+            Self::TooLarge => "too large for the dead-letter topic",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{Offset, Record, Timestamp};
+
+    use super::*;
+
+    fn burial() -> Burial {
+        let header = |name: &str, value: &'static str| (HeaderName::from(name), Some(Bytes::from(value)));
+        let headers =
+            vec![header("traceparent", "00-1"), header("weirgate-dlq-reason", "old"), header("ce_id", "7")];
+        Burial {
+            slot: Slot { topic: 0, partition: 2 },
+            epoch: 9,
+            record: Record {
+                offset: Offset::new(55),
+                timestamp: Timestamp::from_millis(1_000),
+                key: Some(Bytes::from("42")),
+                value: Some(Bytes::from("{}")),
+                headers: Headers::new(headers),
+            },
+            reason: Reason::Rejected,
+            error: Some("no such sku".into()),
+            attempts: 2,
+            first_failed: Timestamp::from_millis(2_000),
+            last_failed: Timestamp::from_millis(3_000),
+        }
+    }
+
+    fn names() -> (GroupName, Topic) {
+        (GroupName::parse("inventory-sync").unwrap(), Topic::parse("orders.v1").unwrap())
+    }
+
+    #[test]
+    fn every_header_of_a_letter_has_its_value() {
+        let (group, topic) = names();
+        let letter = letter(&group, &topic, 3, &burial(), Form::Whole);
+        for (name, value) in [
+            ("__dlq.errors.topic", "orders.v1"),
+            ("__dlq.errors.partition", "2"),
+            ("__dlq.errors.offset", "55"),
+            ("__dlq.errors.group", "inventory-sync"),
+            ("__dlq.errors.delivery.count", "2"),
+            ("__dlq.errors.message", "no such sku"),
+            ("weirgate-dlq-reason", "rejected"),
+            ("weirgate-dlq-error", "no such sku"),
+            ("weirgate-dlq-attempts", "2"),
+            ("weirgate-dlq-first-failed-at", "1970-01-01T00:00:02.000Z"),
+            ("weirgate-dlq-last-failed-at", "1970-01-01T00:00:03.000Z"),
+            ("weirgate-dlq-redrives", "0"),
+            ("traceparent", "00-1"),
+            ("ce_id", "7"),
+        ] {
+            assert_eq!(letter.headers.last_text(name), Some(value), "{name}");
+            assert_eq!(letter.headers.iter().filter(|(have, _)| &***have == name).count(), 1, "{name}");
+        }
+        assert_eq!(letter.headers.last_text("weirgate-dlq-id").unwrap().len(), 32);
+        assert_eq!(letter.timestamp, Some(Timestamp::from_millis(1_000)));
+        assert_eq!(letter.key, Some(Bytes::from("42")));
+        assert_eq!(letter.value, Some(Bytes::from("{}")));
+    }
+
+    #[test]
+    fn the_id_is_of_group_incarnation_partition_and_offset() {
+        let (group, topic) = names();
+        let id_of =
+            |incarnation, offset| id(&group, incarnation, Slot { topic: 0, partition: 2 }, &topic, offset);
+        assert_eq!(id_of(3, 55), id_of(3, 55));
+        assert_ne!(id_of(3, 55), id_of(4, 55));
+        assert_ne!(id_of(3, 55), id_of(3, 56));
+    }
+
+    #[test]
+    fn a_letter_too_large_becomes_a_pointer() {
+        let (group, topic) = names();
+        let burial = Burial { error: Some("ä".repeat(2_000).into()), ..burial() };
+        let whole = letter(&group, &topic, 3, &burial, Form::Whole);
+        assert_eq!(whole.headers.last("weirgate-dlq-error").unwrap().len(), ERROR_BYTES_MAX);
+        let short = letter(&group, &topic, 3, &burial, Form::ShortError);
+        assert_eq!(short.headers.last("weirgate-dlq-error").unwrap().len(), ERROR_BYTES_SHORT);
+        let pointer = letter(&group, &topic, 3, &burial, Form::Pointer);
+        let value: serde_json::Value = serde_json::from_slice(pointer.value.as_ref().unwrap()).unwrap();
+        assert_eq!(value, serde_json::json!({"topic": "orders.v1", "partition": 2, "offset": 55}));
+        assert_eq!(pointer.headers.last_text("weirgate-dlq-reason"), Some("too_large"));
+        assert_eq!(pointer.headers.last("traceparent"), None);
+    }
+}

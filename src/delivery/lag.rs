@@ -1,0 +1,123 @@
+//! How far groups are behind, for views and metrics, whether they have members or not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
+use crate::log::{self, Bounds, Committed, Purpose};
+
+use super::owner::Snapshot;
+use super::shared::Shared;
+use super::{BlockedLane, Breaker, GroupView, PartitionView, Policy, Start};
+
+/// A read of one record that takes longer leaves its age unknown.
+const READ_MAX: Duration = Duration::from_millis(500);
+
+/// A group as seen from the log and, where it is active here, from its task.
+pub(super) async fn view(
+    shared: &Shared,
+    group: &GroupName,
+    policy: Arc<Policy>,
+    snapshot: &Snapshot,
+) -> Result<GroupView, log::Error> {
+    let mut partitions = Vec::new();
+    for topic in &policy.topics {
+        partitions.extend(partitions_of(shared, group, &policy, topic, snapshot).await?);
+    }
+    Ok(GroupView {
+        group: group.clone(),
+        policy,
+        members: snapshot.members.clone(),
+        partitions,
+        breaker: Breaker::Closed,
+        updated_at: shared.clock.now(),
+    })
+}
+
+/// Brings a group's lag metrics up to date.
+pub(super) async fn measure(shared: &Shared, group: &GroupName, policy: Arc<Policy>, snapshot: &Snapshot) {
+    match view(shared, group, policy, snapshot).await {
+        Ok(view) => {
+            for one in view.partitions {
+                let partition = one.partition.to_string();
+                let labels = [group.as_str(), one.topic.as_str(), &partition];
+                shared.metrics.lag.with_label_values(&labels).set(i64::try_from(one.lag).unwrap_or(i64::MAX));
+                shared.metrics.lag_seconds.with_label_values(&labels).set(one.lag_seconds);
+            }
+        }
+        Err(error) => tracing::debug!(%group, %error, "the group's lag cannot be measured"),
+    }
+}
+
+async fn partitions_of(
+    shared: &Shared,
+    group: &GroupName,
+    policy: &Policy,
+    topic: &Topic,
+    snapshot: &Snapshot,
+) -> Result<Vec<PartitionView>, log::Error> {
+    let Some(info) = shared.log.topic(topic) else { return Ok(Vec::new()) };
+    let committed = shared.groups.committed(group, topic).await?;
+    let mut views = Vec::new();
+    for partition in (0..info.spec.partitions).map(Partition::new) {
+        views.push(partition_of(shared, policy, topic, partition, &committed, snapshot).await?);
+    }
+    Ok(views)
+}
+
+async fn partition_of(
+    shared: &Shared,
+    policy: &Policy,
+    topic: &Topic,
+    partition: Partition,
+    committed: &BTreeMap<Partition, Committed>,
+    snapshot: &Snapshot,
+) -> Result<PartitionView, log::Error> {
+    // The end is read after the committed offset, so that the lag is never negative.
+    let Bounds { start, end } = shared.log.bounds(topic, partition).await?;
+    let committed = committed.get(&partition).map(|committed| committed.offset);
+    let begin = match (committed, policy.start) {
+        (Some(offset), _) => offset.max(start),
+        (None, Start::Earliest) => start,
+        (None, Start::Latest) => end,
+    };
+    let source = snapshot.sources.get(&(topic.clone(), partition));
+    let oldest = match source.and_then(|source| source.head) {
+        Some(head) => Some(head),
+        None if begin < end => time_of(shared, topic, partition, begin).await,
+        None => None,
+    };
+    let now = shared.clock.now();
+    let age = |since: Timestamp| u64::try_from(now.millis().saturating_sub(since.millis())).unwrap_or(0);
+    let lag = end.since(begin);
+    let blocked = source.map(|source| source.blocked.as_slice()).unwrap_or_default();
+    let lanes_blocked = blocked.iter().map(|one| BlockedLane {
+        offset: Offset::new(one.offset),
+        reason: one.reason,
+        attempts: one.attempts,
+        age_ms: u64::try_from(one.age.as_millis()).unwrap_or(u64::MAX),
+    });
+    let lag_age =
+        oldest.filter(|_| lag > 0).map_or(Duration::ZERO, |since| Duration::from_millis(age(since)));
+    Ok(PartitionView {
+        topic: topic.clone(),
+        partition,
+        committed_offset: committed,
+        end_offset: end,
+        lag,
+        lag_seconds: lag_age.as_secs_f64(),
+        lanes_blocked: lanes_blocked.collect(),
+    })
+}
+
+/// The time of the first record at or after an offset; `None` when it cannot be read soon.
+async fn time_of(shared: &Shared, topic: &Topic, partition: Partition, offset: Offset) -> Option<Timestamp> {
+    let read = async {
+        let mut reader = shared.log.reader(topic, partition, offset, Purpose::CatchUp).await.ok()?;
+        reader.next(1).await.ok()?.records.first().map(|record| record.timestamp)
+    };
+    timeout(READ_MAX, read).await.ok()?
+}

@@ -1,0 +1,201 @@
+//! Between a group's task and a member: what was sent and not yet pulled.
+//!
+//! Its length is bounded by the member's credit: only unsettled deliveries lie here, and what is taken back leaves
+//! again without the member having seen it. Frames are made when they are pulled, on the puller's thread.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::event::{LiveCatalogue, Partition, Record, RecordView, Topic};
+
+use super::member::{How, MemberId, Push};
+use super::{AckMode, Error, Tag, Withdrawal};
+
+/// A delivery as it waits here.
+#[derive(Debug, Clone)]
+pub(super) struct Parcel {
+    pub(super) tag: Tag,
+    pub(super) attempt: u32,
+    pub(super) deadline_ms: u64,
+    pub(super) topic: Topic,
+    pub(super) record: Record,
+}
+
+#[derive(Debug)]
+enum Item {
+    Parcel(Box<Parcel>),
+    Push(Push),
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    items: VecDeque<Item>,
+    is_closed: bool,
+    /// Handed out and so settled, for a member that acknowledges automatically.
+    settled: Vec<Tag>,
+    /// How the member was left, where nobody told the group yet.
+    left: Option<How>,
+}
+
+/// A member's mailbox, shared by the group's task and the member.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    member: MemberId,
+    ack: AckMode,
+    catalogue: LiveCatalogue,
+    /// Guards the contents for moves of a few items; never held while frames are made.
+    contents: Mutex<Contents>,
+    arrived: Notify,
+    /// Wakes the group's task.
+    group: Arc<Notify>,
+}
+
+impl Mailbox {
+    pub(super) fn new(member: MemberId, ack: AckMode, catalogue: LiveCatalogue, group: Arc<Notify>) -> Self {
+        Self { member, ack, catalogue, contents: Mutex::default(), arrived: Notify::new(), group }
+    }
+
+    pub(super) fn deliver(&self, parcel: Parcel) {
+        self.lock().items.push_back(Item::Parcel(Box::new(parcel)));
+        self.arrived.notify_one();
+    }
+
+    /// Tells the member something; a newer assignment replaces one it has not seen.
+    pub(super) fn tell(&self, push: Push) {
+        let mut contents = self.lock();
+        if matches!(push, Push::Assignment { .. }) {
+            contents.items.retain(|item| !matches!(item, Item::Push(Push::Assignment { .. })));
+        }
+        contents.items.push_back(Item::Push(push));
+        drop(contents);
+        self.arrived.notify_one();
+    }
+
+    /// Takes deliveries back; the member is told of those it has seen.
+    pub(super) fn withdraw(&self, mut tags: Vec<Tag>, reason: Withdrawal) {
+        self.remove(|parcel| {
+            let at = tags.iter().position(|tag| *tag == parcel.tag);
+            at.map(|at| tags.swap_remove(at)).is_some()
+        });
+        if !tags.is_empty() {
+            tags.sort_unstable();
+            self.tell(Push::Withdrawn { tags, reason });
+        }
+    }
+
+    /// Takes back what the member has not seen.
+    pub(super) fn recall(&self, is_meant: impl Fn(&Tag) -> bool) -> Vec<Tag> {
+        self.remove(|parcel| is_meant(&parcel.tag))
+    }
+
+    /// What a successor takes over: all the member has not seen.
+    pub(super) fn hand_over(&self, to: &Self) {
+        let mut items = std::mem::take(&mut self.lock().items);
+        items.retain(|item| matches!(item, Item::Parcel(_)));
+        self.close();
+        to.lock().items.append(&mut items);
+        to.arrived.notify_one();
+    }
+
+    /// Nothing more will come.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// The member was left without a word.
+    pub(super) fn abandon(&self) {
+        self.lock().left.get_or_insert(How::Broken);
+        self.group.notify_one();
+    }
+
+    /// What happened on the member's side since the last look: automatic settlements, and whether it was left.
+    pub(super) fn news(&self) -> (Vec<Tag>, Option<How>) {
+        let mut contents = self.lock();
+        (std::mem::take(&mut contents.settled), contents.left)
+    }
+
+    pub(super) async fn next(&self, bytes_max: usize) -> Result<Vec<Push>, Error> {
+        loop {
+            let arrived = self.arrived.notified();
+            if let Some(items) = self.take(bytes_max)? {
+                return Ok(items.into_iter().map(|item| self.open(item)).collect());
+            }
+            arrived.await;
+        }
+    }
+
+    fn take(&self, bytes_max: usize) -> Result<Option<Vec<Item>>, Error> {
+        const OVERHEAD: usize = 256;
+        let mut contents = self.lock();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(item) = contents.items.front() {
+            bytes += OVERHEAD
+                + match item {
+                    Item::Parcel(parcel) => parcel.record.bytes(),
+                    Item::Push(_) => 0,
+                };
+            if bytes > bytes_max && !taken.is_empty() {
+                break;
+            }
+            taken.extend(contents.items.pop_front());
+        }
+        if self.ack == AckMode::Auto {
+            let parcels = taken.iter().filter_map(|item| match item {
+                Item::Parcel(parcel) => Some(parcel.tag),
+                Item::Push(_) => None,
+            });
+            let before = contents.settled.len();
+            contents.settled.extend(parcels);
+            if contents.settled.len() > before {
+                self.group.notify_one();
+            }
+        }
+        match (taken.is_empty(), contents.is_closed) {
+            (false, _) => Ok(Some(taken)),
+            (true, false) => Ok(None),
+            (true, true) => Err(Error::Closed),
+        }
+    }
+
+    fn open(&self, item: Item) -> Push {
+        match item {
+            Item::Parcel(parcel) => Push::Delivery { tag: parcel.tag, frame: self.frame(&parcel).into() },
+            Item::Push(push) => push,
+        }
+    }
+
+    fn frame(&self, parcel: &Parcel) -> Vec<u8> {
+        const MEMBERS: usize = 384;
+        let Parcel { tag, attempt, deadline_ms, topic, record } = parcel;
+        let storage = self.catalogue.load().rule(topic).storage;
+        let start = format!(
+            r#"{{"sub":{},"delivery":"{tag}","attempt":{attempt},"deadlineMs":{deadline_ms},"#,
+            self.member
+        );
+        let mut frame = Vec::with_capacity(MEMBERS + record.bytes());
+        frame.extend_from_slice(start.as_bytes());
+        let partition = Partition::new(tag.partition);
+        RecordView::parse(record, storage).write_members(&mut frame, topic, partition);
+        frame.push(b'}');
+        frame
+    }
+
+    fn remove(&self, mut is_meant: impl FnMut(&Parcel) -> bool) -> Vec<Tag> {
+        let mut removed = Vec::new();
+        self.lock().items.retain(|item| match item {
+            Item::Parcel(parcel) if is_meant(parcel) => {
+                removed.push(parcel.tag);
+                false
+            }
+            Item::Parcel(_) | Item::Push(_) => true,
+        });
+        removed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

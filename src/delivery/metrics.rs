@@ -1,0 +1,127 @@
+//! What groups count.
+
+use crate::telemetry::{Counter, CounterBy, GaugeBy, Histogram, HistogramBy, RatioBy, Registry};
+
+const PROCESSING: [f64; 7] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0];
+const LATENCY: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 300.0];
+const ATTEMPTS: [f64; 8] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 11.0];
+
+/// The room's metrics.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    pub(super) events_consumed: CounterBy,
+    pub(super) processing: HistogramBy,
+    pub(super) deliveries: CounterBy,
+    pub(super) redeliveries: CounterBy,
+    pub(super) attempts: Histogram,
+    pub(super) delivery_latency: Histogram,
+    pub(super) ack_latency: Histogram,
+    pub(super) in_flight: GaugeBy,
+    pub(super) blocked_seconds: RatioBy,
+    pub(super) incomplete: GaugeBy,
+    pub(super) span: GaugeBy,
+    pub(super) metadata_ratio: RatioBy,
+    pub(super) metadata_cut: Counter,
+    pub(super) paused: GaugeBy,
+    pub(super) gaps: CounterBy,
+    pub(super) dead_letters: CounterBy,
+    pub(super) dead_letter_failures: Counter,
+    pub(super) lag: GaugeBy,
+    pub(super) lag_seconds: RatioBy,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &Registry) -> Self {
+        let place = ["group", "topic", "partition"];
+        let consumer = ["consumergroup", "topic", "partition"];
+        Self {
+            events_consumed: registry.counter_by(
+                "events_consumed_total",
+                "Events acknowledged by consumer groups.",
+                &["event_type", "topic", "consumer_group"],
+            ),
+            processing: registry.histogram_by(
+                "event_processing_duration_seconds",
+                "From sending an event to a consumer until its acknowledgement.",
+                &["event_type"],
+                &PROCESSING,
+            ),
+            deliveries: registry.counter_by(
+                "weirgate_deliveries_total",
+                "Deliveries by how they ended: ack, nack, reject, timeout or lost.",
+                &["group", "topic", "outcome"],
+            ),
+            redeliveries: registry.counter_by(
+                "weirgate_redeliveries_total",
+                "Deliveries that were a second or later attempt.",
+                &["group", "topic"],
+            ),
+            attempts: registry.histogram(
+                "weirgate_delivery_attempts",
+                "Attempts an event took until it was acknowledged or dead.",
+                &ATTEMPTS,
+            ),
+            delivery_latency: registry.histogram(
+                "weirgate_delivery_latency_seconds",
+                "From the append of an event to its first delivery.",
+                &LATENCY,
+            ),
+            ack_latency: registry.histogram(
+                "weirgate_ack_latency_seconds",
+                "From a delivery to its acknowledgement.",
+                &LATENCY,
+            ),
+            in_flight: registry.gauge_by("weirgate_inflight", "Unsettled deliveries.", &["group"]),
+            blocked_seconds: registry.ratio_by(
+                "weirgate_lane_blocked_seconds_max",
+                "Age of the lane of a partition that has been blocked longest.",
+                &place,
+            ),
+            incomplete: registry.gauge_by(
+                "weirgate_incomplete_offsets",
+                "Records taken and not settled.",
+                &place,
+            ),
+            span: registry.gauge_by(
+                "weirgate_offset_span",
+                "Highest offset taken less the committed one.",
+                &place,
+            ),
+            metadata_ratio: registry.ratio_by(
+                "weirgate_commit_metadata_ratio",
+                "Length of the commit metadata as a part of its limit.",
+                &place,
+            ),
+            metadata_cut: registry.counter(
+                "weirgate_commit_metadata_cut_total",
+                "Commits whose metadata did not fit and was left out.",
+            ),
+            paused: registry.gauge_by(
+                "weirgate_partitions_paused",
+                "Partitions whose reading is held, by the bound that holds it.",
+                &["group", "reason"],
+            ),
+            gaps: registry.counter_by(
+                "weirgate_group_gaps_total",
+                "Times that records were gone before a group had read them.",
+                &["group", "topic"],
+            ),
+            dead_letters: registry.counter_by(
+                "weirgate_dlq_messages_total",
+                "Dead letters written.",
+                &["group", "topic", "reason"],
+            ),
+            dead_letter_failures: registry.counter(
+                "weirgate_dlq_write_failures_total",
+                "Failed attempts to write a dead letter; each is tried again.",
+            ),
+            lag: registry.gauge_by("kafka_consumergroup_lag", "Events a group has not settled.", &consumer),
+            lag_seconds: registry.ratio_by(
+                "kafka_consumergroup_lag_seconds",
+                "Age of the oldest event a group has not settled.",
+                &consumer,
+            ),
+        }
+    }
+}

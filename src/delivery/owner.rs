@@ -1,0 +1,392 @@
+//! The task of an active group: it owns the machine and moves bytes around it.
+//!
+//! Members talk to it through a bounded channel, it talks to them through their mailboxes. It becomes the log's
+//! member of the group when it starts, and leaves some time after its last local member did.
+//!
+//! ```text
+//! commands, mailbox news ─┐             ┌─ mailboxes
+//! membership events ──────┼── machine ──┼─ commit, give back, hold
+//! commit and burial ends ─┘             └─ burials
+//! ```
+
+mod events;
+mod orders;
+mod perform;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::event::{GroupName, Partition, Timestamp, Topic};
+use crate::log::{self, Commits, GroupSubscription, MemberEvent, MemberEvents, Membership, Start};
+
+use super::burial::Buried;
+use super::group::{Blocked, CommitEnd, Group, Moment, Slot};
+use super::mailbox::Mailbox;
+use super::member::{MemberGuard, MemberId};
+use super::retry::Random;
+use super::shared::Shared;
+use super::view::MemberView;
+use super::{Error, How, Join, Policy, Refused, Settlement};
+
+/// How long the log's member stays after the last local one left, so that a reconnect does not rebalance.
+const LINGER: Duration = Duration::from_secs(60);
+/// Commands taken at once.
+const BATCH: usize = 64;
+const TICK: Duration = Duration::from_secs(1);
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+const REJOIN_FIRST: Duration = Duration::from_millis(200);
+const REJOIN_MAX: Duration = Duration::from_secs(10);
+
+/// What members and the service want of a group.
+#[derive(Debug)]
+pub(super) enum Command {
+    Join { join: Box<Join>, reply: oneshot::Sender<Result<Joined, Error>> },
+    Leave { member: MemberId, how: How, reply: oneshot::Sender<()> },
+    Settle { member: MemberId, settlement: Settlement, reply: oneshot::Sender<Result<Vec<Refused>, Error>> },
+    Credit { member: MemberId, credit: u32, reply: oneshot::Sender<Result<(), Error>> },
+    Pause { member: MemberId, is_paused: bool, reply: oneshot::Sender<Result<(), Error>> },
+    Look { reply: oneshot::Sender<Snapshot> },
+    Follow(Arc<Policy>),
+    Drain,
+}
+
+/// A membership as the group hands it out.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) guard: MemberGuard,
+    pub(super) policy: Arc<Policy>,
+    pub(super) is_adopted: bool,
+}
+
+/// What only the group's task knows for a view.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) members: Vec<MemberView>,
+    pub(super) sources: HashMap<(Topic, Partition), SourceSnapshot>,
+}
+
+#[derive(Debug)]
+pub(super) struct SourceSnapshot {
+    pub(super) head: Option<Timestamp>,
+    pub(super) blocked: Vec<Blocked>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Serving,
+    /// Draining to begin again under a policy of other topics or ordering.
+    Restarting(Arc<Policy>),
+    /// Nobody is here: leaving the log's group.
+    Ending,
+    /// The gateway goes away.
+    Draining,
+}
+
+#[derive(Debug)]
+enum Input {
+    Command(Option<Command>),
+    Event(Result<MemberEvent, log::Error>),
+    Joined(Membership),
+    Committed(CommitEnd),
+    Buried(Option<Buried>),
+    News,
+    Woke,
+}
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pub(super) struct Owner {
+    shared: Arc<Shared>,
+    group: GroupName,
+    commands: mpsc::Receiver<Command>,
+    /// For the members' controls.
+    sender: mpsc::WeakSender<Command>,
+    machine: Group,
+    mailboxes: BTreeMap<u32, Arc<Mailbox>>,
+    news: Arc<Notify>,
+    joining: Option<Pending<Membership>>,
+    events: Option<Box<dyn MemberEvents>>,
+    commits: Option<Arc<dyn Commits>>,
+    committing: Option<Pending<CommitEnd>>,
+    burials: FuturesUnordered<Pending<Buried>>,
+    ends: HashMap<Slot, u64>,
+    started: Instant,
+    phase: Phase,
+    empty_since: Option<Instant>,
+    read_again_at: Option<Instant>,
+    next_tick: Instant,
+    told: HashMap<u32, Vec<Slot>>,
+    to_tell: HashMap<u32, Vec<Slot>>,
+    tell_at: Option<Instant>,
+    shown: Vec<Slot>,
+}
+
+impl Owner {
+    /// The task of a group, and where to send it commands.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        group: GroupName,
+        policy: Arc<Policy>,
+    ) -> (Self, mpsc::Sender<Command>) {
+        const COMMANDS_MAX: usize = 1_024;
+        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        let now = Instant::now();
+        let mut owner = Self {
+            machine: Group::new(policy, 0, Random::new(seed())),
+            shared,
+            group,
+            commands,
+            sender: sender.downgrade(),
+            mailboxes: BTreeMap::new(),
+            news: Arc::new(Notify::new()),
+            joining: None,
+            events: None,
+            commits: None,
+            committing: None,
+            burials: FuturesUnordered::new(),
+            ends: HashMap::new(),
+            started: now,
+            phase: Phase::Serving,
+            empty_since: Some(now),
+            read_again_at: None,
+            next_tick: now + TICK,
+            told: HashMap::new(),
+            to_tell: HashMap::new(),
+            tell_at: None,
+            shown: Vec::new(),
+        };
+        owner.join_log();
+        (owner, sender)
+    }
+
+    /// Serves until the drain, or until nobody was here for long enough.
+    pub(super) async fn run(mut self) {
+        tracing::info!(group = %self.group, "group started");
+        loop {
+            let input = self.input().await;
+            self.handle(input).await;
+            let mut more = BATCH;
+            while more > 0
+                && let Some(command) = self.waiting_command()
+            {
+                self.order(command);
+                more -= 1;
+            }
+            self.advance().await;
+            if self.machine.is_drained() && self.end_phase().await {
+                break;
+            }
+        }
+        self.commands.close();
+        for mailbox in self.mailboxes.values() {
+            mailbox.close();
+        }
+        self.hide_gauges();
+        tracing::info!(group = %self.group, "group stopped");
+    }
+
+    fn waiting_command(&mut self) -> Option<Command> {
+        if matches!(self.phase, Phase::Ending) { None } else { self.commands.try_recv().ok() }
+    }
+
+    /// Waits for whatever happens next. Every branch is cancel safe: channels, notifications and timers by
+    /// themselves, `MemberEvents::next` by contract, the other futures because they stay where they are.
+    async fn input(&mut self) -> Input {
+        let wake = self.wake();
+        let may_read = self.read_again_at.is_none();
+        // While ending, joins wait in the channel: the group's next task answers them.
+        let is_ending = matches!(self.phase, Phase::Ending);
+        tokio::select! {
+            command = self.commands.recv(), if !is_ending => Input::Command(command),
+            end = pending(&mut self.committing) => Input::Committed(end),
+            buried = self.burials.next(), if !self.burials.is_empty() => Input::Buried(buried),
+            membership = pending(&mut self.joining) => Input::Joined(membership),
+            event = next_event(&mut self.events), if may_read => Input::Event(event),
+            () = self.news.notified() => Input::News,
+            () = sleep_until(wake) => Input::Woke,
+        }
+    }
+
+    async fn handle(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Command(Some(command)) => self.order(command),
+            Input::Command(None) => self.drain(),
+            Input::Event(Ok(event)) => self.on_event(event),
+            Input::Event(Err(error)) => self.on_lost_membership(&error).await,
+            Input::Joined(membership) => {
+                self.joining = None;
+                self.events = Some(membership.events);
+                self.commits = Some(membership.commits);
+            }
+            Input::Committed(end) => {
+                self.committing = None;
+                self.machine.committed(end, now);
+            }
+            Input::Buried(Some(Buried { slot, epoch, offset })) => {
+                self.machine.buried(slot, epoch, offset, now)
+            }
+            Input::Buried(None) | Input::Woke => {}
+            Input::News => self.read_news(),
+        }
+    }
+
+    /// Everything that is due by time, then the machine's actions.
+    async fn advance(&mut self) {
+        let now = Instant::now();
+        if self.read_again_at.is_some_and(|at| at <= now) {
+            self.read_again_at = None;
+        }
+        if self.next_tick <= now {
+            self.next_tick = now + TICK;
+            self.show_gauges();
+        }
+        if !self.mailboxes.is_empty() {
+            self.empty_since = None;
+        } else if now.duration_since(*self.empty_since.get_or_insert(now)) >= LINGER
+            && matches!(self.phase, Phase::Serving)
+        {
+            self.phase = Phase::Ending;
+            self.machine.drain(self.now());
+        }
+        let actions = self.machine.pump(self.now());
+        self.perform(actions).await;
+        if let Some(assignments) = self.machine.take_assignments() {
+            self.note_assignments(assignments);
+        }
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.tell_assignments();
+        }
+    }
+
+    /// A drain is complete; whether the task ends.
+    async fn end_phase(&mut self) -> bool {
+        self.leave_log().await;
+        match std::mem::replace(&mut self.phase, Phase::Serving) {
+            Phase::Restarting(policy) => {
+                self.begin_again(policy);
+                false
+            }
+            Phase::Serving | Phase::Ending | Phase::Draining => true,
+        }
+    }
+
+    fn begin_again(&mut self, policy: Arc<Policy>) {
+        let mut machine = Group::new(policy, self.machine.last_epoch(), Random::new(seed()));
+        let now = self.now();
+        for (member, seat) in self.machine.seats() {
+            machine.join(member, seat.fresh(), None, now);
+        }
+        self.machine = machine;
+        self.ends.clear();
+        self.told.clear();
+        self.join_log();
+        tracing::info!(group = %self.group, "group begins again under another policy");
+    }
+
+    fn drain(&mut self) {
+        if matches!(self.phase, Phase::Draining) {
+            return;
+        }
+        self.phase = Phase::Draining;
+        self.recall(|_| true);
+        for mailbox in self.mailboxes.values() {
+            mailbox.tell(super::Push::Draining);
+        }
+        self.machine.drain(self.now());
+    }
+
+    /// Takes back what members have not pulled.
+    fn recall(&mut self, is_meant: impl Fn(&super::Tag) -> bool) {
+        let tags = self.mailboxes.values().flat_map(|mailbox| mailbox.recall(&is_meant)).collect();
+        self.machine.unsent(tags, self.now());
+    }
+
+    fn join_log(&mut self) {
+        let policy = self.machine.policy();
+        let start = match policy.start {
+            super::Start::Earliest => Start::Earliest,
+            super::Start::Latest => Start::Latest,
+        };
+        let subscription = GroupSubscription { topics: policy.topics.clone(), start };
+        self.joining = Some(Box::pin(join_log(Arc::clone(&self.shared), self.group.clone(), subscription)));
+    }
+
+    async fn leave_log(&mut self) {
+        self.joining = None;
+        self.commits = None;
+        if let Some(events) = self.events.take()
+            && timeout(LEAVE_MAX, events.leave()).await.is_err()
+        {
+            tracing::warn!(group = %self.group, "the log did not answer the group's leaving");
+        }
+    }
+
+    fn wake(&self) -> Instant {
+        let machine = self.machine.wake().map(|elapsed| self.started + elapsed);
+        let linger =
+            self.empty_since.filter(|_| matches!(self.phase, Phase::Serving)).map(|since| since + LINGER);
+        let all = [machine, linger, self.read_again_at, self.tell_at];
+        all.into_iter().flatten().min().map_or(self.next_tick, |at| at.min(self.next_tick))
+    }
+
+    fn now(&self) -> Moment {
+        Moment { elapsed: self.started.elapsed(), wall: self.shared.clock.now() }
+    }
+
+    fn topic(&self, slot: Slot) -> Option<&Topic> {
+        self.machine.policy().topics.get(usize::try_from(slot.topic).ok()?)
+    }
+
+    fn slot(&self, topic: &Topic, partition: Partition) -> Option<Slot> {
+        let index = self.machine.policy().topics.binary_search(topic).ok()?;
+        Some(Slot { topic: u32::try_from(index).ok()?, partition: partition.number() })
+    }
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Owner").field("group", &self.group).field("phase", &self.phase).finish()
+    }
+}
+
+/// Becomes the log's member of the group, however long that takes.
+async fn join_log(shared: Arc<Shared>, group: GroupName, subscription: GroupSubscription) -> Membership {
+    let mut delay = REJOIN_FIRST;
+    loop {
+        match shared.groups.join(&group, subscription.clone()).await {
+            Ok(membership) => return membership,
+            Err(error) => tracing::warn!(%group, %error, "the group cannot be joined yet"),
+        }
+        sleep(delay).await;
+        delay = (delay * 2).min(REJOIN_MAX);
+    }
+}
+
+/// Resolves with the future where there is one; never without.
+async fn pending<T>(future: &mut Option<Pending<T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_event(events: &mut Option<Box<dyn MemberEvents>>) -> Result<MemberEvent, log::Error> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Randomness for retry jitter; it need not be secret.
+fn seed() -> u64 {
+    getrandom::u64().unwrap_or(1)
+}

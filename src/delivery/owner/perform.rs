@@ -1,0 +1,248 @@
+//! Carrying out what the machine decided, and showing what it is like.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::event::{Offset, Partition, RecordView, Topic};
+use crate::log::{Commit, Commits, Committed};
+
+use super::super::burial::bury;
+use super::super::group::{Action, CommitEnd, Outcome, Outgoing, Settled, Slot, SourceCommit};
+use super::super::mailbox::Parcel;
+use super::super::{Breaker, Lag, Push};
+use super::Owner;
+
+/// A commit not answered by then counts as failed.
+const COMMIT_MAX: Duration = Duration::from_secs(10);
+/// Changes of the assignment are told together.
+const TELL_AFTER: Duration = Duration::from_millis(50);
+
+impl Owner {
+    pub(super) async fn perform(&mut self, actions: Vec<Action>) {
+        let mut given_back = Vec::new();
+        for action in actions {
+            match action {
+                Action::Send(outgoing) => self.send(outgoing),
+                Action::Withdraw { member, tags, reason } => {
+                    if let Some(mailbox) = self.mailboxes.get(&member) {
+                        mailbox.withdraw(tags, reason);
+                    }
+                }
+                Action::Commit(commits) => self.commit(commits),
+                Action::Bury(burial) => {
+                    if let Some(topic) = self.topic(burial.slot).cloned() {
+                        let shared = Arc::clone(&self.shared);
+                        self.burials.push(Box::pin(bury(shared, self.group.clone(), topic, burial)));
+                    }
+                }
+                Action::Hold(slot) => self.hold(slot, true),
+                Action::Release(slot) => self.hold(slot, false),
+                Action::GiveBack(slot) => given_back.extend(self.place(slot)),
+                Action::Close { member } => {
+                    if let Some(mailbox) = self.mailboxes.remove(&member) {
+                        mailbox.close();
+                    }
+                }
+                Action::Settled(settled) => self.count(&settled),
+            }
+        }
+        if let Some(events) = self.events.as_mut().filter(|_| !given_back.is_empty()) {
+            events.give_back(&given_back).await;
+        }
+    }
+
+    pub(super) fn note_assignments(&mut self, assignments: Vec<(u32, Vec<Slot>)>) {
+        self.to_tell = assignments.into_iter().collect();
+        self.tell_at = Some(Instant::now() + TELL_AFTER);
+    }
+
+    pub(super) fn tell_assignments(&mut self) {
+        self.tell_at = None;
+        let heads: BTreeMap<Slot, _> =
+            self.machine.states(self.now()).into_iter().map(|state| (state.slot, state)).collect();
+        let spans: BTreeMap<Slot, u64> =
+            self.machine.gauges(self.now()).into_iter().map(|one| (one.slot, one.position)).collect();
+        let wall = self.now().wall.millis();
+        for (member, slots) in std::mem::take(&mut self.to_tell) {
+            let Some(mailbox) = self.mailboxes.get(&member) else { continue };
+            if self.told.get(&member) == Some(&slots) {
+                continue;
+            }
+            let mut partitions: BTreeMap<Topic, Vec<Partition>> = BTreeMap::new();
+            let mut lag = Lag::default();
+            for slot in &slots {
+                let Some(topic) = self.topic(*slot) else { continue };
+                partitions.entry(topic.clone()).or_default().push(Partition::new(slot.partition));
+                let end = self.ends.get(slot).copied().unwrap_or(0);
+                lag.events += end.saturating_sub(spans.get(slot).copied().unwrap_or(end));
+                if let Some(head) = heads.get(slot).and_then(|state| state.head) {
+                    lag.seconds = lag.seconds.max(seconds(wall.saturating_sub(head.millis())));
+                }
+            }
+            mailbox.tell(Push::Assignment { partitions, lag, breaker: Breaker::Closed });
+            self.told.insert(member, slots);
+        }
+    }
+
+    pub(super) fn show_gauges(&mut self) {
+        let gauges = self.machine.gauges(self.now());
+        let shown: Vec<Slot> = gauges.iter().map(|one| one.slot).collect();
+        if shown != self.shown {
+            self.hide_gauges();
+        }
+        let metrics = &self.shared.metrics;
+        let group = self.group.as_str();
+        let mut held: BTreeMap<&str, i64> =
+            ["unsettled", "span", "metadata"].map(|reason| (reason, 0)).into();
+        for one in &gauges {
+            let Some((topic, partition)) = self.place(one.slot) else { continue };
+            let labels = [group, topic.as_str(), &partition.to_string()];
+            metrics.blocked_seconds.with_label_values(&labels).set(one.blocked.as_secs_f64());
+            metrics.incomplete.with_label_values(&labels).set(whole(one.incomplete));
+            metrics.span.with_label_values(&labels).set(whole(one.span));
+            metrics.metadata_ratio.with_label_values(&labels).set(one.metadata_ratio);
+            if let Some(count) = one.held.and_then(|reason| held.get_mut(reason)) {
+                *count += 1;
+            }
+        }
+        let in_flight: u32 = gauges.iter().map(|one| one.in_flight).sum();
+        metrics.in_flight.with_label_values(&[group]).set(i64::from(in_flight));
+        for (reason, count) in held {
+            metrics.paused.with_label_values(&[group, reason]).set(count);
+        }
+        self.shown = shown;
+    }
+
+    /// Partitions that are no longer ours have no numbers here.
+    pub(super) fn hide_gauges(&mut self) {
+        for slot in std::mem::take(&mut self.shown) {
+            let Some((topic, partition)) = self.place(slot) else { continue };
+            let labels = [self.group.as_str(), topic.as_str(), &partition.to_string()];
+            let metrics = &self.shared.metrics;
+            drop(metrics.blocked_seconds.remove_label_values(&labels));
+            drop(metrics.incomplete.remove_label_values(&labels));
+            drop(metrics.span.remove_label_values(&labels));
+            drop(metrics.metadata_ratio.remove_label_values(&labels));
+        }
+        self.shared.metrics.in_flight.with_label_values(&[self.group.as_str()]).set(0);
+    }
+
+    fn send(&mut self, outgoing: Outgoing) {
+        let Outgoing { member, tag, attempt, deadline, record } = outgoing;
+        let slot = Slot { topic: tag.topic, partition: tag.partition };
+        let Some(topic) = self.topic(slot).cloned() else { return };
+        let metrics = &self.shared.metrics;
+        if attempt > 1 {
+            metrics.redeliveries.with_label_values(&[self.group.as_str(), topic.as_str()]).inc();
+        } else {
+            let waited = self.shared.clock.now().millis().saturating_sub(record.timestamp.millis());
+            metrics.delivery_latency.observe(seconds(waited));
+        }
+        if let Some(mailbox) = self.mailboxes.get(&member) {
+            let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+            mailbox.deliver(Parcel { tag, attempt, deadline_ms, topic, record });
+        }
+    }
+
+    fn commit(&mut self, commits: Vec<SourceCommit>) {
+        let cut = commits.iter().filter(|one| one.is_cut).count();
+        self.shared.metrics.metadata_cut.inc_by(u64::try_from(cut).unwrap_or(0));
+        let commits = commits.into_iter().filter_map(|one| {
+            let (topic, partition) = self.place(one.slot)?;
+            let committed = Committed { offset: Offset::new(one.offset), metadata: one.metadata };
+            Some(Commit { topic, partition, committed })
+        });
+        let commits: Vec<Commit> = commits.collect();
+        let port = self.commits.clone();
+        let group = self.group.clone();
+        self.committing = Some(Box::pin(async move {
+            let Some(port) = port else { return CommitEnd::Failed };
+            commit_through(&*port, commits, &group).await
+        }));
+    }
+
+    fn hold(&mut self, slot: Slot, is_held: bool) {
+        let Some((topic, partition)) = self.place(slot) else { return };
+        if let Some(events) = &mut self.events {
+            if is_held {
+                events.hold(&topic, partition);
+            } else {
+                events.release(&topic, partition);
+            }
+        }
+    }
+
+    fn count(&self, settled: &Settled) {
+        let Some(topic) = self.topic(settled.slot) else { return };
+        let metrics = &self.shared.metrics;
+        let (group, topic) = (self.group.as_str(), topic);
+        let outcome = settled.outcome.as_str();
+        metrics.deliveries.with_label_values(&[group, topic.as_str(), outcome]).inc();
+        if settled.outcome != Outcome::Ack {
+            return;
+        }
+        let took = settled.took.as_secs_f64();
+        let catalogue = self.shared.catalogue.load();
+        let view = RecordView::parse(&settled.record, catalogue.rule(topic).storage);
+        let event_type = view.event_type();
+        let label = event_type.filter(|name| catalogue.rule_of_type(name).is_some()).unwrap_or("other");
+        metrics.events_consumed.with_label_values(&[label, topic.as_str(), group]).inc();
+        metrics.processing.with_label_values(&[label]).observe(took);
+        metrics.ack_latency.observe(took);
+        metrics.attempts.observe(f64::from(settled.attempt));
+        tracing::debug!(
+            eventId = view.event_id(),
+            eventType = event_type,
+            topic = %topic,
+            correlationId = view.correlation_id(),
+            consumerGroup = group,
+            processingTime = took,
+            "Event consumed"
+        );
+    }
+
+    fn place(&self, slot: Slot) -> Option<(Topic, Partition)> {
+        Some((self.topic(slot)?.clone(), Partition::new(slot.partition)))
+    }
+}
+
+async fn commit_through(
+    port: &dyn Commits,
+    commits: Vec<Commit>,
+    group: &crate::event::GroupName,
+) -> CommitEnd {
+    match timeout(COMMIT_MAX, port.commit(commits)).await {
+        Ok(Ok(())) => CommitEnd::Done,
+        Ok(Err(error)) => {
+            tracing::warn!(%group, %error, "a commit failed; it is tried again");
+            CommitEnd::Failed
+        }
+        Err(_) => {
+            tracing::warn!(%group, "a commit was not answered; it is tried again");
+            CommitEnd::Failed
+        }
+    }
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Nack => "nack",
+            Self::Reject => "reject",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+fn seconds(millis: i64) -> f64 {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0)).as_secs_f64()
+}
+
+fn whole(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}

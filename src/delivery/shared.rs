@@ -1,0 +1,30 @@
+//! What every task of the room needs: the log, the clock, the configuration, the metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::event::{Clock, LiveCatalogue};
+use crate::log::{EventLog, Groups};
+
+use super::Config;
+use super::member::MemberId;
+use super::metrics::Metrics;
+use super::policies::Policies;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) groups: Arc<dyn Groups>,
+    pub(super) catalogue: LiveCatalogue,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) policies: Policies,
+    pub(super) last_member: AtomicU32,
+}
+
+impl Shared {
+    pub(super) fn next_member(&self) -> MemberId {
+        MemberId::new(self.last_member.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+    }
+}
