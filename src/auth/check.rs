@@ -50,7 +50,7 @@ impl RawConfig {
         });
         let grants: Vec<_> = self
             .grants
-            .into_iter()
+            .iter()
             .enumerate()
             .filter_map(|(index, raw)| grant::check(&format!("grants[{index}]"), raw, &mut mistakes))
             .collect();

@@ -188,7 +188,7 @@ mod tests {
     use super::{Names, RowRule, is_claim_meant};
     use crate::event::Pattern;
 
-    fn claims(value: Value) -> Map<String, Value> {
+    fn claims(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_claim_that_is_missing_or_no_text_denies() {
         let rule = RowRule::parse("/data/customerId == ${cid}").unwrap();
-        let filled = |value| rule.fill(&claims(json!({ "cid": value }))).map(|filter| filter.equals);
+        let filled = |value| rule.fill(&claims(&json!({ "cid": value }))).map(|filter| filter.equals);
         assert_eq!(filled(json!("42")).as_deref(), Some("42"));
         assert_eq!(filled(json!(42)).as_deref(), Some("42"));
         assert_eq!(filled(json!(-7)).as_deref(), Some("-7"));

@@ -49,7 +49,7 @@ pub struct RawIssuer {
     /// A file with its key set, instead of a URL.
     #[serde(default)]
     pub jwks_file: Option<String>,
-    /// Put before `sub` to make the principal.
+    /// Put before `sub` to make the principal; without one, the issuer can name any principal, those of API keys too.
     #[serde(default)]
     pub principal_prefix: String,
     /// The claim that holds roles: a name, or a JSON pointer into the claims.

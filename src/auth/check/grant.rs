@@ -7,11 +7,11 @@ use crate::auth::raw::RawGrant;
 use crate::event::Pattern;
 
 /// The checked grant, or its mistakes.
-pub(super) fn check(path: &str, raw: RawGrant, mistakes: &mut Mistakes) -> Option<Grant> {
+pub(super) fn check(path: &str, raw: &RawGrant, mistakes: &mut Mistakes) -> Option<Grant> {
     let before = mistakes.0.len();
-    let selector = check_selector(path, &raw, mistakes);
+    let selector = check_selector(path, raw, mistakes);
     let allow = check_allow(path, &raw.allow, mistakes);
-    check_names(path, &raw, &allow, mistakes);
+    check_names(path, raw, &allow, mistakes);
     let rows = raw.key_filter.as_deref().and_then(|text| {
         let path = format!("{path}.key_filter");
         if allow != [Operation::Subscribe] {

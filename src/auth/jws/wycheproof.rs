@@ -36,7 +36,7 @@ fn vectors(file: &str, token_member: &str) -> Vec<Vector> {
     let suite: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let mut vectors = Vec::new();
     for group in suite["testGroups"].as_array().unwrap() {
-        let key = group.get("public").unwrap_or(&group["private"]);
+        let key = group.get("public").unwrap_or_else(|| &group["private"]);
         let keys = if key.get("keys").is_some() { key.clone() } else { json!({ "keys": [key] }) };
         for test in group["tests"].as_array().unwrap() {
             let name = format!("{file} {} {}: {}", group["comment"], test["tcId"], test["comment"]);
