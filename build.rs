@@ -8,7 +8,6 @@ use std::path::Path;
 /// What tests may need: the word of `WEIRGATE_REQUIRE`, the cfg, and a file that is there when it can be had.
 const NEEDS: &[(&str, &str, &str)] = &[("suites", "has_suites", "../shared/suites/README.md")];
 
-#[expect(clippy::print_stdout, reason = "a build script speaks to cargo so")]
 fn main() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed=WEIRGATE_REQUIRE");
     println!("cargo::rerun-if-changed=build.rs");

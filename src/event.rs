@@ -23,10 +23,12 @@ mod view;
 pub use catalogue::{Catalogue, Enforcement, KeyRule, LiveCatalogue, Partitioner, Storage, TopicRule};
 pub use cursor::{Cursor, CursorError, Positions};
 pub use envelope::{DataMembers, Draft, Fill};
+#[expect(clippy::module_name_repetitions, reason = "the envelope's own words: eventId, eventType")]
 pub use name::{EventId, EventType, GroupName, NameError, Topic};
 pub use partitioning::{murmur2, partition_of};
 pub use pattern::Pattern;
 pub use position::{Offset, Partition, Position};
 pub use record::{HeaderName, Headers, Record};
 pub use timestamp::{Clock, Timestamp, TimestampError};
+#[expect(clippy::module_name_repetitions, reason = "they tell the envelope's eventId and eventType")]
 pub use view::{RecordView, correlation_id_of, event_id_of, event_type_of, published_at, write_members};

@@ -22,7 +22,6 @@ use arc_swap::ArcSwap;
 
 use self::compiled::Set;
 pub use self::compiled::{Dialect, Schema, Verdict};
-
 use crate::event::{EventType, json};
 
 /// Where the schemas lie.
@@ -35,6 +34,7 @@ pub struct Config {
 /// The number of a schema; equal content has an equal number on every gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(transparent)]
+#[expect(clippy::module_name_repetitions, reason = "the design's word; an id alone would be an event's")]
 pub struct SchemaId(i32);
 
 impl SchemaId {

@@ -22,8 +22,11 @@ pub type Positions = BTreeMap<Topic, BTreeMap<Partition, Offset>>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// Topic, incarnation, and the next offset of each partition.
-    pub entries: Vec<(Topic, u64, Vec<(Partition, Offset)>)>,
+    pub entries: Vec<Entry>,
 }
+
+/// A topic, its incarnation, and the next offset of each partition.
+type Entry = (Topic, u64, Vec<(Partition, Offset)>);
 
 /// Why a text is no cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

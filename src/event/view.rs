@@ -89,7 +89,7 @@ impl<'a> RecordView<'a> {
             return self.data()?.follow(parts).map(Cow::Borrowed);
         }
         let text = self.member(name)?;
-        parts.next().is_none().then(|| Cow::Owned(Value::String(Cow::Borrowed(text))))
+        parts.next().is_none().then_some(Cow::Owned(Value::String(Cow::Borrowed(text))))
     }
 
     /// The event's data; `None` for a tombstone and for what is no strict JSON.

@@ -213,7 +213,7 @@ fn blame(config: &Config, files: &[File]) -> Option<Vec<LoadError>> {
                 (file.uri.as_str(), if other == at { &file.schema } else { empty })
             });
             let problem = registry(schemas, Dialect::Draft202012).err()?;
-            Some(error(&files.get(at).map_or(&*config.directory, |file| &*file.path), problem))
+            Some(error(files.get(at).map_or(&*config.directory, |file| &*file.path), problem))
         })
         .collect();
     (!errors.is_empty()).then_some(errors)

@@ -48,8 +48,11 @@ pub struct Node<'d> {
 enum Parts {
     None,
     Members(Vec<Span>),
-    Elements(Vec<(Span, Vec<Span>)>),
+    Elements(Vec<Element>),
 }
+
+/// Where an element lies, and its members where it is an object.
+type Element = (Span, Vec<Span>);
 
 impl<'a> Document<'a> {
     /// Parses a whole body; it must hold exactly one JSON value.
@@ -160,7 +163,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn array(&mut self) -> Result<(Value<'a>, Vec<(Span, Vec<Span>)>), Error> {
+    fn array(&mut self) -> Result<(Value<'a>, Vec<Element>), Error> {
         self.reader.check_depth(0)?;
         self.at += 1;
         let (mut elements, mut spans) = (Vec::new(), Vec::new());

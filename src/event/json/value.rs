@@ -16,9 +16,9 @@ pub enum Value<'a> {
     /// A string; borrowed unless it held an escape.
     String(Cow<'a, str>),
     /// An array.
-    Array(Vec<Value<'a>>),
+    Array(Vec<Self>),
     /// An object: members in order, names unique.
-    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+    Object(Vec<(Cow<'a, str>, Self)>),
 }
 
 impl<'a> Value<'a> {

@@ -51,7 +51,7 @@ fn headers(view: &RecordView<'_>, out: &mut Vec<u8>) {
     let is_meta = |name: &str| has_headers(view) && HEADERS.iter().any(|(_, header)| *header == name);
     let mut headers: Vec<(&HeaderName, Option<&Bytes>)> =
         view.record.headers.iter().filter(|(name, _)| !is_meta(name)).collect();
-    headers.sort_by(|(left, _), (right, _)| left.cmp(right));
+    headers.sort_by_key(|(name, _)| *name);
     for (at, group) in headers.chunk_by(|(left, _), (right, _)| left == right).enumerate() {
         if at > 0 {
             out.push(b',');
