@@ -37,3 +37,6 @@ pub use outcome::{Batch, Checked, Item, ItemResult, Outcome, Published, Queued, 
 pub use pending::Pending;
 pub use publisher::Publisher;
 pub use request::{Ack, BatchForm, Form, IdSeed, Options, Validation};
+
+#[cfg(test)]
+mod tests;

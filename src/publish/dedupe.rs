@@ -37,6 +37,12 @@ impl EventKey {
     pub(super) fn new(topic: &Topic, principal: &str, event_id: &EventId) -> Self {
         Self(digest(&[topic.as_str().as_bytes(), principal.as_bytes(), event_id.as_str().as_bytes()]))
     }
+
+    /// The key within this life of the topic: what was stored in an earlier topic of the same name is gone with it.
+    pub(super) const fn within(self, incarnation: log::Incarnation) -> Self {
+        const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        Self(self.0 ^ (incarnation.0 as u128).wrapping_mul(ODD))
+    }
 }
 
 /// What was received under an event id.

@@ -54,6 +54,7 @@ impl Judged {
     /// Notes the topic once it has been made.
     pub(super) fn settle_topic(&mut self, info: Arc<TopicInfo>) -> Result<(), Error> {
         self.partition.map_or(Ok(()), |partition| check_partition(partition, &info))?;
+        self.identity = self.identity.map(|(key, fingerprint)| (key.within(info.incarnation), fingerprint));
         self.info = Some(info);
         Ok(())
     }
@@ -281,7 +282,8 @@ fn judged(
         // A key given beside the body is part of what was sent.
         let key = request.options.key.as_deref();
         let fingerprint = Fingerprint::new(received, key);
-        (EventKey::new(&rule.topic, request.principal.id(), &fill.event_id), fingerprint)
+        let key = EventKey::new(&rule.topic, request.principal.id(), &fill.event_id);
+        (info.as_ref().map_or(key, |info| key.within(info.incarnation)), fingerprint)
     });
     Judged {
         event_id: fill.event_id,
@@ -322,7 +324,11 @@ pub(super) fn check_headers(options: &Options) -> Result<(), Error> {
         if name.is_empty() {
             return invalid("needs a name");
         }
-        if RESERVED.iter().any(|reserved| name.starts_with(reserved)) {
+        let begins = |reserved: &&str| {
+            let beginning = name.as_bytes().get(..reserved.len());
+            beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(reserved.as_bytes()))
+        };
+        if RESERVED.iter().any(begins) {
             return invalid("has a name that belongs to the gateway");
         }
         if value.contains(&0) {

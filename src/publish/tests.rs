@@ -1,0 +1,13 @@
+//! The way in over a log in memory that can refuse, wait and lose its answers.
+
+mod answers;
+mod batch;
+mod batch_model;
+mod bounds;
+mod data;
+mod fake_log;
+mod gateway;
+mod keys;
+mod metrics;
+mod repeats;
+mod single;

@@ -1,0 +1,234 @@
+//! A log in memory whose answers a test chooses.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
+
+use crate::event::{Clock, Offset, Partition, Record, Timestamp, Topic};
+use crate::log::{
+    Append, Appended, Appending, Bounds, Cleanup, Error, EventLog, Fetched, Health, Incarnation, Purpose,
+    Reader, TopicInfo, TopicSpec,
+};
+
+/// How the next append is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// Stored, answered at once.
+    Store,
+    /// Stored, answered when the test says so.
+    StoreLater,
+    /// Not stored, answered at once.
+    Refuse(Error),
+    /// Not stored, answered when the test says so.
+    RefuseLater(Error),
+    /// Stored, and the answer is lost.
+    StoreSilently,
+    /// Not stored, and the answer is lost.
+    Lose,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct FakeLog(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    changes: watch::Sender<u64>,
+    state: Mutex<State>,
+}
+
+type Waiting = (oneshot::Sender<Result<Appended, Error>>, Result<Appended, Error>);
+
+#[derive(Debug, Default)]
+struct State {
+    topics: BTreeMap<Topic, (Arc<TopicInfo>, Vec<Vec<Record>>)>,
+    script: VecDeque<Answer>,
+    waiting: VecDeque<Waiting>,
+    appends: Vec<Append>,
+}
+
+impl FakeLog {
+    pub(super) fn new(clock: Clock) -> Self {
+        let changes = watch::Sender::new(0);
+        Self(Arc::new(Shared { clock, changes, state: Mutex::default() }))
+    }
+
+    /// The next appends are answered so; those after are stored.
+    pub(super) fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.state().script.extend(answers);
+    }
+
+    /// Answers the appends that wait.
+    pub(super) fn answer_waiting(&self) {
+        for (sender, answer) in std::mem::take(&mut self.state().waiting) {
+            drop(sender.send(answer));
+        }
+    }
+
+    pub(super) fn create(&self, name: &str, partitions: u32) {
+        let name = Topic::parse(name).unwrap();
+        let spec = TopicSpec {
+            name: name.clone(),
+            partitions,
+            cleanup: Cleanup::Delete,
+            retention: None,
+            retention_bytes: None,
+        };
+        let mut state = self.state();
+        let lives = state.topics.get(&name).map_or(0, |(info, _)| info.incarnation.0);
+        let info = Arc::new(TopicInfo { spec, incarnation: Incarnation(lives + 1) });
+        state.topics.insert(name, (info, vec![Vec::new(); partitions as usize]));
+    }
+
+    /// All records of a topic, partition by partition.
+    pub(super) fn records(&self, topic: &str) -> Vec<Record> {
+        self.state().topics.get(topic).map_or_else(Vec::new, |(_, partitions)| partitions.concat())
+    }
+
+    /// The only record of a topic.
+    pub(super) fn record(&self, topic: &str) -> Record {
+        let records = self.records(topic);
+        assert_eq!(records.len(), 1, "{records:?}");
+        records[0].clone()
+    }
+
+    /// All appends handed over, refused ones included.
+    pub(super) fn appends(&self) -> Vec<Append> {
+        self.state().appends.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+}
+
+impl State {
+    fn store(&mut self, append: Append, now: Timestamp) -> Result<Appended, Error> {
+        let (_, partitions) = self.topics.get_mut(&append.topic).unwrap();
+        let partition = &mut partitions[append.partition.index()];
+        let base = Offset::new(partition.len() as u64);
+        for record in append.records {
+            let offset = Offset::new(partition.len() as u64);
+            let (key, value, headers) = (record.key, record.value, record.headers);
+            partition.push(Record { offset, timestamp: now, key, value, headers });
+        }
+        Ok(Appended { base, timestamp: now })
+    }
+}
+
+#[async_trait]
+impl EventLog for FakeLog {
+    fn topics(&self) -> Vec<TopicInfo> {
+        self.state().topics.values().map(|(info, _)| TopicInfo::clone(info)).collect()
+    }
+
+    fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>> {
+        self.state().topics.get(topic).map(|(info, _)| Arc::clone(info))
+    }
+
+    fn topic_changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    async fn ensure_topic(&self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
+        if self.topic(&spec.name).is_none() {
+            self.create(spec.name.as_str(), spec.partitions);
+        }
+        Ok(TopicInfo { spec: spec.clone(), incarnation: Incarnation(1) })
+    }
+
+    async fn delete_topic(&self, _topic: &Topic) -> Result<(), Error> {
+        Err(Error::NotSupported("deleting"))
+    }
+
+    fn append(&self, append: Append) -> Appending {
+        let now = self.0.clock.now();
+        let mut state = self.state();
+        state.appends.push(append.clone());
+        let (sender, appending) = Appending::channel();
+        match state.script.pop_front().unwrap_or(Answer::Store) {
+            Answer::Store => drop(sender.send(state.store(append, now))),
+            Answer::StoreLater => {
+                let answer = state.store(append, now);
+                state.waiting.push_back((sender, answer));
+            }
+            Answer::Refuse(error) => drop(sender.send(Err(error))),
+            Answer::RefuseLater(error) => state.waiting.push_back((sender, Err(error))),
+            Answer::StoreSilently => drop(state.store(append, now)),
+            Answer::Lose => {}
+        }
+        appending
+    }
+
+    async fn append_atomic(&self, _appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
+        Err(Error::NotSupported("atomic appends"))
+    }
+
+    async fn reader(
+        &self,
+        topic: &Topic,
+        partition: Partition,
+        from: Offset,
+        _purpose: Purpose,
+    ) -> Result<Box<dyn Reader>, Error> {
+        let (log, topic) = (self.clone(), topic.clone());
+        Ok(Box::new(FakeReader { log, topic, partition, position: from }))
+    }
+
+    async fn bounds(&self, topic: &Topic, partition: Partition) -> Result<Bounds, Error> {
+        let state = self.state();
+        let (_, partitions) = state.topics.get(topic).ok_or_else(|| Error::UnknownTopic(topic.clone()))?;
+        let end = Offset::new(partitions[partition.index()].len() as u64);
+        Ok(Bounds { start: Offset::ZERO, end })
+    }
+
+    async fn offset_at(&self, topic: &Topic, partition: Partition, time: Timestamp) -> Result<Offset, Error> {
+        let state = self.state();
+        let (_, partitions) = state.topics.get(topic).ok_or_else(|| Error::UnknownTopic(topic.clone()))?;
+        let records = &partitions[partition.index()];
+        let found = records.iter().find(|record| record.timestamp >= time).map(|record| record.offset);
+        Ok(found.unwrap_or_else(|| Offset::new(records.len() as u64)))
+    }
+
+    async fn delete_records(&self, _: &Topic, _: Partition, _: Offset) -> Result<Bounds, Error> {
+        Err(Error::NotSupported("deleting"))
+    }
+
+    fn health(&self) -> Health {
+        Health::Ready
+    }
+}
+
+#[derive(Debug)]
+struct FakeReader {
+    log: FakeLog,
+    topic: Topic,
+    partition: Partition,
+    position: Offset,
+}
+
+#[async_trait]
+impl Reader for FakeReader {
+    async fn next(&mut self, _bytes_max: usize) -> Result<Fetched, Error> {
+        let at = usize::try_from(self.position.number()).unwrap();
+        let records: Vec<Record> = {
+            let state = self.log.state();
+            let partition = &state.topics.get(&self.topic).unwrap().1[self.partition.index()];
+            partition[at..].iter().take(100).cloned().collect()
+        };
+        assert!(!records.is_empty(), "a search must not wait at the end");
+        self.position = self.position.plus(records.len() as u64);
+        let end = self.log.bounds(&self.topic, self.partition).await?.end;
+        Ok(Fetched { records, next: self.position, end })
+    }
+
+    fn seek(&mut self, offset: Offset) {
+        self.position = offset;
+    }
+
+    fn position(&self) -> Offset {
+        self.position
+    }
+}
