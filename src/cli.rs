@@ -9,6 +9,7 @@ mod dev;
 mod key;
 mod paint;
 mod publish;
+mod schemas;
 mod serve;
 mod sources;
 mod tail;
@@ -41,6 +42,8 @@ enum Command {
     Serve(serve::Args),
     /// Check the configuration and print what holds, secrets hidden.
     CheckConfig(check_config::Args),
+    /// Work with schemas.
+    Schemas(schemas::Args),
     /// Publish events from a file or standard input, one JSON envelope per line.
     Publish(publish::Args),
     /// Follow topics, or work in a group.
@@ -79,6 +82,7 @@ fn run(command: Command, environment: Environment) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(args, environment),
         Command::Serve(args) => serve::run(args, environment),
         Command::CheckConfig(args) => check_config::run(&args, environment),
+        Command::Schemas(args) => schemas::run(&args),
         Command::Publish(args) => publish::run(args),
         Command::Tail(args) => tail::run(&args),
         Command::Token(args) => token::run(&args),

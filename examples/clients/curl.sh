@@ -15,7 +15,7 @@ publish() {
 cursor=$(curl -sS "$url/v1/topics/orders.v1/cursor?at=latest" -H "Authorization: Bearer $WEIRGATE_TOKEN" |
     sed 's/.*"cursor":"\([^"]*\)".*/\1/')
 
-order='{"eventId":"'$id'","eventType":"orders.placed.v1","source":"order-service","data":{"orderId":"o-curl","customerId":"c-42","amount":99.5,"currency":"EUR","items":[{"sku":"sku-1","quantity":2}]}}'
+order='{"eventId":"'$id'","eventType":"orders.placed.v1","source":"order-service","data":{"orderId":"ord_curl","customerId":"42","placedAt":"2026-11-21T10:15:30Z","currency":"EUR","totalAmount":5980,"items":[{"sku":"MUG-BLUE","quantity":2,"unitPrice":2990}]}}'
 publish "$order" # accepted
 publish "$order" # duplicate: the same id and bytes are stored once
 

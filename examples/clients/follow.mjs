@@ -54,11 +54,14 @@ export function follow(topic, { onReady = () => {}, onEvent }) {
   });
 }
 
-const orderId = "o-" + randomUUID().slice(0, 8);
+const orderId = "ord_" + randomUUID().slice(0, 8);
 await follow("orders.v1", {
   onReady: async () => console.log("published", await publish({
     eventType: "orders.placed.v1", source: "order-service",
-    data: { orderId, customerId: "c-42", amount: 99.5, currency: "EUR", items: [{ sku: "sku-1", quantity: 2 }] },
+    data: {
+      orderId, customerId: "42", placedAt: new Date().toISOString(), currency: "EUR", totalAmount: 5980,
+      items: [{ sku: "MUG-BLUE", quantity: 2, unitPrice: 2990 }],
+    },
   })),
   onEvent: ({ topic, partition, offset, event }) => {
     console.log("received", topic, partition, offset, event.data.orderId);

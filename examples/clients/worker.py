@@ -23,8 +23,8 @@ def publish(order_id):
         "eventId": str(uuid.uuid4()),
         "eventType": "orders.placed.v1",
         "source": "order-service",
-        "data": {"orderId": order_id, "customerId": "c-42", "amount": 99.5, "currency": "EUR",
-                 "items": [{"sku": "sku-1", "quantity": 2}]},
+        "data": {"orderId": order_id, "customerId": "42", "placedAt": "2026-11-21T10:15:30Z", "currency": "EUR",
+                 "totalAmount": 5980, "items": [{"sku": "MUG-BLUE", "quantity": 2, "unitPrice": 2990}]},
     }
     request = urllib.request.Request(
         URL + "/v1/events", json.dumps(event).encode(),
@@ -62,7 +62,7 @@ async def work(group, handle):
 
 
 if __name__ == "__main__":
-    order_id = "o-" + uuid.uuid4().hex[:8]
+    order_id = "ord_" + uuid.uuid4().hex[:8]
     print("published", publish(order_id))
 
     def handle(delivery):

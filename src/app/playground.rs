@@ -5,16 +5,45 @@ use crate::config::Config;
 const PAGE: &str = include_str!("playground.html");
 
 /// One valid event of each sample type, as the page offers them.
-const SAMPLES: &str = include_str!("samples.json");
+const SAMPLES: &[(&str, &str, &str)] = &[
+    (
+        "orders.placed.v1",
+        "order-service",
+        include_str!("../../schemas/orders/placed/v1.examples/valid/minimal.json"),
+    ),
+    (
+        "orders.cancelled.v1",
+        "order-service",
+        include_str!("../../schemas/orders/cancelled/v1.examples/valid/minimal.json"),
+    ),
+    (
+        "user.created.v1",
+        "iam-service",
+        include_str!("../../schemas/user/created/v1.examples/valid/minimal.json"),
+    ),
+    (
+        "auth.login.success.v1",
+        "iam-service",
+        include_str!("../../schemas/auth/login/success/v1.examples/valid/minimal.json"),
+    ),
+];
 
 /// The page with this token, and the configuration's topics and groups.
 pub(super) fn page(config: &Config, token: &str) -> String {
     let topics: Vec<&str> = config.topics.iter().map(|topic| topic.name.as_str()).collect();
     let groups: Vec<&str> = config.delivery.groups.keys().map(|group| group.as_str()).collect();
+    let samples: serde_json::Map<String, serde_json::Value> = SAMPLES
+        .iter()
+        .filter_map(|(event_type, source, data)| {
+            let data: serde_json::Value = serde_json::from_str(data).ok()?;
+            let event = serde_json::json!({"eventType": event_type, "source": source, "data": data});
+            Some(((*event_type).to_owned(), event))
+        })
+        .collect();
     PAGE.replace("__TOKEN__", token)
         .replace("__TOPICS__", &in_script(&serde_json::json!(topics)))
         .replace("__GROUPS__", &in_script(&serde_json::json!(groups)))
-        .replace("__SAMPLES__", SAMPLES)
+        .replace("__SAMPLES__", &in_script(&serde_json::json!(samples)))
 }
 
 /// JSON that cannot end the script it stands in.
@@ -24,10 +53,8 @@ fn in_script(value: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{SAMPLES, page};
+    use super::page;
     use crate::config::{Config, Sources};
-    use crate::event::{EventType, json};
-    use crate::schema::{self, Schemas};
 
     #[test]
     fn the_page_is_filled_and_asks_nothing_of_others() {
@@ -35,19 +62,7 @@ mod tests {
         let page = page(&config, "the-token");
         assert!(page.contains("\"the-token\"") && page.contains("inventory-sync"));
         assert!(!page.contains("__"), "a placeholder is left");
+        assert!(page.contains("\"eventType\":\"orders.placed.v1\""));
         assert!(!page.contains("http://") && !page.contains("https://"), "nothing is loaded from elsewhere");
-    }
-
-    #[test]
-    fn the_samples_satisfy_their_schemas() {
-        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
-        let schemas = Schemas::load(&schema::Config { directory }).unwrap();
-        let samples: serde_json::Map<String, serde_json::Value> = serde_json::from_str(SAMPLES).unwrap();
-        for (name, event) in samples {
-            let data = event["data"].to_string();
-            let document = json::Document::parse(data.as_bytes(), json::Limits { depth_max: 64 }).unwrap();
-            let checked = schemas.check(&EventType::parse(&name).unwrap(), document.root()).unwrap();
-            assert!(checked.schema.is_some(), "{name}");
-        }
     }
 }

@@ -11,7 +11,7 @@ use crate::schema::examples::{Report, judge};
 
 /// Judge schemas.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 }
@@ -36,7 +36,7 @@ struct Check {
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::Check(check) = &args.command;
     let report = judge(&Config { directory: check.directory.clone() });
     std::io::stdout().lock().write_all(describe(&report).as_bytes()).context("cannot write the report")?;

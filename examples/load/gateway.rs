@@ -1,0 +1,104 @@
+//! A gateway process on a directory of its own, and what a process uses.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+/// A running gateway; ends with this value.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) token: String,
+    _directory: TempDir,
+}
+
+/// What a process used: CPU so far, memory now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    pub(crate) resident_mib: f64,
+}
+
+impl Gateway {
+    /// Starts `target/release/weirgate` (beside this example) on a free port and a fresh directory. The directory lies
+    /// under `target`, so that fsync means a disk and not memory.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let own = std::env::current_exe()?;
+        let release = own.ancestors().nth(2).context("this example lies in target/release/examples")?;
+        let binary: PathBuf = release.join("weirgate");
+        if !binary.exists() {
+            bail!("{} is missing: cargo build --release", binary.display());
+        }
+        let directory = tempfile::Builder::new().prefix("load-").tempdir_in(release)?;
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/load");
+        let mut child = Command::new(binary)
+            .args(["dev", "--listen", "127.0.0.1:0", "--set", "http.metrics_listen=null", "--config"])
+            .arg(here.join("weirgate.yaml"))
+            .arg("--set")
+            .arg(format!("schemas.directory={}", here.join("schemas").display()))
+            .arg("--data-dir")
+            .arg(directory.path())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().context("its output")?;
+        let (mut address, mut token) = (None, None);
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            if let Some(rest) = line.trim().strip_prefix("Weirgate runs on http://") {
+                address = rest.split(". ").next().and_then(|address| address.parse().ok());
+            }
+            if let Some(rest) = line.trim().strip_prefix("export WEIRGATE_TOKEN='") {
+                token = Some(rest.trim_end_matches('\'').to_owned());
+            }
+            if line.contains("Stop: Ctrl-C") {
+                break;
+            }
+        }
+        Ok(Self {
+            child,
+            address: address.context("the gateway did not start")?,
+            token: token.context("the gateway printed no token")?,
+            _directory: directory,
+        })
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        usage(&self.child.id().to_string())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What this process used.
+pub(crate) fn own_usage() -> Usage {
+    usage("self")
+}
+
+/// The difference of two readings; memory is the later one's.
+pub(crate) fn since(earlier: Usage, later: Usage) -> Usage {
+    Usage { cpu: later.cpu.saturating_sub(earlier.cpu), resident_mib: later.resident_mib }
+}
+
+/// From /proc/PID/stat: utime and stime in ticks of 10 ms, resident pages of 4 KiB.
+fn usage(process: &str) -> Usage {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields: Vec<u64> = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect())
+        .unwrap_or_default();
+    let field = |index: usize| fields.get(index).copied().unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "a figure for a person")]
+    let resident_mib = field(21) as f64 / 256.0;
+    Usage { cpu: Duration::from_millis((field(11) + field(12)) * 10), resident_mib }
+}

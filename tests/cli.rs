@@ -1,0 +1,107 @@
+//! The commands as a person calls them: what they print, and their exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn weirgate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weirgate"))
+        .args(arguments)
+        .env_remove("WEIRGATE_CONFIG")
+        .env_remove("WEIRGATE_TOKEN")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn expect(output: &Output, code: i32) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+    assert!(!err.contains("panicked") && !err.contains("backtrace"), "{err}");
+    (out, err)
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn help_is_a_success_and_a_wrong_call_is_2() {
+    let (out, _) = expect(&weirgate(&["--help"]), 0);
+    for command in ["dev", "serve", "check-config", "schemas", "publish", "tail", "token", "key"] {
+        assert!(out.contains(command), "{command} in\n{out}");
+        expect(&weirgate(&[command, "--help"]), 0);
+    }
+    expect(&weirgate(&["fly"]), 2);
+    expect(&weirgate(&["serve", "--no-such-flag"]), 2);
+}
+
+#[test]
+fn check_config_prints_what_holds_or_every_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = write(directory.path(), "good.yaml", "http: {listen: '127.0.0.1:9999'}\n");
+    let (out, _) = expect(&weirgate(&["check-config", "--config", &good]), 0);
+    assert!(out.contains("listen: 127.0.0.1:9999") && out.contains("max_retries: 3"), "{out}");
+
+    let bad = write(directory.path(), "bad.yaml", "htp: {}\nfeed: {catch_up_readers_max: many}\n");
+    let (_, err) = expect(&weirgate(&["check-config", "--config", &bad]), 1);
+    assert!(err.contains("line 1: htp: unknown key; did you mean 'http'?"), "{err}");
+    assert!(err.contains("line 2: feed.catch_up_readers_max: must be a whole number"), "{err}");
+}
+
+#[test]
+fn what_check_config_prints_is_a_configuration_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (out, _) = expect(&weirgate(&["check-config", "--dev"]), 0);
+    let again = write(directory.path(), "again.yaml", &out);
+    let (second, _) = expect(&weirgate(&["check-config", "--dev", "--config", &again]), 0);
+    assert_eq!(out, second);
+}
+
+#[test]
+fn dev_refuses_an_address_that_others_can_reach() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let output = weirgate(&["dev", "--listen", "0.0.0.0:0", "--data-dir", data.to_str().unwrap()]);
+    let (_, err) = expect(&output, 1);
+    assert!(err.contains("loopback"), "{err}");
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
+fn the_sample_schemas_and_their_examples_are_right() {
+    expect(&weirgate(&["schemas", "check"]), 0);
+}
+
+#[test]
+fn a_wrong_example_is_named_and_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let examples = directory.path().join("a/b/v1.examples/valid");
+    std::fs::create_dir_all(&examples).unwrap();
+    write(&directory.path().join("a/b"), "v1.json", r#"{"type":"object"}"#);
+    write(&examples, "wrong.json", "[]");
+    let output = weirgate(&["schemas", "check", "--directory", directory.path().to_str().unwrap()]);
+    let (out, err) = expect(&output, 1);
+    assert!(format!("{out}{err}").contains("wrong.json"), "{out}{err}");
+}
+
+#[test]
+fn a_new_key_is_shown_once_with_the_lines_for_the_configuration() {
+    let (out, _) = expect(&weirgate(&["key", "new", "--id", "k1", "--principal", "service:orders"]), 0);
+    assert!(out.contains("wg_k1_") && out.contains("sha256:"), "{out}");
+}
+
+#[test]
+fn publishing_to_nobody_fails_with_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = write(directory.path(), "events.ndjson", "{}\n");
+    let output = weirgate(&["publish", &events, "--url", "http://127.0.0.1:1", "--token", "t"]);
+    let (_, err) = expect(&output, 1);
+    assert!(err.contains("cannot reach http://127.0.0.1:1"), "{err}");
+}

@@ -1,0 +1,82 @@
+//! The real binary as a process of its own, to be killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::Socket;
+
+/// `weirgate dev` on a data directory.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) token: String,
+}
+
+impl Process {
+    /// Starts the gateway and waits until it says that it is ready. `listen` may name port 0.
+    pub(crate) async fn start(data_directory: &Path, listen: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
+            .args(["dev", "--listen", listen, "--set", "http.metrics_listen=null", "--data-dir"])
+            .arg(data_directory)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (address, token) = tokio::task::spawn_blocking(move || read_welcome(stdout)).await.unwrap();
+        Self { child, address, token }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn socket(&self) -> Socket {
+        Socket::connect(self.address, Some(&self.token)).await
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; answers the exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        let mut child = std::mem::replace(&mut self.child, Command::new("true").spawn().unwrap());
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap().code());
+        tokio::time::timeout(Duration::from_secs(35), ended).await.expect("the gateway ends in time").unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The address and the token that `dev` prints, once it is ready.
+fn read_welcome(stdout: impl std::io::Read + Send + 'static) -> (SocketAddr, String) {
+    let (mut address, mut token) = (None, None);
+    let mut lines = BufReader::new(stdout).lines();
+    for line in &mut lines {
+        let line = line.unwrap();
+        if let Some(rest) = line.trim().strip_prefix("Weirgate runs on http://") {
+            address = rest.split(". ").next().and_then(|address| address.parse().ok());
+        }
+        if let Some(rest) = line.trim().strip_prefix("export WEIRGATE_TOKEN='") {
+            token = Some(rest.trim_end_matches('\'').to_owned());
+        }
+        if line.contains("Stop: Ctrl-C") {
+            break;
+        }
+    }
+    (address.expect("an address is printed"), token.expect("a token is printed"))
+}

@@ -1,0 +1,11 @@
+//! The real gateway on port 0 over the embedded log in a directory of its own, asked over the wire.
+//!
+//! - `harness`: starts gateways, speaks HTTP and WebSocket to them, waits for conditions.
+//! - `story`: the shop's story end to end, as the README tells it.
+//! - `restart`: kill -9 and SIGTERM of the real binary: nothing lost, groups and cursors go on.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod harness;
+mod restart;
+mod story;
