@@ -14,6 +14,8 @@ mod bell;
 mod channel;
 mod entry;
 mod error;
+#[cfg(test)]
+mod fake;
 mod filter;
 mod frame;
 mod handle;
@@ -39,3 +41,6 @@ pub use handle::Feed;
 pub use request::{Admission, At, From, OnSlow, Page, PageRequest, Request};
 pub use service::{Config, Service};
 pub use subscription::{Subscription, SubscriptionId};
+
+#[cfg(test)]
+mod tests;

@@ -232,7 +232,7 @@ impl View<'_> {
         self.give(place, &taken, at, reading);
         (place.stand, reading.has_moved_behind) = (Stand::Behind, true);
         // The place may stand within the ring by now, with nothing to wake it.
-        if reading.budget.is_spent() { Ok(()) } else { self.read_ring(place, reading) }
+        if at == *next { self.read_ring(place, reading) } else { Ok(()) }
     }
 
     fn wants(&self, entry: &Entry) -> bool {
