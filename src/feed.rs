@@ -34,13 +34,14 @@ mod stream;
 mod subscription;
 mod tail;
 
+pub use channel::SubscriptionId;
 pub use error::Error;
 pub use filter::{Filter, FilterError};
 pub use frame::{Frame, Gap, GapReason, Push};
 pub use handle::Feed;
 pub use request::{Admission, At, From, OnSlow, Page, PageRequest, Request};
 pub use service::{Config, Service};
-pub use subscription::{Subscription, SubscriptionId};
+pub use subscription::Subscription;
 
 #[cfg(test)]
 mod tests;

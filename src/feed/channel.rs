@@ -1,11 +1,17 @@
 //! Which subscription has which number.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::event::Pattern;
 
-use super::{Filter, OnSlow, SubscriptionId};
+use super::{Filter, OnSlow};
+
+/// The `sub` of a subscription: one number on this node for all that asked for the same topics, filter and options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct SubscriptionId(pub(super) u32);
 
 /// What subscriptions of one number have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,6 +41,20 @@ pub(super) struct Channels {
 struct Open {
     last: u32,
     channels: HashMap<Arc<Wish>, Weak<Channel>>,
+}
+
+impl SubscriptionId {
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for SubscriptionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
 }
 
 impl Wish {

@@ -96,7 +96,7 @@ impl FakeLog {
         partition.end += 1;
         partition.records.push(Record {
             offset: Offset::new(offset),
-            timestamp: Timestamp::from_millis(offset as i64 * 1_000),
+            timestamp: Timestamp::from_millis(i64::try_from(offset).unwrap() * 1_000),
             key: key.map(|key| Bytes::from(key.to_owned())),
             value: Some(Bytes::from(value.to_owned())),
             headers: Headers::default(),
@@ -291,7 +291,7 @@ impl EventLog for Port {
     async fn offset_at(&self, topic: &Topic, partition: Partition, time: Timestamp) -> Result<Offset, Error> {
         self.0.with(topic, partition, |partition| {
             let found = partition.records.iter().find(|record| record.timestamp >= time);
-            found.map_or(Offset::new(partition.end), |record| record.offset)
+            found.map_or_else(|| Offset::new(partition.end), |record| record.offset)
         })
     }
 
@@ -308,7 +308,7 @@ impl FakeTopic {
     fn info(&self, name: &Topic) -> TopicInfo {
         let spec = TopicSpec {
             name: name.clone(),
-            partitions: self.partitions.len() as u32,
+            partitions: u32::try_from(self.partitions.len()).unwrap(),
             cleanup: Cleanup::Delete,
             retention: None,
             retention_bytes: None,

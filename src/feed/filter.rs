@@ -181,3 +181,87 @@ impl Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::Filter;
+    use crate::event::json::Pointer;
+    use crate::event::{Headers, Offset, Record, RecordView, Storage, Timestamp};
+
+    fn record(key: Option<&str>, headers: &[(&str, &[u8])], value: &str) -> Record {
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).into(), Some(Bytes::copy_from_slice(value))));
+        Record {
+            offset: Offset::ZERO,
+            timestamp: Timestamp::from_millis(0),
+            key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+            value: Some(Bytes::copy_from_slice(value.as_bytes())),
+            headers: headers.collect::<Headers>(),
+        }
+    }
+
+    fn matches(filter: &Value, record: &Record) -> bool {
+        Filter::parse(filter).unwrap().matches(&RecordView::parse(record, Storage::Native))
+    }
+
+    #[test]
+    fn every_operator_compares_as_json_means_it() {
+        let value = r#"{"n":42,"d":4.5,"s":"2026-11","t":true,"z":null,"a":[1],"o":{"x":"y"}}"#;
+        let record = record(Some("k1"), &[("trace", b"abc"), ("raw", b"\xff")], value);
+        for (filter, is_match) in [
+            (json!({"pointer": "/data/n", "eq": 42}), true),
+            (json!({"pointer": "/data/n", "eq": 42.0}), true),
+            (json!({"pointer": "/data/n", "eq": "42"}), false),
+            (json!({"pointer": "/data/t", "eq": true}), true),
+            (json!({"pointer": "/data/z", "eq": null}), true),
+            (json!({"pointer": "/data/none", "eq": null}), false),
+            (json!({"pointer": "/data/o/x", "in": ["x", "y"]}), true),
+            (json!({"pointer": "/data/a", "eq": 1}), false),
+            (json!({"pointer": "/data/a/0", "eq": 1}), true),
+            (json!({"pointer": "/data/s", "prefix": "2026-"}), true),
+            (json!({"pointer": "/data/n", "prefix": "4"}), false),
+            (json!({"pointer": "/data/z", "exists": true}), true),
+            (json!({"pointer": "/data/o", "exists": true}), true),
+            (json!({"pointer": "/data/none", "exists": false}), true),
+            (json!({"pointer": "/data/n", "gt": 41.5, "le": 42}), true),
+            (json!({"pointer": "/data/n", "gt": 42}), false),
+            (json!({"pointer": "/data/n", "ge": 42, "lt": 43}), true),
+            (json!({"pointer": "/data/d", "lt": 5}), true),
+            (json!({"pointer": "/data/s", "ge": "2026-10", "lt": "2026-12"}), true),
+            (json!({"pointer": "/data/s", "gt": 1}), false),
+            (json!({"key": true, "eq": "k1"}), true),
+            (json!({"key": true, "exists": false}), false),
+            (json!({"header": "trace", "prefix": "ab"}), true),
+            (json!({"header": "raw", "exists": true}), true),
+            (json!({"header": "raw", "prefix": ""}), false),
+            (json!({"header": "none", "exists": true}), false),
+            (json!({"not": {"pointer": "/data/none", "eq": 1}}), true),
+            (json!({"and": [{"key": true, "eq": "k1"}, {"pointer": "/data/n", "gt": 100}]}), false),
+            (json!({"or": [{"key": true, "eq": "k2"}, {"pointer": "/data/n", "lt": 100}]}), true),
+        ] {
+            assert_eq!(matches(&filter, &record), is_match, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_row_filter_takes_a_string_or_the_integer_written_so() {
+        let rows = |text| Filter::equals(Pointer::parse("/data/c").unwrap(), text);
+        let holds = |text, value: &str| {
+            let record = record(None, &[], &format!(r#"{{"c":{value}}}"#));
+            rows(text).matches(&RecordView::parse(&record, Storage::Native))
+        };
+        assert!(holds("42", r#""42""#) && holds("42", "42") && holds("-7", "-7"));
+        assert!(!holds("042", "42") && !holds("42", r#""042""#) && !holds("42", "true") && !holds("+1", "1"));
+        assert!(!holds("4.5", "4.5"), "only integers have one text");
+    }
+
+    #[test]
+    fn what_is_no_json_has_a_key_and_headers_only() {
+        let record = record(Some("k"), &[], "no json");
+        assert!(!matches(&json!({"pointer": "/data/a", "exists": true}), &record));
+        assert!(matches(&json!({"key": true, "eq": "k"}), &record));
+    }
+}

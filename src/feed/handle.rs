@@ -12,7 +12,7 @@ use super::backlog::Source;
 use super::channel::Wish;
 use super::hub::Hub;
 use super::start::Start;
-use super::subscription::{Parts, admitted, covers};
+use super::subscription::{Parts, covers};
 use super::{Admission, At, Error, Frame, Page, PageRequest, Request, Subscription, SubscriptionId, page};
 
 /// How many topics or patterns one subscription may name.
@@ -77,9 +77,9 @@ impl Feed {
         offset: Offset,
         admission: &Admission,
     ) -> Result<Arc<Frame>, Error> {
-        let Some(filter) = admitted(admission.clone(), None) else {
+        if *admission == Admission::Denied {
             return Err(Error::Forbidden(topic.clone()));
-        };
+        }
         let info = self.0.log.topic(topic).ok_or_else(|| Error::UnknownTopic(topic.clone()))?;
         if partition.number() >= info.spec.partitions {
             return Err(Error::UnknownPartition { topic: topic.clone(), partition });
@@ -92,7 +92,7 @@ impl Feed {
             Err(log::Error::OffsetOutOfRange { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let is_admitted = |view: &RecordView<'_>| filter.as_ref().is_none_or(|filter| filter.matches(view));
+        let is_admitted = |view: &RecordView<'_>| admission.rows().is_none_or(|rows| rows.matches(view));
         let found = records.first().filter(|record| record.offset == offset);
         let found = found.filter(|record| is_admitted(&RecordView::parse(record, storage)));
         let unknown = || Error::UnknownEvent { topic: topic.clone(), partition, offset };

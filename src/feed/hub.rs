@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{self, Handle};
 use tokio::sync::SetOnce;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -111,7 +113,10 @@ impl Hub {
         lock(&self.bells).iter().for_each(Bell::ring);
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        // A task on a runtime that no longer turns cannot end; it holds nothing the log waits for.
+        if timeout(CLOSE_MAX, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "Tasks of the feed did not end in time");
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -293,6 +298,8 @@ impl Hub {
 
 /// Each subscription says where it stands every so many turns, one a second.
 const REPORT_TURNS: usize = 5;
+/// How long the end waits for tasks.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// How many rings one call shrinks at most; the next call goes on.
 const SHRINKS_MAX: usize = 16;
 

@@ -63,6 +63,27 @@ pub enum OnSlow {
     Close,
 }
 
+impl Admission {
+    /// What is left of it for a reader that wants only these.
+    pub(super) fn narrowed(self, wanted: Option<&Filter>) -> Self {
+        match (self, wanted) {
+            (Self::Denied, _) => Self::Denied,
+            (Self::All, None) => Self::All,
+            (Self::All, Some(wanted)) => Self::Rows(wanted.clone()),
+            (Self::Rows(rows), None) => Self::Rows(rows),
+            (Self::Rows(rows), Some(wanted)) => Self::Rows(Filter::all(vec![wanted.clone(), rows])),
+        }
+    }
+
+    /// The filter events must pass, if any.
+    pub(super) const fn rows(&self) -> Option<&Filter> {
+        match self {
+            Self::Rows(filter) => Some(filter),
+            Self::Denied | Self::All => None,
+        }
+    }
+}
+
 impl OnSlow {
     /// The word on the wire.
     #[must_use]

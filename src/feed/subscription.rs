@@ -24,26 +24,7 @@ use super::ring::Budget;
 use super::seat::{Place, Reading, Seat, Stand};
 use super::start::{self, Begun, Start};
 use super::stream::{SKIPPED_MAX, Stream};
-use super::{Admission, Error, Filter, Gap, Push};
-
-/// The `sub` of a subscription: one number on this node for all that asked for the same topics, filter and options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(transparent)]
-pub struct SubscriptionId(pub(super) u32);
-
-impl SubscriptionId {
-    /// The number.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        self.0
-    }
-}
-
-impl fmt::Display for SubscriptionId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use super::{Admission, Error, Gap, Push, SubscriptionId};
 
 /// A place in each partition of the topics asked for. Ends when dropped.
 pub struct Subscription {
@@ -135,16 +116,15 @@ impl Subscription {
     pub fn recheck(&mut self) -> Result<(), Error> {
         let mut seats = mem::take(&mut self.seats);
         let mut forbidden = None;
-        seats.retain_mut(|seat| match self.filter_for(&seat.stream.topic) {
-            Some(filter) => {
-                seat.select(filter.as_ref(), &self.bell);
-                true
+        seats.retain_mut(|seat| {
+            let admitted = self.admitted(&seat.stream.topic);
+            let is_kept = admitted != Admission::Denied;
+            if is_kept {
+                seat.select(admitted.rows(), &self.bell);
+            } else if self.names(&seat.stream.topic, Pattern::is_literal) {
+                forbidden = Some(seat.stream.topic.clone());
             }
-            None => {
-                let is_named = self.names(&seat.stream.topic, Pattern::is_literal);
-                forbidden = forbidden.take().or_else(|| is_named.then(|| seat.stream.topic.clone()));
-                false
-            }
+            is_kept
         });
         self.seats = seats;
         if let Some(topic) = forbidden {
@@ -301,7 +281,7 @@ impl Subscription {
     fn consider(&mut self, topic: Topic, start: Start) {
         let is_open = self.seats.iter().any(|seat| seat.stream.topic == topic)
             || self.joining.iter().any(|(joining, _)| *joining == topic);
-        if !is_open && self.names(&topic, |_| true) && self.filter_for(&topic).is_some() {
+        if !is_open && self.names(&topic, |_| true) && self.admitted(&topic) != Admission::Denied {
             self.joining.push((topic, start));
         }
     }
@@ -311,9 +291,9 @@ impl Subscription {
         self.channel.wish.topics.iter().any(|pattern| names(&pattern))
     }
 
-    /// The filter to read this topic with; `None` where it must not be read.
-    fn filter_for(&self, topic: &Topic) -> Option<Option<Filter>> {
-        admitted((self.admission)(topic), self.channel.wish.filter.as_ref())
+    /// What of this topic may be seen and is wanted.
+    fn admitted(&self, topic: &Topic) -> Admission {
+        (self.admission)(topic).narrowed(self.channel.wish.filter.as_ref())
     }
 
     fn start_work(&mut self) -> Option<Work> {
@@ -393,20 +373,13 @@ impl Subscription {
     }
 
     fn sit(&mut self, stream: Arc<Stream>, begun: Begun) {
-        let Some(filter) = self.filter_for(&stream.topic) else { return };
+        let admitted = self.admitted(&stream.topic);
+        if admitted == Admission::Denied {
+            return;
+        }
         begun.gaps.iter().for_each(|gap| self.hub.metrics.gap(gap.reason));
         self.gaps.extend(begun.gaps);
-        self.seats.push(Seat::new(stream, filter.as_ref(), &self.bell, begun.offsets));
-    }
-}
-
-/// The filter a topic is read with, where it may be read.
-pub(super) fn admitted(admission: Admission, wanted: Option<&Filter>) -> Option<Option<Filter>> {
-    match (admission, wanted) {
-        (Admission::Denied, _) => None,
-        (Admission::All, wanted) => Some(wanted.cloned()),
-        (Admission::Rows(rows), None) => Some(Some(rows)),
-        (Admission::Rows(rows), Some(wanted)) => Some(Some(Filter::all(vec![wanted.clone(), rows]))),
+        self.seats.push(Seat::new(stream, admitted.rows(), &self.bell, begun.offsets));
     }
 }
 

@@ -126,3 +126,69 @@ impl Filter {
         matches!(&*self.0, Rule::Test(_, Test::In(_)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{Filter, Index};
+    use crate::event::{Headers, Offset, Record, RecordView, Storage, Timestamp};
+
+    fn any_filter() -> impl Strategy<Value = Value> {
+        let pointer = prop_oneof![Just("/data/a"), Just("/data/b")];
+        let test = prop_oneof![
+            (pointer.clone(), 0..3).prop_map(|(pointer, value)| json!({"pointer": pointer, "eq": value})),
+            (pointer.clone(), 0..3).prop_map(|(pointer, value)| json!({"pointer": pointer, "gt": value})),
+            (pointer, 0..3).prop_map(|(pointer, value)| json!({"pointer": pointer, "in": [value, "x"]})),
+            Just(json!({"key": true, "eq": "x"})),
+        ];
+        test.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 1..3).prop_map(|list| json!({"and": list})),
+                prop::collection::vec(inner.clone(), 1..3).prop_map(|list| json!({"or": list})),
+                inner.prop_map(|inner| json!({"not": inner})),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_finds_what_asking_each_filter_finds(
+            filters in prop::collection::vec(any_filter(), 1..20),
+            removed in 0..10_usize,
+            (a, b, key) in (0..4, 0..4, any::<bool>()),
+        ) {
+            let mut distinct: Vec<Filter> = Vec::new();
+            for filter in filters.iter().map(|filter| Filter::parse(filter).unwrap()) {
+                if !distinct.contains(&filter) {
+                    distinct.push(filter);
+                }
+            }
+            let mut index = Index::default();
+            for (number, filter) in distinct.iter().enumerate() {
+                index.insert(filter, number);
+            }
+            let kept = distinct.split_off(removed.min(distinct.len()));
+            let gone = distinct.len();
+            distinct.iter().for_each(|filter| index.remove(filter));
+            let record = Record {
+                offset: Offset::ZERO,
+                timestamp: Timestamp::from_millis(0),
+                key: key.then_some("x".into()),
+                value: Some(format!(r#"{{"a":{a},"b":{b}}}"#).into()),
+                headers: Headers::default(),
+            };
+            let view = RecordView::parse(&record, Storage::Native);
+            let mut found = Vec::new();
+            index.matching(&view, |number| found.push(*number));
+            found.sort_unstable();
+            found.dedup();
+            let wanted = kept.iter().enumerate().filter(|(_, filter)| filter.matches(&view));
+            let wanted: Vec<usize> = wanted.map(|(number, _)| number + gone).collect();
+            prop_assert_eq!(found, wanted);
+            kept.iter().for_each(|filter| index.remove(filter));
+            prop_assert!(index.is_empty() && index.by_source.is_empty() && index.unanchored.is_empty());
+        }
+    }
+}

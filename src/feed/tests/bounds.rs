@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::feed::bell::Bell;
 use crate::feed::fake::{TestFeed, drain, filtered, request, take};
-use crate::feed::{Config, From, Push};
+use crate::feed::seat::Place;
+use crate::feed::{Config, From, Push, Subscription};
 
 fn config(ring: usize, total: usize, readers: usize) -> Config {
     Config { ring_bytes_per_partition: ring, ring_bytes_total: total, catch_up_readers_max: readers }
@@ -145,4 +147,63 @@ async fn ten_thousand_filters_cost_a_record_its_match_alone() {
     assert_eq!(take(&mut subscriptions[0], 1).await, ["t/0@0"]);
     // 10 million judgements take tens of seconds here; a thousand look-ups take none.
     assert!(started.elapsed().unwrap() < Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_subscription_is_small() {
+    let test = TestFeed::start();
+    test.log.create("t", 3);
+    let mut subscription = test.follow("t").await;
+    assert!(size_of::<Subscription>() <= 256, "{}", size_of::<Subscription>());
+    assert!(
+        size_of::<Place>() <= 48 && size_of::<Bell>() <= 64,
+        "{} {}",
+        size_of::<Place>(),
+        size_of::<Bell>()
+    );
+    assert!(size_of_val(&subscription.next(1)) <= 1_024, "{}", size_of_val(&subscription.next(1)));
+}
+
+#[test]
+fn subscribers_on_other_runtimes_miss_no_wake() {
+    const RECORDS: usize = 5_000;
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime().block_on(async {
+        let test = TestFeed::with_ring_bytes(200_000);
+        test.log.create("t", 1);
+        let feed = test.feed.clone();
+        let (ready, mut is_ready) = tokio::sync::mpsc::channel(1);
+        let threads = [1, 1_000_000].map(|bytes| {
+            let (feed, ready) = (feed.clone(), ready.clone());
+            std::thread::spawn(move || {
+                runtime().block_on(async {
+                    let opening = (0..20).map(|_| feed.subscribe(request(&["t"], From::Latest)));
+                    let subscriptions = futures_util::future::try_join_all(opening).await.unwrap();
+                    ready.send(()).await.unwrap();
+                    let reading = subscriptions.into_iter().map(|mut subscription| async move {
+                        let mut seen = 0;
+                        while seen < RECORDS {
+                            let pushes = subscription.next(bytes).await.unwrap();
+                            seen += pushes.iter().filter(|push| matches!(push, Push::Event(_))).count();
+                        }
+                        seen
+                    });
+                    futures_util::future::join_all(reading).await.iter().sum::<usize>()
+                })
+            })
+        });
+        for _ in &threads {
+            is_ready.recv().await.unwrap();
+        }
+        for _ in 0..RECORDS {
+            test.log.put("t", 0, "{}");
+            tokio::task::yield_now().await;
+        }
+        for thread in threads {
+            let seen = tokio::task::spawn_blocking(move || thread.join().unwrap());
+            let seen =
+                tokio::time::timeout(Duration::from_secs(60), seen).await.expect("all is seen").unwrap();
+            assert_eq!(seen, 20 * RECORDS);
+        }
+    });
 }

@@ -86,7 +86,8 @@ impl Subscriber {
             assert!(seen.is_sorted_by(|left, right| left < right), "order or duplicate: {seen:?}");
             let is_told =
                 |offset: u64| self.gaps[partition].iter().any(|(from, to)| (*from..*to).contains(&offset));
-            let wanted = (self.begin[partition]..).zip(&records[partition][self.begin[partition] as usize..]);
+            let wanted = (self.begin[partition]..)
+                .zip(&records[partition][usize::try_from(self.begin[partition]).unwrap()..]);
             let wanted = wanted.filter(|(_, wanted)| **wanted || !self.is_filtered).map(|(offset, _)| offset);
             let wanted: Vec<u64> = wanted.filter(|offset| !is_told(*offset)).collect();
             assert_eq!(
@@ -104,7 +105,7 @@ async fn run(ring_bytes: usize, steps: Vec<Step>) {
         ring_bytes_total: ring_bytes * PARTITIONS,
         catch_up_readers_max: 2,
     });
-    test.log.create("t", PARTITIONS as u32);
+    test.log.create("t", u32::try_from(PARTITIONS).unwrap());
     let mut records: [Vec<bool>; PARTITIONS] = Default::default();
     let mut starts = [0; PARTITIONS];
     let mut subscribers: Vec<Subscriber> = Vec::new();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::event::{Topic, json::Pointer};
-use crate::feed::fake::{TestFeed, at, drain, request, short, take};
+use crate::feed::fake::{TestFeed, at, drain, request, short};
 use crate::feed::{Admission, Error, Filter, From, Request, Subscription};
 
 fn allowing(
