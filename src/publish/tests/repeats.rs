@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::fake_log::Answer;
 use super::gateway::{Gateway, ID, ID2, accepted, config, duplicate, order, order_with_id, shop};
-use crate::log;
+use crate::event::{Partition, Topic};
+use crate::log::{self, Append, EventLog, NewRecord};
 use crate::publish::{Config, Error, Form, IdSeed, Options};
 
 #[tokio::test]
@@ -217,4 +218,20 @@ async fn what_lay_in_an_earlier_topic_of_the_same_name_is_no_repeat() {
     gateway.log.create("orders.v1", 12);
     accepted(gateway.publish(&order_with_id(ID, "c1")).await);
     assert_eq!(gateway.log.records("orders.v1").len(), 1);
+}
+
+#[tokio::test]
+async fn a_search_is_bounded_and_goes_on_where_it_stopped() {
+    let gateway = Gateway::start().await;
+    gateway.log.create("user.created.v1", 1);
+    let topic = Topic::parse("user.created.v1").unwrap();
+    let records =
+        vec![NewRecord { value: Some(Bytes::from_static(b"native")), ..NewRecord::default() }; 100_050];
+    gateway.log.append(Append { topic, partition: Partition::new(0), records }).await.unwrap();
+    gateway.log.script([Answer::StoreSilently]);
+    let body = format!(r#"{{"eventId":"{ID}","eventType":"user.created.v1","data":1}}"#);
+    for _ in 0..2 {
+        assert!(matches!(gateway.publish(&body).await, Err(Error::OutcomeUnknown { .. })));
+    }
+    assert_eq!(duplicate(gateway.publish(&body).await).offset.number(), 100_050);
 }
