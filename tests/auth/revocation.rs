@@ -5,7 +5,7 @@ use weirgate::auth::{Error, Operation, api_key};
 
 use crate::support::{Gate, KeyServer, Signer, claims, config};
 
-fn section(key: &api_key::NewKey, grants: Value) -> Value {
+fn section(key: &api_key::NewKey, grants: &Value) -> Value {
     let api_keys = json!([{ "id": "k1", "principal": "service:orders", "sha256": key.sha256 }]);
     json!({ "api_keys": api_keys, "grants": grants })
 }
@@ -17,7 +17,7 @@ fn admin() -> Value {
 #[tokio::test]
 async fn only_the_whole_key_is_taken() {
     let key = api_key::generate("k1").unwrap();
-    let gate = Gate::new(&section(&key, json!([])));
+    let gate = Gate::new(&section(&key, &json!([])));
     assert_eq!(gate.api_key(&key.text).await.unwrap().id(), "service:orders");
     let other = api_key::generate("k1").unwrap().text;
     let unknown = key.text.replace("k1", "k2");
@@ -39,7 +39,7 @@ async fn only_the_whole_key_is_taken() {
 #[tokio::test]
 async fn an_expired_key_is_refused_to_the_millisecond() {
     let key = api_key::generate("k1").unwrap();
-    let mut section = section(&key, json!([]));
+    let mut section = section(&key, &json!([]));
     section["api_keys"][0]["expires"] = json!("2027-01-15T08:00:10Z");
     let gate = Gate::new(&section);
     let principal = gate.api_key(&key.text).await.unwrap();
@@ -54,7 +54,7 @@ async fn an_expired_key_is_refused_to_the_millisecond() {
 #[tokio::test]
 async fn a_reload_tells_connections_and_takes_removed_keys_away() {
     let key = api_key::generate("k1").unwrap();
-    let gate = Gate::new(&section(&key, admin()));
+    let gate = Gate::new(&section(&key, &admin()));
     let principal = gate.api_key(&key.text).await.unwrap();
     let mut changes = gate.authenticator.policy_changes();
     assert!(gate.authenticator.recheck(&principal).is_ok());
@@ -67,14 +67,14 @@ async fn a_reload_tells_connections_and_takes_removed_keys_away() {
 #[tokio::test]
 async fn changed_grants_count_for_principals_of_before() {
     let key = api_key::generate("k1").unwrap();
-    let gate = Gate::new(&section(&key, json!([])));
+    let gate = Gate::new(&section(&key, &json!([])));
     let principal = gate.api_key(&key.text).await.unwrap();
     let may = || gate.authenticator.allows_any(&principal, Operation::Admin);
     assert!(!may());
-    gate.authenticator.replace(&config(&section(&key, admin()))).unwrap();
+    gate.authenticator.replace(&config(&section(&key, &admin()))).unwrap();
     assert!(may());
     assert!(gate.authenticator.recheck(&principal).is_ok(), "the key itself still stands");
-    gate.authenticator.replace(&config(&section(&key, json!([])))).unwrap();
+    gate.authenticator.replace(&config(&section(&key, &json!([])))).unwrap();
     assert!(!may());
 }
 
@@ -121,7 +121,7 @@ async fn a_subject_without_grants_is_let_in_and_allowed_nothing() {
 #[tokio::test]
 async fn a_failed_reload_leaves_the_old_policy_in_force() {
     let key = api_key::generate("k1").unwrap();
-    let gate = Gate::new(&section(&key, admin()));
+    let gate = Gate::new(&section(&key, &admin()));
     assert!(gate.authenticator.replace(&config(&json!({ "mode": "dev" }))).is_err(), "no development key");
     assert!(gate.api_key(&key.text).await.is_ok());
 }
