@@ -7,17 +7,17 @@
 
 pub mod conformance;
 mod error;
-mod event_log;
 mod groups;
 mod table;
+mod topics;
 
 pub use error::{Error, Fault};
-pub use event_log::{
-    Append, Appended, Appending, Bounds, Cleanup, EventLog, Fetched, Health, Incarnation, NewRecord, Purpose,
-    Reader, TopicInfo, TopicSpec,
-};
 pub use groups::{
     Assigned, Commit, Commits, Committed, GroupSubscription, Groups, MemberEvent, MemberEvents, Membership,
     Start,
 };
 pub use table::Table;
+pub use topics::{
+    Append, Appended, Appending, Bounds, Cleanup, EventLog, Fetched, Health, Incarnation, NewRecord, Purpose,
+    Reader, TopicInfo, TopicSpec,
+};

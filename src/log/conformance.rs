@@ -4,7 +4,7 @@
 //! names, so that cases run side by side and on a cluster that others use. [`crate::log_conformance`] makes a
 //! test of every case.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a case fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a case fails by panicking")]
 
 pub mod appends;
 pub mod groups;
@@ -97,7 +97,7 @@ fn texts(records: &[Record]) -> Vec<&str> {
 }
 
 #[track_caller]
-fn assert_out_of_range<T: std::fmt::Debug>(result: Result<T, Error>) {
+fn assert_out_of_range<T: std::fmt::Debug>(result: &Result<T, Error>) {
     assert!(matches!(result, Err(Error::OffsetOutOfRange { .. })), "{result:?}");
 }
 
@@ -112,7 +112,7 @@ macro_rules! log_conformance {
             changes_of_topics_are_announced;
             appends: records_come_back_as_they_went_in, offsets_are_consecutive_in_the_order_of_the_calls,
             many_producers_share_a_partition_without_gaps, a_record_without_a_time_has_the_time_of_the_append,
-            appends_to_nowhere_are_refused, an_atomic_append_is_whole;
+            a_place_that_is_not_there_is_refused, an_atomic_append_is_whole;
             reads: a_reader_at_the_end_waits_for_more, a_dropped_wait_loses_nothing,
             small_bites_still_make_progress, a_reader_starts_within_the_bounds,
             times_are_found_even_out_of_order, deleted_records_are_gone, readers_stand_side_by_side;

@@ -78,11 +78,10 @@ impl Committer {
 
     /// How long the thread may sleep.
     fn patience(&self) -> Duration {
-        if self.upkeep.is_busy() {
-            return Duration::ZERO;
-        }
-        let due = self.sync_due.map_or(self.upkeep.due(), |sync| sync.min(self.upkeep.due()));
-        due.saturating_duration_since(Instant::now())
+        let now = Instant::now();
+        let due = self.upkeep.due(now);
+        let due = self.sync_due.map_or(due, |sync| sync.min(due));
+        due.saturating_duration_since(now)
     }
 
     fn serve(&mut self) {

@@ -31,6 +31,16 @@ const EDITS_MAX: usize = 256;
 /// A batch's last offset, and what comes in its place.
 type Edit = (Offset, Option<Batch>);
 
+type Visit<'a> = dyn FnMut(&Batch, &[Record]) -> Result<(), Error> + 'a;
+
+/// What becomes of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    Shrinks(Batch),
+    Goes,
+}
+
 /// Whether a pass is worth it; if so it counts as begun.
 pub(super) fn begin(partition: &Partition) -> bool {
     let appended = partition.appended_bytes.load(Ordering::Relaxed);
@@ -75,12 +85,16 @@ fn pass(
     let tombstones_from = now.plus_millis(-TOMBSTONES_KEPT_MILLIS);
     let (mut edits, mut edit_bytes, mut kept) = (Vec::new(), 0, 0);
     for_each_batch(source, partition, end, &mut |batch, records| {
-        let rewritten = (batch.last.next() < end)
-            .then(|| latest.rewrite(partition.log, batch, records, tombstones_from))
-            .flatten();
-        let Some(rewritten) = rewritten else {
-            kept += batch.bytes.len() as u64;
-            return Ok(());
+        let is_newest = batch.last.next() >= end;
+        let fate =
+            if is_newest { Fate::Stays } else { latest.fate(partition.log, batch, records, tombstones_from) };
+        let rewritten = match fate {
+            Fate::Stays => {
+                kept += batch.bytes.len() as u64;
+                return Ok(());
+            }
+            Fate::Shrinks(batch) => Some(batch),
+            Fate::Goes => None,
         };
         let bytes = rewritten.as_ref().map_or(0, |batch| batch.bytes.len());
         kept += bytes as u64;
@@ -102,7 +116,7 @@ fn for_each_batch(
     source: &mut dyn Source,
     partition: &Partition,
     end: Offset,
-    visit: &mut dyn FnMut(&Batch, &[Record]) -> Result<(), Error>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), Error> {
     let (mut next, mut names, mut records) = (Offset::ZERO, Names::default(), Vec::new());
     while next < end {
@@ -143,21 +157,18 @@ impl Latest {
         }
     }
 
-    /// What stays of a batch: `None` when all does, else its replacement, which is nothing when nothing does.
-    fn rewrite(
-        &self,
-        log: LogId,
-        batch: &Batch,
-        records: &[Record],
-        tombstones_from: Timestamp,
-    ) -> Option<Option<Batch>> {
+    /// What becomes of a batch that holds these records.
+    fn fate(&self, log: LogId, batch: &Batch, records: &[Record], tombstones_from: Timestamp) -> Fate {
         let stays = |record: &&Record| {
             let is_latest = record.key.as_ref().and_then(|key| self.0.get(&**key)) == Some(&record.offset);
             is_latest && (record.value.is_some() || batch.time >= tombstones_from)
         };
         let count = records.iter().filter(stays).count();
         if count == records.len() {
-            return None;
+            return Fate::Stays;
+        }
+        if count == 0 {
+            return Fate::Goes;
         }
         let mut builder = Builder::new(log, batch.base, batch.time, 0);
         for record in records.iter().filter(stays) {
@@ -166,6 +177,6 @@ impl Latest {
                 Content { timestamp: *timestamp, key: key.as_ref(), value: value.as_ref(), headers };
             builder.push(*offset, content);
         }
-        Some((count > 0).then(|| builder.seal(batch.last)))
+        Fate::Shrinks(builder.seal(batch.last))
     }
 }

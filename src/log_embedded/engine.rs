@@ -229,7 +229,7 @@ impl Groups for Engine {
         if self.shared.is_closed() {
             return Err(Error::Closed);
         }
-        members::join(&self.shared, group, subscription)
+        members::join(&self.shared, group, &subscription)
     }
 
     async fn committed(

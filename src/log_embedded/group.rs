@@ -9,7 +9,7 @@ use crate::log::{Appended, Error, NewRecord};
 use super::batch::{Batch, Builder, Content, encoded_bytes_max};
 use super::partition::Partition;
 use super::queue::{Answer, Records, Work};
-use super::storage::{Failure, LogId, Storage};
+use super::storage::{Change, Failure, LogId, Storage};
 
 /// A batch that grew past this is sealed, so that reading one record never costs much more.
 const BATCH_BYTES_MAX: usize = 256 << 10;
@@ -19,7 +19,7 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 pub(super) struct Group {
     time: Timestamp,
     parts: Vec<Part>,
-    entries: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    entries: Vec<Change>,
     answers: Vec<Pending>,
 }
 
@@ -33,6 +33,9 @@ struct Part {
     builder: Option<Builder>,
     batches: Vec<Batch>,
 }
+
+/// A partition and its new batches.
+pub(super) type Committed = (Arc<Partition>, Vec<Batch>);
 
 #[derive(Debug)]
 enum Pending {
@@ -61,10 +64,10 @@ impl Group {
         let works: Vec<Work> = works.into_iter().filter_map(|work| group.place(work, &mut places)).collect();
         for work in works {
             let pending = match work {
-                Work::Append(records, answer) => Pending::Append(answer, group.add(records, &places)),
+                Work::Append(records, answer) => Pending::Append(answer, group.add(&records, &places)),
                 Work::Atomic(appends, answer) => Pending::Atomic(
                     answer,
-                    appends.into_iter().map(|records| group.add(records, &places)).collect(),
+                    appends.iter().map(|records| group.add(records, &places)).collect(),
                 ),
                 Work::Entries(entries, answer) => {
                     group.entries.extend(entries);
@@ -94,7 +97,7 @@ impl Group {
     }
 
     /// The committed batches by partition, and the answers still to be given.
-    pub(super) fn committed(self) -> (Vec<(Arc<Partition>, Vec<Batch>)>, Answers) {
+    pub(super) fn committed(self) -> (Vec<Committed>, Answers) {
         let batches = self.parts.into_iter().map(|part| (part.partition, part.batches)).collect();
         (batches, Answers { time: self.time, answers: self.answers })
     }
@@ -134,7 +137,7 @@ impl Group {
         Some(work)
     }
 
-    fn add(&mut self, records: Records, places: &HashMap<LogId, usize>) -> Offset {
+    fn add(&mut self, records: &Records, places: &HashMap<LogId, usize>) -> Offset {
         let place = places.get(&records.partition.log);
         #[expect(clippy::expect_used, reason = "every work left was placed")]
         let part = place.and_then(|place| self.parts.get_mut(*place)).expect("every work left was placed");

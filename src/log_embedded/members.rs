@@ -16,7 +16,7 @@ use super::locked;
 use super::offsets;
 use super::reader::failed_entries;
 use super::shared::Shared;
-use super::storage::{Entry, Source};
+use super::storage::{Change, Entry, Source};
 
 const METADATA_BYTES_MAX: usize = 4_096;
 
@@ -67,7 +67,7 @@ impl Members {
 pub(super) fn join(
     shared: &Arc<Shared>,
     group: &GroupName,
-    subscription: GroupSubscription,
+    subscription: &GroupSubscription,
 ) -> Result<Membership, Error> {
     for topic in &subscription.topics {
         shared.topics.require(topic)?;
@@ -80,7 +80,7 @@ pub(super) fn join(
         id: shared.members.join(group, &wake),
     });
     let commits = Arc::new(MemberCommits(Arc::clone(&ticket)));
-    Ok(Membership { events: Box::new(Member::new(ticket, wake, subscription)), commits })
+    Ok(Membership { events: Box::new(Member::new(ticket, wake, subscription.start)), commits })
 }
 
 /// What both halves of a membership know.
@@ -121,10 +121,7 @@ impl Commits for MemberCommits {
 }
 
 /// The entries that keep these commits.
-pub(super) fn entries(
-    group: &GroupName,
-    commits: &[Commit],
-) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, Error> {
+pub(super) fn entries(group: &GroupName, commits: &[Commit]) -> Result<Vec<Change>, Error> {
     let entry = |commit: &Commit| {
         if commit.committed.metadata.len() > METADATA_BYTES_MAX {
             return Err(Error::NotSupported("metadata above 4,096 bytes"));

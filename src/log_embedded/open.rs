@@ -107,7 +107,24 @@ pub(super) fn open(config: &Config, clock: Clock, registry: &Registry) -> Result
     compare(&path, &mut storage, &noted, &loaded)?;
     storage.trust().map_err(database)?;
     note_all(&mut high_water, &storage, &loaded).map_err(io_error)?;
+    start(config, clock, registry, Opened { directory, high_water, storage: Box::new(storage), loaded })
+}
 
+/// What was opened and found in order.
+#[derive(Debug)]
+struct Opened {
+    directory: Directory,
+    high_water: HighWater,
+    storage: Box<dyn Storage>,
+    loaded: Loaded,
+}
+
+/// Starts the threads.
+fn start(config: &Config, clock: Clock, registry: &Registry, opened: Opened) -> Result<Engine, OpenError> {
+    let Opened { directory, high_water, storage, loaded } = opened;
+    let path = directory.path().display().to_string();
+    let io_error = |source| OpenError::Directory { path: path.clone(), source };
+    let database = |failure: Failure| OpenError::Database { path: path.clone(), source: Arc::new(failure) };
     let sources: Result<Vec<Box<dyn Source>>, Failure> =
         (0..config.readers.max(1)).map(|_| storage.source()).collect();
     let sources = sources.map_err(database)?;
@@ -122,7 +139,7 @@ pub(super) fn open(config: &Config, clock: Clock, registry: &Registry) -> Result
     let readers = shared.pool.start(sources).map_err(io_error)?;
     let committer = Committer {
         shared: Arc::clone(&shared),
-        storage: Box::new(storage),
+        storage,
         high_water,
         upkeep: Upkeep::new(config.retention_interval, loaded.graves),
         fsync: config.fsync,

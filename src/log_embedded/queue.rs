@@ -13,6 +13,7 @@ use crate::log::{Appended, Bounds, Error, NewRecord, TopicInfo, TopicSpec};
 use super::batch::Batch;
 use super::locked;
 use super::partition::Partition;
+use super::storage::Change;
 
 /// Where an answer goes.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, Error>>;
@@ -33,7 +34,7 @@ pub(super) enum Work {
     /// Appends records to several partitions.
     Atomic(Vec<Records>, Answer<Vec<Appended>>),
     /// Puts or removes entries.
-    Entries(Vec<(Vec<u8>, Option<Vec<u8>>)>, Answer<()>),
+    Entries(Vec<Change>, Answer<()>),
 }
 
 /// What has a transaction of its own.

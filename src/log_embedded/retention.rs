@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use super::storage::{Extent, Failure, LogId};
 /// What one step looks at, and gives up, at most: about ten milliseconds of the commit thread.
 const STEP_BATCHES_MAX: usize = 512;
 const STEP_BYTES_MAX: u64 = 2 << 20;
+const COMPACTION_POLL: Duration = Duration::from_millis(1);
 /// Partitions with nothing to give up that one step passes over.
 const STEP_PARTITIONS_MAX: usize = 16;
 
@@ -68,17 +70,16 @@ impl Upkeep {
         }
     }
 
-    /// Whether there is a step to do now.
-    pub(super) fn is_busy(&self) -> bool {
-        !self.partitions.is_empty()
-            || !self.graves.is_empty()
-            || self.is_shrinking
-            || !self.waiters.is_empty()
-    }
-
-    /// When to look around next.
-    pub(super) const fn due(&self) -> Instant {
-        self.due
+    /// When there is a step to do next.
+    pub(super) fn due(&self, now: Instant) -> Instant {
+        if !self.partitions.is_empty() || !self.graves.is_empty() || self.is_shrinking {
+            now
+        } else if self.waiters.is_empty() {
+            self.due
+        } else {
+            // Only a compaction on the pool is still to end.
+            self.due.min(now + COMPACTION_POLL)
+        }
     }
 
     /// Puts a partition in line whose start has moved.
@@ -116,7 +117,9 @@ impl Committer {
         } else if self.upkeep.is_shrinking {
             self.give_space_back()
         } else {
-            self.upkeep.waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+            if !self.upkeep.waiters.is_empty() && !self.is_compacting() {
+                self.upkeep.waiters.drain(..).for_each(|waiter| drop(waiter.send(Ok(()))));
+            }
             Ok(())
         };
         if let Err(error) = stepped {
@@ -128,6 +131,12 @@ impl Committer {
             self.upkeep.is_shrinking = false;
             self.upkeep.waiters.drain(..).for_each(|waiter| drop(waiter.send(Err(error.clone()))));
         }
+    }
+
+    fn is_compacting(&self) -> bool {
+        let topics = self.shared.topics.all();
+        let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.any(|partition| partition.is_compacting.load(Ordering::Acquire))
     }
 
     fn look_around(&mut self) {

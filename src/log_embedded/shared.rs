@@ -12,7 +12,7 @@ use super::members::Members;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::queue::{Answer, Control, Queue, Request, Work};
-use super::storage::Failure;
+use super::storage::{Change, Failure};
 use super::topics::Topics;
 
 /// One per engine.
@@ -121,7 +121,7 @@ impl Shared {
     }
 
     /// Puts and removes entries, and waits until that is durable.
-    pub(super) async fn put_entries(&self, entries: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Error> {
+    pub(super) async fn put_entries(&self, entries: Vec<Change>) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
         self.submit(Work::Entries(entries, answer));
         answered.await.unwrap_or(Err(Error::OutcomeUnknown))

@@ -58,6 +58,9 @@ pub(super) struct Extent {
 /// A key and what is kept under it.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
 
+/// A key and what is to be kept under it: `None` removes it.
+pub(super) type Change = (Vec<u8>, Option<Vec<u8>>);
+
 /// Reads what was committed.
 pub(super) trait Source: Send + fmt::Debug {
     /// Batches in order from the one that holds `from` (or the first after it), until they hold `bytes_max` bytes

@@ -94,7 +94,7 @@ pub async fn a_record_without_a_time_has_the_time_of_the_append(subject: &Subjec
 }
 
 /// Nothing is stored elsewhere instead.
-pub async fn appends_to_nowhere_are_refused(subject: &Subject) {
+pub async fn a_place_that_is_not_there_is_refused(subject: &Subject) {
     let topic = subject.topic(1).await;
     let unknown = Topic::parse("conformance.no-such-topic").unwrap();
     let refused = subject.log.append(append(&unknown, FIRST, vec![text_record("lost")])).await;

@@ -1,6 +1,7 @@
 //! Reads: waiting, waking, bounds, times, deleted records.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::poll;
@@ -70,7 +71,7 @@ pub async fn a_reader_starts_within_the_bounds(subject: &Subject) {
     subject.append_texts(&topic, FIRST, &["a", "b"]).await;
     let reader = subject.log.reader(&topic, FIRST, Offset::new(2), Purpose::Tail).await.unwrap();
     assert_eq!(reader.position(), Offset::new(2));
-    assert_out_of_range(subject.log.reader(&topic, FIRST, Offset::new(3), Purpose::Tail).await);
+    assert_out_of_range(&subject.log.reader(&topic, FIRST, Offset::new(3), Purpose::Tail).await);
     let read = subject.read_from(&topic, FIRST, Offset::new(1)).await;
     assert_eq!(texts(&read), ["b"]);
 }
@@ -103,11 +104,11 @@ pub async fn deleted_records_are_gone(subject: &Subject) {
     let bounds = subject.log.delete_records(&topic, FIRST, two).await.unwrap();
     assert_eq!(bounds, Bounds { start: two, end: four });
     assert_eq!(subject.log.bounds(&topic, FIRST).await.unwrap(), bounds);
-    assert_out_of_range(reader.next(1_000).await);
+    assert_out_of_range(&reader.next(1_000).await);
     reader.seek(two);
     assert_eq!(texts(&reader.next(1_000).await.unwrap().records), ["c", "d"]);
-    assert_out_of_range(subject.log.reader(&topic, FIRST, Offset::new(1), Purpose::Tail).await);
-    assert_out_of_range(subject.log.delete_records(&topic, FIRST, Offset::new(5)).await);
+    assert_out_of_range(&subject.log.reader(&topic, FIRST, Offset::new(1), Purpose::Tail).await);
+    assert_out_of_range(&subject.log.delete_records(&topic, FIRST, Offset::new(5)).await);
     assert_eq!(subject.log.offset_at(&topic, FIRST, Timestamp::from_millis(0)).await.unwrap(), two);
 
     let bounds = subject.log.delete_records(&topic, FIRST, four).await.unwrap();
@@ -120,7 +121,7 @@ pub async fn deleted_records_are_gone(subject: &Subject) {
 pub async fn readers_stand_side_by_side(subject: &Subject) {
     let topic = subject.topic(1).await;
     let readers = (0..8).map(|_| {
-        let (log, topic) = (subject.log.clone(), topic.clone());
+        let (log, topic) = (Arc::clone(&subject.log), topic.clone());
         tokio::spawn(async move {
             let mut reader = log.reader(&topic, FIRST, Offset::ZERO, Purpose::Tail).await.unwrap();
             let mut read = Vec::new();

@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
 
 use crate::event::{Offset, Partition as Number, Topic};
-use crate::log::{
-    Assigned, Commit, Committed, Error, GroupSubscription, MemberEvent, MemberEvents, Purpose, Start,
-};
+use crate::log::{Assigned, Commit, Committed, Error, MemberEvent, MemberEvents, Purpose, Start};
 
 use super::super::batch::Names;
 use super::super::partition::Partition;
@@ -45,11 +43,11 @@ struct Place {
 }
 
 impl Member {
-    pub(super) fn new(ticket: Arc<Ticket>, wake: Arc<Notify>, subscription: GroupSubscription) -> Self {
+    pub(super) fn new(ticket: Arc<Ticket>, wake: Arc<Notify>, start: Start) -> Self {
         Self {
             changes: ticket.shared.topics.changes(),
             ticket,
-            start: subscription.start,
+            start,
             wake,
             assigned_at: None,
             places: Vec::new(),
