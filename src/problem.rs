@@ -69,31 +69,46 @@ impl Problem {
     /// The problem object. `instance` is the request's or connection's id.
     #[must_use]
     pub fn to_json(&self, instance: &str, correlation_id: Option<&str>) -> Vec<u8> {
-        serde_json::to_vec(&self.to_value(instance, correlation_id)).unwrap_or_default()
+        serde_json::to_vec(&self.told(instance, correlation_id)).unwrap_or_default()
     }
 
     /// The problem object as a value, for embedding in a larger answer.
     #[must_use]
     pub fn to_value(&self, instance: &str, correlation_id: Option<&str>) -> serde_json::Value {
-        let mut object = serde_json::json!({
-            "type": format!("/problems/{}", self.code.as_str()),
-            "title": self.code.title(),
-            "status": self.code.status(),
-            "detail": self.detail,
-            "instance": instance,
-            "code": self.code.as_str(),
-            "retryable": self.code.is_retryable(),
-        });
-        if let Some(members) = object.as_object_mut() {
-            if let Some(correlation_id) = correlation_id {
-                members.insert("correlationId".to_owned(), correlation_id.into());
-            }
-            if !self.errors.is_empty() {
-                members.insert("errors".to_owned(), serde_json::json!(self.errors));
-            }
-        }
-        object
+        serde_json::to_value(self.told(instance, correlation_id)).unwrap_or_default()
     }
+
+    fn told<'a>(&'a self, instance: &'a str, correlation_id: Option<&'a str>) -> Told<'a> {
+        Told {
+            kind: format!("/problems/{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            errors: &self.errors,
+            retryable: self.code.is_retryable(),
+            instance,
+            correlation_id,
+        }
+    }
+}
+
+/// The members in the order in which a person wants to read them.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "<[Violation]>::is_empty")]
+    errors: &'a [Violation],
+    retryable: bool,
+    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<&'a str>,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::event::Clock;
 
 /// The arguments of every command that talks to a gateway.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// The gateway.
     #[arg(long, env = "WEIRGATE_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]

@@ -10,6 +10,7 @@ use crate::config::{Config, Environment, Mistake, Sources};
 
 /// The arguments that every command with a configuration takes.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// The configuration file; default: weirgate.yaml, if there is one.
     #[arg(long, short, env = "WEIRGATE_CONFIG", value_name = "FILE")]

@@ -39,10 +39,15 @@ fn parse_object(members: &Map<String, Value>) -> Result<From, Problem> {
     match nested {
         // A topic may be called `positions`; its value then holds offsets and no objects.
         Some(nested) if nested.values().all(Value::is_object) => {
-            parse_positions("/from/positions", nested).map(From::Positions)
+            parse_positions("/from/positions", nested).and_then(|read| positions("/from/positions", read))
         }
-        _ => parse_positions("/from", members).map(From::Positions),
+        _ => parse_positions("/from", members).and_then(|read| positions("/from", read)),
     }
+}
+
+/// Positions alone must say something; beside a cursor they may be empty (nothing was seen since).
+fn positions(pointer: &str, positions: Positions) -> Result<From, Problem> {
+    if positions.is_empty() { Err(invalid(pointer, "holds no position")) } else { Ok(From::Positions(positions)) }
 }
 
 fn parse_positions(pointer: &str, topics: &Map<String, Value>) -> Result<Positions, Problem> {
@@ -60,7 +65,7 @@ fn parse_positions(pointer: &str, topics: &Map<String, Value>) -> Result<Positio
             offsets.insert(Partition::new(partition), Offset::new(offset.ok_or_else(|| wrong(name))?));
         }
     }
-    if positions.is_empty() { Err(invalid(pointer, "holds no position")) } else { Ok(positions) }
+    Ok(positions)
 }
 
 #[cfg(test)]
@@ -69,6 +74,13 @@ mod tests {
 
     use super::parse;
     use crate::feed::From;
+
+    #[test]
+    fn a_cursor_may_come_with_no_later_positions() {
+        let cursor = crate::event::Cursor::default().encode();
+        assert!(parse(Some(json!({"cursor": cursor, "positions": {}}))).is_ok());
+        assert!(parse(Some(json!({"positions": {}}))).is_err());
+    }
 
     #[test]
     fn positions_come_bare_or_named() {

@@ -1,5 +1,7 @@
 //! The log of the process: one line per happening, JSON or text, to standard error.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -37,7 +39,7 @@ pub fn start(config: &Config) -> Result<(), tracing_subscriber::filter::ParseErr
         LogFormat::Json => {
             builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
         }
-        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
     if started.is_err() {
         tracing::debug!("logging was started before");

@@ -57,6 +57,8 @@ impl Builder {
             flags: vec![
                 flag("http.listen", "127.0.0.1:0"),
                 flag("http.metrics_listen", "127.0.0.1:0"),
+                flag("http.drain_delay", "0ms"),
+                flag("socket.drain_window", "2s"),
                 flag("log.embedded.path", directory.path().to_str().unwrap()),
                 flag(
                     "schemas.directory",

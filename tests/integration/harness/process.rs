@@ -20,7 +20,8 @@ impl Process {
     /// Starts the gateway and waits until it says that it is ready. `listen` may name port 0.
     pub(crate) async fn start(data_directory: &Path, listen: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
-            .args(["dev", "--listen", listen, "--set", "http.metrics_listen=null", "--data-dir"])
+            .args(["dev", "--listen", listen, "--set", "http.metrics_listen=null"])
+            .args(["--set", "http.drain_delay=0ms", "--set", "socket.drain_window=2s", "--data-dir"])
             .arg(data_directory)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdout(Stdio::piped())

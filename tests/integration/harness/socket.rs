@@ -1,5 +1,6 @@
 //! A raw WebSocket client: literal JSON out, JSON values in.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
@@ -15,6 +16,8 @@ use super::DEADLINE;
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: WebSocketStream<TcpStream>,
+    /// Messages that a search passed over; later searches see them first.
+    passed: VecDeque<Value>,
 }
 
 impl Socket {
@@ -26,7 +29,7 @@ impl Socket {
         }
         let tcp = TcpStream::connect(address).await.unwrap();
         let (stream, _) = tokio_tungstenite::client_async(request, tcp).await.unwrap();
-        Self { stream }
+        Self { stream, passed: VecDeque::new() }
     }
 
     pub(crate) async fn send(&mut self, json: &str) {
@@ -51,14 +54,18 @@ impl Socket {
         }
     }
 
-    /// The next message that `pick` takes; others are passed over.
+    /// The first message that `pick` takes; others are kept for later searches.
     pub(crate) async fn next_where(&mut self, what: &str, pick: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.passed.iter().position(&pick) {
+            return self.passed.remove(at).unwrap();
+        }
         let search = async {
             loop {
                 let value = self.next().await;
                 if pick(&value) {
                     return value;
                 }
+                self.passed.push_back(value);
             }
         };
         tokio::time::timeout(DEADLINE, search).await.unwrap_or_else(|_| panic!("never came: {what}"))
