@@ -193,13 +193,8 @@ async fn try_open(config: &Config, log: &Arc<dyn EventLog>) -> Result<Table, Err
 }
 
 fn fingerprint(policy: &Policy) -> String {
-    use std::fmt::Write as _;
     let text = serde_json::to_vec(policy).unwrap_or_default();
-    let mut hash = String::with_capacity(64);
-    for byte in Sha256::digest(text) {
-        drop(write!(hash, "{byte:02x}"));
-    }
-    hash
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn key(group: &GroupName) -> Bytes {

@@ -142,7 +142,9 @@ impl Service {
                 () = shutdown.cancelled(), if !owners.is_draining => owners.drain(),
             }
             if owners.is_draining && owners.tasks.is_empty() {
-                owners.drained.drain(..).for_each(|reply| drop(reply.send(())));
+                for reply in owners.drained.drain(..) {
+                    reply.send(()).ok();
+                }
                 if shutdown.is_cancelled() {
                     break;
                 }

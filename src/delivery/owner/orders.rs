@@ -18,7 +18,7 @@ impl Owner {
             Command::Join { join, reply } => drop(reply.send(self.join(*join))),
             Command::Leave { member, how, reply } => {
                 self.leave(member, how);
-                drop(reply.send(()));
+                reply.send(()).ok();
             }
             Command::Settle { member, settlement, reply } => {
                 let settled =

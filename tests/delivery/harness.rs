@@ -1,0 +1,296 @@
+//! A delivery service over an embedded log in a temporary directory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use weirgate::delivery::{
+    AckMode, Config, ConnectionId, DeadLetterPage, DeadLetterQuery, Delivery, How, Join, Member, Policy,
+    PolicyPatch, Push, Service, Settlement, Tag,
+};
+use weirgate::event::{
+    Catalogue, Clock, Enforcement, GroupName, LiveCatalogue, Partition, Partitioner, Storage, Topic,
+    TopicRule,
+};
+use weirgate::log::{Append, Cleanup, EventLog as _, NewRecord, TopicSpec};
+use weirgate::log_embedded::{self, Engine};
+use weirgate::telemetry::Registry;
+
+const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) struct World {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) delivery: Delivery,
+    pub(crate) registry: Registry,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+    defaults: Policy,
+    _directory: TempDir,
+}
+
+/// A member and what it was told and has not looked at yet.
+pub(crate) struct Worker {
+    pub(crate) member: Member,
+    told: VecDeque<Push>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Got {
+    pub(crate) tag: Tag,
+    pub(crate) frame: Value,
+}
+
+pub(crate) fn group() -> GroupName {
+    GroupName::parse("inventory-sync").unwrap()
+}
+
+pub(crate) fn topic(name: &str) -> Topic {
+    Topic::parse(name).unwrap()
+}
+
+pub(crate) fn patch(text: &str) -> PolicyPatch {
+    PolicyPatch::parse(text.as_bytes()).unwrap()
+}
+
+impl World {
+    /// A log with the topic `orders.v1` and a group that reads it, quick to retry; `policy` says what is different.
+    pub(crate) async fn start(partitions: u32, policy: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = log_embedded::Config::at(directory.path());
+        let engine =
+            tokio::task::spawn_blocking(move || Engine::open(&config, Clock::system(), &Registry::new()));
+        let engine = engine.await.unwrap().unwrap();
+        let defaults =
+            patch(r#"{"backoff":{"firstMs":10,"maxMs":40},"commitIntervalMs":50,"reconnectGraceMs":200}"#);
+        let defaults = defaults.apply(&Policy::default()).unwrap();
+        let (delivery, registry, shutdown, task) = serve(&engine, &defaults);
+        let world = Self { engine, delivery, registry, shutdown, task, defaults, _directory: directory };
+        world.create("orders.v1", partitions).await;
+        let policy = PolicyPatch { topics: Some(vec![topic("orders.v1")]), ..patch(policy) };
+        world.delivery.put_policy(&group(), policy).await.unwrap();
+        world
+    }
+
+    pub(crate) async fn create(&self, name: &str, partitions: u32) {
+        let spec = TopicSpec {
+            name: topic(name),
+            partitions,
+            cleanup: Cleanup::Delete,
+            retention: None,
+            retention_bytes: None,
+        };
+        self.engine.ensure_topic(&spec).await.unwrap();
+    }
+
+    /// The process dies and comes back: nothing is committed that was not, nobody says goodbye.
+    pub(crate) async fn crash(&mut self) {
+        self.task.abort();
+        (self.delivery, self.registry, self.shutdown, self.task) = serve(&self.engine, &self.defaults);
+        self.ready().await;
+    }
+
+    /// A planned end and a new beginning.
+    pub(crate) async fn restart(&mut self) {
+        self.shutdown.cancel();
+        (&mut self.task).await.unwrap();
+        (self.delivery, self.registry, self.shutdown, self.task) = serve(&self.engine, &self.defaults);
+        self.ready().await;
+    }
+
+    pub(crate) async fn publish(&self, partition: u32, key: &str, count: usize) {
+        self.publish_to("orders.v1", partition, key, count).await;
+    }
+
+    pub(crate) async fn publish_to(&self, name: &str, partition: u32, key: &str, count: usize) {
+        let value = r#"{"eventId":"e-1","eventType":"orders.placed.v1","eventVersion":"1.0.0","timestamp":"2026-11-21T10:15:30.123Z","source":"order-service","data":{"n":1}}"#;
+        let record = NewRecord {
+            key: Some(Bytes::copy_from_slice(key.as_bytes())),
+            value: Some(Bytes::from(value)),
+            ..NewRecord::default()
+        };
+        let records = vec![record; count];
+        let append = Append { topic: topic(name), partition: Partition::new(partition), records };
+        self.engine.append(append).await.unwrap();
+    }
+
+    pub(crate) async fn join(&self, connection: &str, credit: u32) -> Worker {
+        self.join_as(join(connection, credit)).await
+    }
+
+    pub(crate) async fn join_as(&self, join: Join) -> Worker {
+        Worker { member: self.delivery.join(join).await.unwrap(), told: VecDeque::new() }
+    }
+
+    pub(crate) async fn letters(&self) -> DeadLetterPage {
+        let query = DeadLetterQuery { limit: 10, ..DeadLetterQuery::default() };
+        self.delivery.dead_letters(&group(), query).await.unwrap()
+    }
+
+    /// What the group has committed in a partition of `orders.v1`.
+    pub(crate) async fn committed(&self, partition: u32) -> Option<u64> {
+        use weirgate::log::Groups as _;
+        let all = self.engine.committed(&group(), &topic("orders.v1")).await.unwrap();
+        all.get(&Partition::new(partition)).map(|committed| committed.offset.number())
+    }
+
+    pub(crate) async fn until_committed(&self, partition: u32, offset: u64) {
+        let reached = async {
+            while self.committed(partition).await != Some(offset) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, reached).await.unwrap_or_else(|_| panic!("offset {offset} is never committed"));
+    }
+
+    async fn ready(&self) {
+        let ready = async {
+            while !self.delivery.is_ready() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, ready).await.unwrap();
+    }
+}
+
+impl Worker {
+    pub(crate) async fn told(&mut self) -> Push {
+        if self.told.is_empty() {
+            let pushes =
+                timeout(SOON, self.member.next(1 << 20)).await.unwrap_or_else(|_| panic!("nothing came"));
+            self.told.extend(pushes.unwrap());
+        }
+        self.told.pop_front().unwrap()
+    }
+
+    /// The next delivery; assignments on the way are passed over.
+    pub(crate) async fn delivery(&mut self) -> Got {
+        loop {
+            match self.told().await {
+                Push::Delivery { tag, frame } => {
+                    return Got { tag, frame: serde_json::from_slice(&frame).unwrap() };
+                }
+                Push::Assignment { .. } => {}
+                other => panic!("no delivery but {other:?}"),
+            }
+        }
+    }
+
+    /// A delivery pulled when others wait behind it.
+    pub(crate) async fn pulled_alone(&mut self) -> Tag {
+        loop {
+            let pushes = timeout(SOON, self.member.next(1)).await.unwrap().unwrap();
+            if let [Push::Delivery { tag, .. }] = pushes.as_slice() {
+                return *tag;
+            }
+        }
+    }
+
+    pub(crate) async fn deliveries(&mut self, count: usize) -> Vec<Got> {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(self.delivery().await);
+        }
+        all
+    }
+
+    /// What was withdrawn; deliveries and assignments on the way are passed over.
+    pub(crate) async fn withdrawn(&mut self) -> (Vec<Tag>, weirgate::delivery::Withdrawal) {
+        loop {
+            if let Push::Withdrawn { tags, reason } = self.told().await {
+                return (tags, reason);
+            }
+        }
+    }
+
+    /// Whether nothing but assignments comes for a while.
+    pub(crate) async fn is_idle(&mut self) -> bool {
+        const WHILE: Duration = Duration::from_millis(150);
+        let something = async {
+            loop {
+                if !matches!(self.told().await, Push::Assignment { .. }) {
+                    return;
+                }
+            }
+        };
+        timeout(WHILE, something).await.is_err()
+    }
+
+    pub(crate) async fn ack(&self, got: &Got) {
+        assert_eq!(self.settle(Settlement::Ack(vec![got.tag])).await, []);
+    }
+
+    pub(crate) async fn nack(&self, got: &Got) {
+        let nack =
+            Settlement::Nack { tag: got.tag, delay: None, reason: Some("stock service down".to_owned()) };
+        assert_eq!(self.settle(nack).await, []);
+    }
+
+    pub(crate) async fn settle(&self, settlement: Settlement) -> Vec<weirgate::delivery::Refused> {
+        self.member.control().settle(settlement).await.unwrap()
+    }
+
+    pub(crate) async fn leave(self, how: How) {
+        self.member.leave(how).await;
+    }
+}
+
+impl Got {
+    pub(crate) fn offset(&self) -> u64 {
+        self.frame["offset"].as_u64().unwrap()
+    }
+
+    pub(crate) fn attempt(&self) -> u64 {
+        self.frame["attempt"].as_u64().unwrap()
+    }
+}
+
+pub(crate) fn offsets(all: &[Got]) -> Vec<u64> {
+    all.iter().map(Got::offset).collect()
+}
+
+pub(crate) fn join(connection: &str, credit: u32) -> Join {
+    Join {
+        group: group(),
+        connection: ConnectionId::new(connection),
+        principal: "service:inventory".into(),
+        credit,
+        ack: AckMode::Manual,
+        adopt: None,
+        topics: None,
+    }
+}
+
+fn serve(engine: &Arc<Engine>, defaults: &Policy) -> (Delivery, Registry, CancellationToken, JoinHandle<()>) {
+    let rule = TopicRule {
+        topic: topic("orders.v1"),
+        event_types: vec![weirgate::event::EventType::parse("orders.placed.v1").unwrap()],
+        storage: Storage::Native,
+        key: None,
+        event_id: None,
+        partitioner: Partitioner::Murmur2,
+        is_deduped: false,
+        is_schema_required: false,
+        enforcement: Enforcement::Observe,
+    };
+    let config = Config {
+        node: "g1".into(),
+        defaults: defaults.clone(),
+        groups: [].into(),
+        dead_letter_retention: Duration::from_secs(30 * 86_400),
+        in_flight_max: 256,
+    };
+    let registry = Registry::new();
+    let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
+    let log = Arc::clone(engine);
+    let groups = Arc::clone(engine);
+    let (service, delivery) = Service::new(config, log, groups, catalogue, Clock::system(), &registry);
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(service.run(shutdown.clone()));
+    (delivery, registry, shutdown, task)
+}

@@ -1,0 +1,14 @@
+//! Groups over the embedded log: what members see, what the log keeps, what survives an end without goodbye.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+
+mod harness;
+
+/// Members that share, break, come back and go.
+mod members;
+/// Settlement, retries and dead letters as a member sees them.
+mod settlement;
+/// What survives: commits, restarts, policies, drain.
+mod survival;
+/// Views of groups and lists of letters.
+mod views;

@@ -1,0 +1,88 @@
+//! Views of groups and lists of letters.
+
+use weirgate::delivery::{DeadLetterQuery, Error, How, Settlement};
+
+use super::harness::{World, group};
+
+#[tokio::test]
+async fn a_group_without_members_shows_its_lag() {
+    let world = World::start(2, "{}").await;
+    world.publish(0, "a", 3).await;
+    let view = serde_json::to_value(world.delivery.group(&group()).await.unwrap()).unwrap();
+    assert_eq!(view["group"], "inventory-sync");
+    assert_eq!(view["policy"]["topics"][0], "orders.v1");
+    assert_eq!(view["members"], serde_json::json!([]));
+    assert_eq!(view["breaker"], "closed");
+    assert!(view["updatedAt"].as_str().unwrap().ends_with('Z'));
+    let partition = &view["partitions"][0];
+    assert_eq!(partition["topic"], "orders.v1");
+    assert_eq!(partition["committedOffset"], serde_json::Value::Null);
+    assert_eq!((&partition["endOffset"], &partition["lag"]), (&3.into(), &3.into()));
+    assert!(partition["lagSeconds"].is_number());
+    assert_eq!(view["partitions"][1]["lag"], 0);
+    assert_eq!(view["partitions"][1]["lagSeconds"], 0.0);
+}
+
+#[tokio::test]
+async fn members_and_blocked_lanes_are_shown() {
+    let world = World::start(1, "{}").await;
+    let mut worker = world.join("c-1", 8).await;
+    world.publish(0, "a", 2).await;
+    let got = worker.deliveries(2).await;
+    let view = serde_json::to_value(world.delivery.group(&group()).await.unwrap()).unwrap();
+    let members = serde_json::json!([{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 2}]);
+    assert_eq!(view["members"], members);
+    let delay = Some(std::time::Duration::from_secs(60));
+    worker.settle(Settlement::Nack { tag: got[0].tag, delay, reason: None }).await;
+    let view = serde_json::to_value(world.delivery.groups().await.unwrap()).unwrap();
+    let blocked = &view[0]["partitions"][0]["lanesBlocked"][0];
+    assert_eq!((&blocked["offset"], &blocked["attempts"]), (&0.into(), &1.into()));
+    assert_eq!(blocked["reason"], "retrying");
+    worker.leave(How::Clean).await;
+}
+
+#[tokio::test]
+async fn letters_are_listed_page_by_page() {
+    let world = World::start(2, r#"{"ordering":"none"}"#).await;
+    let mut worker = world.join("c-1", 16).await;
+    world.publish(0, "a", 4).await;
+    world.publish(1, "b", 3).await;
+    for got in worker.deliveries(7).await {
+        assert_eq!(worker.settle(Settlement::Reject { tag: got.tag, reason: None }).await, []);
+    }
+    world.until_committed(0, 4).await;
+    world.until_committed(1, 3).await;
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let query = DeadLetterQuery { limit: 3, cursor, ..Default::default() };
+        let page = world.delivery.dead_letters(&group(), query).await.unwrap();
+        assert!(page.dead_letters.len() <= 3);
+        seen.extend(page.dead_letters.iter().map(|one| (one.partition.number(), one.offset.number())));
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2)]);
+    let bad = DeadLetterQuery { limit: 3, cursor: Some("nonsense".to_owned()), ..Default::default() };
+    assert!(matches!(world.delivery.dead_letters(&group(), bad).await, Err(Error::InvalidCursor)));
+}
+
+#[tokio::test]
+async fn consumed_events_are_counted_under_the_users_names() {
+    let world = World::start(1, "{}").await;
+    let mut worker = world.join("c-1", 8).await;
+    world.publish(0, "a", 1).await;
+    let got = worker.delivery().await;
+    worker.ack(&got).await;
+    let metrics = world.registry.render();
+    for line in [
+        r#"events_consumed_total{consumer_group="inventory-sync",event_type="orders.placed.v1",topic="orders.v1"} 1"#,
+        r#"event_processing_duration_seconds_count{event_type="orders.placed.v1"} 1"#,
+        r#"weirgate_deliveries_total{group="inventory-sync",outcome="ack",topic="orders.v1"} 1"#,
+        "weirgate_delivery_attempts_count 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
