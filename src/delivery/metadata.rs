@@ -150,6 +150,7 @@ pub(super) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "settled offsets are runs, often a single one")]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -188,6 +188,7 @@ impl<T> Tracker<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "settled offsets are runs, often a single one")]
 mod tests {
     use super::{Progress, Taken, Timestamp, Tracker};
 

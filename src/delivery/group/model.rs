@@ -4,6 +4,12 @@
 //! it checks the promises of the design: a commit never passes an unresolved record, nothing is lost, nothing
 //! overtakes inside a lane, attempts never go down.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of the model are small and not negative"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
