@@ -15,6 +15,8 @@ mod compaction;
 mod config;
 mod control;
 mod directory;
+#[cfg(test)]
+mod disk_faults;
 mod engine;
 mod group;
 mod high_water;

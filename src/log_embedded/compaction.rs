@@ -180,3 +180,135 @@ impl Latest {
         Fate::Shrinks(builder.seal(batch.last))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use proptest::prelude::{Strategy, any, proptest};
+    use proptest::{collection, option};
+
+    use crate::event::{Headers, Offset, Partition as Number, Record, Timestamp, Topic};
+    use crate::log::Bounds;
+
+    use super::super::batch::{Batch, Builder, Content, Names};
+    use super::super::partition::Partition;
+    use super::super::storage::{Entry, Extent, Failure, LogId, Source};
+    use super::{TOMBSTONES_KEPT_MILLIS, pass};
+
+    const LOG: LogId = LogId::new(1);
+
+    /// A log in memory, by each batch's last offset.
+    #[derive(Debug, Default)]
+    struct Memory(BTreeMap<Offset, Batch>);
+
+    impl Source for Memory {
+        fn read(&mut self, _log: LogId, from: Offset, bytes_max: usize) -> Result<Vec<Bytes>, Failure> {
+            let mut bytes = 0;
+            let batches = self.0.range(from..).take_while(|(_, batch)| {
+                let is_wanted = bytes < bytes_max;
+                bytes += batch.bytes.len();
+                is_wanted
+            });
+            Ok(batches.map(|(_, batch)| batch.bytes.clone()).collect())
+        }
+
+        fn read_at(&mut self, _: LogId, _: Offset, _: Timestamp) -> Result<Option<Bytes>, Failure> {
+            Ok(None)
+        }
+
+        fn oldest(&mut self, _: LogId, _: usize) -> Result<Vec<Extent>, Failure> {
+            Ok(Vec::new())
+        }
+
+        fn bounds(&mut self, _: LogId) -> Result<Bounds, Failure> {
+            Ok(Bounds { start: Offset::ZERO, end: Offset::ZERO })
+        }
+
+        fn scan(&mut self, _: &[u8]) -> Result<Vec<Entry>, Failure> {
+            Ok(Vec::new())
+        }
+    }
+
+    impl Memory {
+        fn append(&mut self, base: Offset, time: i64, writes: &[(u8, Option<u8>)]) -> Offset {
+            let time = Timestamp::from_millis(time);
+            let mut builder = Builder::new(LOG, base, time, 0);
+            let (mut next, headers) = (base, Headers::default());
+            for (key, value) in writes {
+                let (key, value) = (Bytes::from(vec![*key]), value.map(|value| Bytes::from(vec![value])));
+                let content =
+                    Content { timestamp: time, key: Some(&key), value: value.as_ref(), headers: &headers };
+                builder.push(next, content);
+                next = next.next();
+            }
+            let last = Offset::new(next.number() - 1);
+            self.0.insert(last, builder.seal(last));
+            next
+        }
+
+        fn records(&self) -> Vec<Record> {
+            let (mut records, mut names) = (Vec::new(), Names::default());
+            for batch in self.0.values() {
+                batch.records(Offset::ZERO, usize::MAX, &mut names, &mut records).unwrap();
+            }
+            records
+        }
+
+        fn bytes(&self) -> u64 {
+            self.0.values().map(|batch| batch.bytes.len() as u64).sum()
+        }
+    }
+
+    /// Batches of writes to few keys, each some hours after the one before.
+    fn batches() -> impl Strategy<Value = Vec<(i64, Vec<(u8, Option<u8>)>)>> {
+        let writes = collection::vec((0..6_u8, option::of(any::<u8>())), 1..8);
+        collection::vec((0..20_i64, writes), 1..30)
+    }
+
+    proptest! {
+        #[test]
+        fn what_stays_is_what_a_naive_reader_would_keep(batches in batches()) {
+            let (mut log, mut next, mut now, mut newest) = (Memory::default(), Offset::ZERO, 0, Offset::ZERO);
+            let mut times = BTreeMap::new();
+            for (hours, writes) in &batches {
+                now += hours * 3_600_000;
+                newest = next;
+                next = log.append(next, now, writes);
+                times.extend((newest.number()..next.number()).map(|offset| (offset, now)));
+            }
+            let before = log.records();
+            let mut latest = BTreeMap::new();
+            for record in &before {
+                latest.insert(record.key.clone(), record.offset);
+            }
+            let expected: Vec<Record> = before
+                .into_iter()
+                .filter(|record| {
+                    let is_fresh = times[&record.offset.number()] >= now - TOMBSTONES_KEPT_MILLIS;
+                    let is_latest = latest[&record.key] == record.offset;
+                    record.offset >= newest || (is_latest && (record.value.is_some() || is_fresh))
+                })
+                .collect();
+
+            let topic = Topic::parse("t").unwrap();
+            let bounds = Bounds { start: Offset::ZERO, end: next };
+            let partition = Partition::new(topic, Number::new(0), LOG, true, bounds);
+            let mut edits = Vec::new();
+            let collect = &mut |found: Vec<_>| {
+                edits.extend(found);
+                Ok(())
+            };
+            let kept = pass(&mut log, &partition, Timestamp::from_millis(now), collect).unwrap();
+            for (last, batch) in edits {
+                match batch {
+                    Some(batch) => assert!(log.0.insert(last, batch).is_some()),
+                    None => assert!(log.0.remove(&last).is_some()),
+                }
+            }
+            assert_eq!(log.records(), expected);
+            assert_eq!(log.bytes(), kept);
+        }
+    }
+}

@@ -112,15 +112,20 @@ pub(super) fn open(config: &Config, clock: Clock, registry: &Registry) -> Result
 
 /// What was opened and found in order.
 #[derive(Debug)]
-struct Opened {
-    directory: Directory,
-    high_water: HighWater,
-    storage: Box<dyn Storage>,
-    loaded: Loaded,
+pub(super) struct Opened {
+    pub(super) directory: Directory,
+    pub(super) high_water: HighWater,
+    pub(super) storage: Box<dyn Storage>,
+    pub(super) loaded: Loaded,
 }
 
 /// Starts the threads.
-fn start(config: &Config, clock: Clock, registry: &Registry, opened: Opened) -> Result<Engine, OpenError> {
+pub(super) fn start(
+    config: &Config,
+    clock: Clock,
+    registry: &Registry,
+    opened: Opened,
+) -> Result<Engine, OpenError> {
     let Opened { directory, high_water, storage, loaded } = opened;
     let path = directory.path().display().to_string();
     let io_error = |source| OpenError::Directory { path: path.clone(), source };
@@ -159,13 +164,13 @@ fn start(config: &Config, clock: Clock, registry: &Registry, opened: Opened) -> 
 
 /// What the database holds.
 #[derive(Debug)]
-struct Loaded {
+pub(super) struct Loaded {
     topics: Vec<TopicState>,
     /// Logs that belong to no topic any more.
     graves: Vec<LogId>,
 }
 
-fn load(storage: &mut Sqlite) -> Result<Loaded, Failure> {
+pub(super) fn load(storage: &mut dyn Storage) -> Result<Loaded, Failure> {
     let mut graves = storage.logs()?;
     let mut states = Vec::new();
     for (key, value) in storage.scan(TOPIC_PREFIX)? {
