@@ -12,6 +12,8 @@
 pub mod client;
 mod command;
 mod config;
+#[cfg(test)]
+mod contract;
 pub mod handshake;
 mod identity;
 mod job;

@@ -17,6 +17,7 @@ use super::paint::Painter;
 
 /// Follow topics, or work in a group. Comes back after a disconnect where it left off; Ctrl-C leaves cleanly.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 #[command(after_help = "Examples:\n  weirgate tail orders.v1 --from earliest\n  \
                         weirgate tail 'orders.**' --filter /data/customerId=c-42\n  \
                         weirgate tail --group inventory-sync --on-event nack")]

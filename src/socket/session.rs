@@ -117,6 +117,8 @@ enum Event {
     Stop,
     Force,
     Pushes(usize, Result<Pushes, Ending>),
+    /// The client has read on, and there is room for more.
+    Room,
     /// All is written, in a phase that waits for it.
     Flushed,
     /// The client's end is gone.
@@ -163,6 +165,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if self.drain.borrow().is_some() {
             self.on_drain();
         }
+        // A refused credential has said its close already.
+        self.settle_phase();
         loop {
             if let Phase::Over(code) = self.phase {
                 self.end(code);
@@ -170,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             let event = self.event(timer.as_mut(), stop.as_mut(), force.as_mut()).await;
             self.on(event);
-            self.count_unsent();
+            count_unsent(&self.shared, &mut self.counted_unsent, self.wire.unsent_bytes());
         }
     }
 
@@ -187,8 +191,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         self.machine.set_reading(is_reading);
         let due = self.due();
         let is_writing_first = self.unflushed >= UNFLUSHED_MAX;
-        let Self { wire, jobs, sources, policy, drain, turn, unflushed, .. } = self;
-        let is_pulling = is_open && !sources.is_empty() && wire.unsent_bytes() < PULL_BELOW;
+        let Self { shared, wire, jobs, sources, policy, drain, turn, unflushed, counted_unsent, .. } = self;
+        let wants_more = is_open && !sources.is_empty();
+        let is_pulling = wants_more && wire.unsent_bytes() < PULL_BELOW;
         let mut pull = pin!(source::next(sources, *turn, PULL_BYTES_MAX));
         let mut changed = pin!(async {
             tokio::select! {
@@ -226,7 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             if is_pulling && let Poll::Ready((index, pushes)) = pull.as_mut().poll(context) {
                 return Poll::Ready(Event::Pushes(index, pushes));
             }
-            poll_written(wire, phase, unflushed, context)
+            *unflushed = 0;
+            let written = poll_written(wire, phase, context);
+            count_unsent(shared, counted_unsent, wire.unsent_bytes());
+            if written.is_pending() && wants_more && !is_pulling && wire.unsent_bytes() < PULL_BELOW {
+                return Poll::Ready(Event::Room);
+            }
+            written
         })
         .await
     }
@@ -244,8 +255,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             }
             Event::Force => self.phase = Phase::Over(Some(CloseCode::Drain)),
             Event::Pushes(index, pushes) => self.on_pushes(index, pushes),
+            Event::Room => {}
             Event::Flushed => self.on_flushed(),
-            Event::Lost => self.phase = Phase::Over(None),
+            Event::Lost => {
+                let code = if let Phase::Closing { code, .. } = self.phase { Some(code) } else { None };
+                self.phase = Phase::Over(code);
+            }
         }
         self.settle_phase();
     }
@@ -257,8 +272,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if let Phase::Closing { code, until, is_readable: true } = self.phase {
             match incoming {
                 Incoming::Text(_) | Incoming::Binary | Incoming::Control => {}
-                Incoming::Close | Incoming::End => self.phase = Phase::Over(Some(code)),
-                Incoming::Fault(_) => self.phase = Phase::Closing { code, until, is_readable: false },
+                Incoming::Close => self.phase = Phase::Over(Some(code)),
+                // Who has stopped sending may still read its bye.
+                Incoming::Fault(_) | Incoming::End => {
+                    self.phase = Phase::Closing { code, until, is_readable: false };
+                }
             }
             return;
         }
@@ -682,13 +700,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         tracing::debug!(connection.id = self.connection.as_str(), code, "Socket closed");
     }
 
-    fn count_unsent(&mut self) {
-        let before = mem::replace(&mut self.counted_unsent, self.wire.unsent_bytes());
-        if before != self.counted_unsent {
-            self.shared.metrics.unsent_bytes.add(as_gauge(self.counted_unsent) - as_gauge(before));
-        }
-    }
-
     fn is_reading(&self) -> bool {
         match self.phase {
             Phase::Open => !self.is_held && self.jobs.len() < JOBS_MAX,
@@ -715,10 +726,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 fn poll_written<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     phase: Phase,
-    unflushed: &mut usize,
     context: &mut Context<'_>,
 ) -> Poll<Event> {
-    *unflushed = 0;
     match wire.poll_flush(context) {
         Poll::Ready(Err(_)) => return Poll::Ready(Event::Lost),
         Poll::Pending => return Poll::Pending,
@@ -766,6 +775,14 @@ const fn is_clean(code: CloseCode) -> bool {
             | CloseCode::TokenExpired
             | CloseCode::Drain
     )
+}
+
+/// Keeps the gauge of unsent bytes at what this connection holds.
+fn count_unsent(shared: &Shared, counted: &mut usize, unsent: usize) {
+    let before = mem::replace(counted, unsent);
+    if before != unsent {
+        shared.metrics.unsent_bytes.add(as_gauge(unsent) - as_gauge(before));
+    }
 }
 
 fn as_gauge(bytes: usize) -> i64 {

@@ -1,0 +1,118 @@
+//! Work shared by a group.
+
+use serde_json::{Value, json};
+
+use crate::support::{OWNER, TestClient, TestGateway};
+
+async fn join(client: &mut TestClient) -> Value {
+    client.ok(json!({"op": "subscribe", "group": "workers"})).await
+}
+
+async fn delivery(client: &mut TestClient) -> Value {
+    client.hear_where(|message| message.get("delivery").is_some()).await
+}
+
+#[tokio::test]
+async fn a_worker_gets_the_policy_and_settles_what_it_is_given() {
+    let gateway = TestGateway::start().await;
+    gateway.append_all("orders.v1", "c-1", 0..3).await;
+    let mut client = gateway.connect(OWNER).await;
+    let ok = join(&mut client).await;
+    assert_eq!(ok["policy"]["topics"], json!(["orders.v1"]));
+    assert_eq!((&ok["policy"]["ackTimeoutMs"], &ok["credit"]), (&json!(30_000), &json!(32)));
+    assert_eq!(ok.get("adopted"), None);
+    let first = delivery(&mut client).await;
+    assert_eq!((&first["sub"], &first["attempt"], &first["offset"]), (&ok["sub"], &json!(1), &json!(0)));
+    let settled = client.ok(json!({"op": "ack", "sub": ok["sub"], "deliveries": [first["delivery"]]})).await;
+    assert_eq!(settled, json!({}));
+    let second = delivery(&mut client).await;
+    client.ok(json!({"op": "nack", "sub": ok["sub"], "delivery": second["delivery"], "delayMs": 1})).await;
+    let again = client.hear_where(|message| message["attempt"] == 2).await;
+    assert_eq!(again["offset"], 1);
+    assert_ne!(again["delivery"], second["delivery"]);
+    client.ok(json!({"op": "ack", "sub": ok["sub"], "upTo": again["delivery"]})).await;
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn settlements_that_do_not_count_are_told() {
+    let gateway = TestGateway::start().await;
+    gateway.append("orders.v1", "c-1", 0).await;
+    let mut client = gateway.connect(OWNER).await;
+    let sub = join(&mut client).await["sub"].clone();
+    let tag = delivery(&mut client).await["delivery"].clone();
+    client.ok(json!({"op": "ack", "sub": sub, "delivery": tag})).await;
+    client.say(&json!({"op": "nack", "sub": sub, "delivery": tag})).await;
+    let push = client.hear_where(|message| message.get("settled").is_some()).await;
+    assert_eq!(push, json!({"sub": sub, "settled": [{"delivery": tag, "state": "stale"}]}));
+    assert_eq!(client.refused(json!({"op": "ack", "sub": sub, "delivery": "?"})).await, "conflict");
+    let push = client.hear_where(|message| message.get("settled").is_some()).await;
+    assert_eq!(push["settled"], json!([{"delivery": "?", "state": "unknown"}]));
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn groups_refuse_what_they_cannot_be_asked() {
+    let gateway = TestGateway::start().await;
+    let mut client = gateway.connect(OWNER).await;
+    assert_eq!(client.refused(json!({"op": "subscribe", "group": "nobody"})).await, "group_not_found");
+    let other = json!({"op": "subscribe", "group": "workers", "topics": ["payments.v1"]});
+    assert_eq!(client.refused(other).await, "conflict");
+    let much = json!({"op": "subscribe", "group": "workers", "credit": 257});
+    assert_eq!(client.refused(much).await, "invalid_parameter");
+    join(&mut client).await;
+    assert_eq!(client.refused(json!({"op": "subscribe", "group": "workers"})).await, "already_subscribed");
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_connection_adopts_what_a_broken_one_held() {
+    let gateway = TestGateway::start().await;
+    gateway.append("orders.v1", "c-1", 0).await;
+    let mut client = gateway.connect(OWNER).await;
+    let connection = client.ok(json!({"op": "hello"})).await["connection"].clone();
+    join(&mut client).await;
+    let tag = delivery(&mut client).await["delivery"].clone();
+    client.vanish().await;
+    let mut client = gateway.connect(OWNER).await;
+    let ok = client.ok(json!({"op": "subscribe", "group": "workers", "adopt": connection})).await;
+    assert_eq!(ok["adopted"], true);
+    assert_eq!(client.ok(json!({"op": "ack", "sub": ok["sub"], "delivery": tag})).await, json!({}));
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_settled_before_a_clean_close_counts_and_the_rest_goes_on_at_once() {
+    let gateway = TestGateway::start().await;
+    gateway.append_all("orders.v1", "c-1", 0..2).await;
+    let mut client = gateway.connect(OWNER).await;
+    let sub = join(&mut client).await["sub"].clone();
+    let first = delivery(&mut client).await;
+    delivery(&mut client).await;
+    client.say(&json!({"op": "ack", "sub": sub, "delivery": first["delivery"]})).await;
+    client.close().await;
+    let mut client = gateway.connect(OWNER).await;
+    join(&mut client).await;
+    let next = delivery(&mut client).await;
+    assert_eq!((&next["offset"], &next["attempt"]), (&json!(1), &json!(1)));
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_with_automatic_settlement_has_nothing_to_settle() {
+    let gateway = TestGateway::start().await;
+    gateway.append_all("orders.v1", "c-1", 0..3).await;
+    let mut client = gateway.connect(OWNER).await;
+    let ok = client.ok(json!({"op": "subscribe", "group": "workers", "ack": "auto", "credit": 1})).await;
+    for offset in 0..3 {
+        assert_eq!(delivery(&mut client).await["offset"], offset);
+    }
+    client.ok(json!({"op": "unsubscribe", "sub": ok["sub"]})).await;
+    client.close().await;
+    gateway.stop().await;
+}

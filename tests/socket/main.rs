@@ -1,0 +1,20 @@
+//! Sessions over real rooms and the embedded log, spoken to by a bare WebSocket client over a pipe in memory.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+/// Events to an audience: subscribe, resume, filter, rights that change.
+mod broadcast;
+/// The contract is a valid AsyncAPI document.
+mod contract;
+/// Leaving in good order.
+mod drain;
+/// Work shared by a group: settle, adopt, credit.
+mod groups;
+/// Clients that break the rules, or say nothing.
+mod hostile;
+/// What a connection costs.
+mod memory;
+/// Publishing over the socket.
+mod publish;
+/// The gateway and the client of these tests.
+mod support;

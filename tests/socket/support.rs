@@ -1,0 +1,399 @@
+//! A gateway without HTTP, and a client that knows frames and nothing else.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use sha2::Digest;
+use tempfile::TempDir;
+use tokio::io::{DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
+use weirgate::auth::{self, Authenticator, Credential, RawConfig};
+use weirgate::delivery::{self, Policy, PolicyPatch};
+use weirgate::event::{
+    Catalogue, Clock, Enforcement, GroupName, LiveCatalogue, Partition, Partitioner, Storage, Topic,
+    TopicRule,
+};
+use weirgate::feed;
+use weirgate::log::{Append, Cleanup, EventLog, Groups, NewRecord, TopicSpec};
+use weirgate::log_embedded;
+use weirgate::publish::{self, Publisher};
+use weirgate::schema::{self, Schemas};
+use weirgate::socket::{self, Handshake, Sessions};
+use weirgate::telemetry::Registry;
+
+/// Who holds every right.
+pub(crate) const OWNER: &str = "wg_owner_0123456789abcdef0123456789abcdef";
+/// Who may read `orders.v1`, its own rows, and nothing else.
+pub(crate) const CUSTOMER: &str = "wg_customer_0123456789abcdef0123456789abcdef";
+
+/// Longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct TestGateway {
+    pub(crate) sessions: Sessions,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) registry: Registry,
+    pub(crate) stop: CancellationToken,
+    log: Arc<dyn EventLog>,
+    services: Vec<JoinHandle<()>>,
+    _directory: TempDir,
+}
+
+pub(crate) fn config() -> socket::Config {
+    socket::Config {
+        ping: Duration::from_secs(25),
+        pong: Duration::from_secs(10),
+        hello_timeout: Duration::from_secs(5),
+        inbound_bytes_max: 64 * 1024,
+        messages_per_second_max: 5_000,
+        unsent_bytes_max: 1024 * 1024,
+        subscriptions_max: 32,
+        in_flight_max: 256,
+        drain_window: Duration::from_secs(20),
+    }
+}
+
+/// The `auth` section: the customer's part of it may be left out.
+pub(crate) fn grants(has_customer: bool) -> auth::Config {
+    let key = |id: &str, principal: &str, key: &str| {
+        let digest = sha2::Sha256::digest(key.as_bytes());
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({ "id": id, "principal": principal, "sha256": hex })
+    };
+    let mut grants = vec![json!({
+        "principal": "owner", "allow": ["publish", "subscribe", "consume"], "topics": ["**"], "groups": ["*"],
+        "sources": ["**"],
+    })];
+    if has_customer {
+        grants.push(json!({
+            "principal": "customer", "allow": ["subscribe"], "topics": ["orders.v1"],
+            "key_filter": "/data/customerId == c-1",
+        }));
+    }
+    let section = json!({
+        "api_keys": [key("owner", "owner", OWNER), key("customer", "customer", CUSTOMER)],
+        "grants": grants,
+    });
+    serde_json::from_value::<RawConfig>(section).unwrap().check().unwrap()
+}
+
+impl TestGateway {
+    pub(crate) async fn start() -> Self {
+        Self::with(config()).await
+    }
+
+    pub(crate) async fn with(config: socket::Config) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (clock, registry) = (Clock::system(), Registry::new());
+        let engine = {
+            let (config, clock, registry) =
+                (log_embedded::Config::at(directory.path()), clock.clone(), registry.clone());
+            tokio::task::spawn_blocking(move || log_embedded::Engine::open(&config, clock, &registry))
+        };
+        let engine = engine.await.unwrap().unwrap();
+        let log: Arc<dyn EventLog> = engine.clone();
+        let groups: Arc<dyn Groups> = engine;
+        for name in ["orders.v1", "payments.v1"] {
+            log.ensure_topic(&topic_spec(name)).await.unwrap();
+        }
+        let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule("orders.v1")], rule("_defaults")));
+        let schemas_directory = directory.path().join("schemas");
+        std::fs::create_dir(&schemas_directory).unwrap();
+        let schemas = Schemas::load(&schema::Config { directory: schemas_directory }).unwrap();
+        let authenticator = Authenticator::build(&grants(true), clock.clone(), &registry).unwrap();
+        let publisher = Publisher::new(
+            publish_config(),
+            Arc::clone(&log),
+            catalogue.clone(),
+            schemas,
+            authenticator.clone(),
+            clock.clone(),
+            &registry,
+        );
+        let feed_config = feed::Config {
+            ring_bytes_per_partition: 8 << 20,
+            ring_bytes_total: 64 << 20,
+            catch_up_readers_max: 8,
+        };
+        let (feed_service, feed) =
+            feed::Service::new(feed_config, Arc::clone(&log), catalogue.clone(), clock.clone(), &registry);
+        let (delivery_service, delivery) = delivery::Service::new(
+            delivery_config(),
+            Arc::clone(&log),
+            groups,
+            catalogue,
+            clock.clone(),
+            &registry,
+        );
+        let stop = CancellationToken::new();
+        let services = vec![
+            tokio::spawn(feed_service.run(stop.clone())),
+            tokio::spawn(delivery_service.run(stop.clone())),
+        ];
+        while !delivery.is_ready() {
+            tokio::task::yield_now().await;
+        }
+        let parts = socket::Parts {
+            node: "g1".into(),
+            feed,
+            delivery,
+            publisher,
+            authenticator: authenticator.clone(),
+            clock,
+        };
+        let sessions = Sessions::new(config, parts, &registry);
+        Self { sessions, authenticator, registry, stop, log, services, _directory: directory }
+    }
+
+    /// A client whose handshake carried this key.
+    pub(crate) async fn connect(&self, key: &str) -> TestClient {
+        let principal = self.authenticator.authenticate(Credential::ApiKey(key)).await;
+        self.connect_with(Some(principal), 64 * 1024).await
+    }
+
+    /// A client with this outcome of its handshake, over a pipe that holds so many bytes.
+    pub(crate) async fn connect_with(
+        &self,
+        principal: Option<Result<Arc<auth::Principal>, auth::Error>>,
+        pipe_bytes: usize,
+    ) -> TestClient {
+        let (near, session) = self.pipe(principal, pipe_bytes);
+        let stream = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+        TestClient { stream, session, held: Vec::new() }
+    }
+
+    /// The client's end of a session, without any WebSocket on it.
+    pub(crate) fn pipe(
+        &self,
+        principal: Option<Result<Arc<auth::Principal>, auth::Error>>,
+        bytes: usize,
+    ) -> (DuplexStream, JoinHandle<()>) {
+        let (near, far) = duplex(bytes);
+        let (sessions, stop) = (self.sessions.clone(), self.stop.clone());
+        let handshake = Handshake { principal, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let session = tokio::spawn(async move { sessions.serve(far, handshake, stop).await });
+        (near, session)
+    }
+
+    /// Appends an event of this customer and number.
+    pub(crate) async fn append(&self, topic: &str, customer: &str, number: u64) {
+        self.append_all(topic, customer, number..number + 1).await;
+    }
+
+    pub(crate) async fn append_all(&self, topic: &str, customer: &str, numbers: std::ops::Range<u64>) {
+        let record = |number| {
+            let value = json!({
+                "eventId": format!("e-{number}"), "eventType": "orders.placed.v1", "eventVersion": "1.0.0",
+                "timestamp": "2026-11-21T10:15:30.123Z", "source": "test",
+                "data": { "customerId": customer, "n": number },
+            });
+            NewRecord { value: Some(Bytes::from(value.to_string())), ..NewRecord::default() }
+        };
+        let append = Append {
+            topic: Topic::parse(topic).unwrap(),
+            partition: Partition::new(0),
+            records: numbers.map(record).collect(),
+        };
+        self.log.append(append).await.unwrap();
+    }
+
+    /// A metric as it is scraped, labels included in `name`.
+    pub(crate) fn metric(&self, name: &str) -> i64 {
+        let text = self.registry.render();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric has this value.
+    pub(crate) async fn until_metric(&self, name: &str, value: i64) {
+        let reached = async {
+            while self.metric(name) != value {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(timeout(PATIENCE, reached).await.is_ok(), "{name} is {}, not {value}", self.metric(name));
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        for service in std::mem::take(&mut self.services) {
+            timeout(PATIENCE, service).await.unwrap().unwrap();
+        }
+        assert_eq!(self.sessions.connections(), 0, "a session is left over");
+        assert_eq!(self.metric("weirgate_ws_unsent_bytes"), 0);
+    }
+}
+
+pub(crate) struct TestClient {
+    pub(crate) stream: WebSocketStream<DuplexStream>,
+    pub(crate) session: JoinHandle<()>,
+    /// Messages that came while another was waited for.
+    held: Vec<Value>,
+}
+
+impl TestClient {
+    pub(crate) async fn say(&mut self, message: &Value) {
+        self.stream.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// Sends a text as it is.
+    pub(crate) async fn stream_text(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    /// The next message, whatever it is.
+    pub(crate) async fn hear(&mut self) -> Value {
+        if !self.held.is_empty() {
+            return self.held.remove(0);
+        }
+        self.read().await
+    }
+
+    /// The next message of which this is true; those before it are kept for later.
+    pub(crate) async fn hear_where(&mut self, is_meant: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.held.iter().position(&is_meant) {
+            return self.held.remove(at);
+        }
+        loop {
+            let message = self.read().await;
+            if is_meant(&message) {
+                return message;
+            }
+            self.held.push(message);
+        }
+    }
+
+    /// Sends a command and answers its answer.
+    pub(crate) async fn ask(&mut self, mut command: Value) -> Value {
+        let id = json!(format!("q-{}", command["op"]));
+        command["id"] = id.clone();
+        self.say(&command).await;
+        self.hear_where(|message| message["id"] == id).await
+    }
+
+    /// Sends a command and answers the `ok` of its answer.
+    pub(crate) async fn ok(&mut self, command: Value) -> Value {
+        let mut answer = self.ask(command).await;
+        assert!(answer.get("ok").is_some(), "{answer}");
+        answer["ok"].take()
+    }
+
+    /// Sends a command that is refused, and answers the code.
+    pub(crate) async fn refused(&mut self, command: Value) -> String {
+        let answer = self.ask(command).await;
+        answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    pub(crate) async fn event(&mut self) -> Value {
+        self.hear_where(|message| message.get("offset").is_some()).await
+    }
+
+    /// The numbers of the next events.
+    pub(crate) async fn numbers(&mut self, count: usize) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        for _ in 0..count {
+            numbers.push(self.event().await["event"]["data"]["n"].as_u64().unwrap());
+        }
+        numbers
+    }
+
+    /// Reads to the end: `bye`, and the code of the close frame, which must agree.
+    pub(crate) async fn ended(&mut self) -> Value {
+        let bye = self.hear_where(|message| message["op"] == "bye").await;
+        match timeout(PATIENCE, self.stream.next()).await.unwrap() {
+            Some(Ok(Message::Close(Some(frame)))) => assert_eq!(json!(u16::from(frame.code)), bye["code"]),
+            other => panic!("{other:?} instead of a close frame"),
+        }
+        bye
+    }
+
+    /// Closes with a handshake, and waits for the session's end.
+    pub(crate) async fn close(mut self) {
+        self.stream.close(None).await.unwrap();
+        while let Some(message) = timeout(PATIENCE, self.stream.next()).await.unwrap() {
+            if let Err(Error::Protocol(error)) = message {
+                panic!("{error}");
+            }
+        }
+        timeout(PATIENCE, self.session).await.unwrap().unwrap();
+    }
+
+    /// Goes away without a word.
+    pub(crate) async fn vanish(self) {
+        drop(self.stream);
+        timeout(PATIENCE, self.session).await.unwrap().unwrap();
+    }
+
+    async fn read(&mut self) -> Value {
+        loop {
+            match timeout(PATIENCE, self.stream.next()).await.unwrap() {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("{other:?} instead of a message"),
+            }
+        }
+    }
+}
+
+fn topic_spec(name: &str) -> TopicSpec {
+    TopicSpec {
+        name: Topic::parse(name).unwrap(),
+        partitions: 1,
+        cleanup: Cleanup::Delete,
+        retention: None,
+        retention_bytes: None,
+    }
+}
+
+fn rule(name: &str) -> TopicRule {
+    TopicRule {
+        topic: Topic::parse(name).unwrap(),
+        event_types: vec![weirgate::event::EventType::parse("orders.placed.v1").unwrap()],
+        storage: Storage::Native,
+        key: None,
+        event_id: None,
+        partitioner: Partitioner::Murmur2,
+        is_deduped: true,
+        is_schema_required: false,
+        enforcement: Enforcement::Enforce,
+    }
+}
+
+fn publish_config() -> publish::Config {
+    publish::Config {
+        dedupe_window: Duration::from_secs(3_600),
+        dedupe_entries_max: 1_000,
+        idempotency_lease: Duration::from_secs(60),
+        idempotency_window: Duration::from_secs(3_600),
+        idempotency_entries_max: 1_000,
+        idempotency_bytes_max: 1 << 20,
+        queue_bytes_max: 64 << 20,
+        event_bytes_max: 960 * 1024,
+        batch_items_max: 1_000,
+        json_depth_max: 64,
+        quotas: Vec::new(),
+        topics_auto_create: None,
+        answers_are_durable: true,
+    }
+}
+
+fn delivery_config() -> delivery::Config {
+    let patch = PolicyPatch::parse(br#"{"topics":["orders.v1"],"backoff":{"firstMs":1}}"#).unwrap();
+    delivery::Config {
+        node: "g1".into(),
+        defaults: Policy::default(),
+        groups: BTreeMap::from([(GroupName::parse("workers").unwrap(), patch)]),
+        dead_letter_retention: Duration::from_secs(3_600),
+        in_flight_max: 256,
+    }
+}
