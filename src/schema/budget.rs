@@ -71,10 +71,18 @@ enum Seen {
     Open {
         parts: usize,
     },
-    Done {
-        meetings: u64,
-        height: usize,
-    },
+    Done(Weight),
+}
+
+/// What a schema becomes once its references are followed.
+#[derive(Clone, Copy)]
+struct Weight {
+    /// How many subschemas a value may meet.
+    meetings: u64,
+    /// How long the longest chain of them is.
+    height: usize,
+    /// Whether some schema is met again within a part of the value.
+    is_recursive: bool,
 }
 
 impl<'f> References<'f> {
@@ -90,49 +98,49 @@ impl<'f> References<'f> {
         Self { files, by_uri, anchors, seen: HashMap::new() }
     }
 
-    /// Refuses a file whose schema is endless, too deep or too large once its references are followed.
-    pub(super) fn check(&mut self, at: usize) -> Result<(), String> {
-        let Some(file) = self.files.get(at) else { return Ok(()) };
-        let (meetings, _) = self.visit(at, &file.schema, 0, 0)?;
-        if meetings > MEETINGS_MAX {
+    /// Refuses a file whose schema is endless, too deep or too large once its references are followed; tells whether
+    /// it is recursive.
+    pub(super) fn check(&mut self, at: usize) -> Result<bool, String> {
+        let Some(file) = self.files.get(at) else { return Ok(false) };
+        let weight = self.visit(at, &file.schema, 0, 0)?;
+        if weight.meetings > MEETINGS_MAX {
             return Err(format!(
                 "grows to more than {MEETINGS_MAX} subschemas when its references are followed"
             ));
         }
-        Ok(())
+        Ok(weight.is_recursive)
     }
 
-    /// How many subschemas a value may meet from here, and how long the longest chain of them is.
     fn visit(
         &mut self,
         file: usize,
         schema: &'f Value,
         depth: usize,
         parts: usize,
-    ) -> Result<(u64, usize), String> {
-        let Some(members) = schema.as_object() else { return Ok((1, 1)) };
+    ) -> Result<Weight, String> {
+        let one = |is_recursive| Weight { meetings: 1, height: 1, is_recursive };
+        let Some(members) = schema.as_object() else { return Ok(one(false)) };
         let id = std::ptr::from_ref(schema).addr();
         match self.seen.get(&id) {
-            Some(Seen::Done { meetings, height }) if depth + height <= CHAIN_MAX => {
-                return Ok((*meetings, *height));
-            }
+            Some(Seen::Done(weight)) if depth + weight.height <= CHAIN_MAX => return Ok(*weight),
             Some(Seen::Open { parts: before }) if *before == parts => {
                 return Err("refers to itself without ever looking into the value".to_owned());
             }
-            Some(Seen::Open { .. }) => return Ok((1, 1)),
-            Some(Seen::Done { .. }) => return Err(too_long()),
+            Some(Seen::Open { .. }) => return Ok(one(true)),
+            Some(Seen::Done(_)) => return Err(too_long()),
             None if depth >= CHAIN_MAX => return Err(too_long()),
             None => {}
         }
         self.seen.insert(id, Seen::Open { parts });
-        let (mut meetings, mut height) = (1_u64, 0);
+        let mut weight = one(false);
         for (next_file, next, is_part) in self.steps(file, members) {
-            let (met, high) = self.visit(next_file, next, depth + 1, parts + usize::from(is_part))?;
-            meetings = meetings.saturating_add(met);
-            height = height.max(high);
+            let below = self.visit(next_file, next, depth + 1, parts + usize::from(is_part))?;
+            weight.meetings = weight.meetings.saturating_add(below.meetings);
+            weight.height = weight.height.max(below.height + 1);
+            weight.is_recursive |= below.is_recursive;
         }
-        self.seen.insert(id, Seen::Done { meetings, height: height + 1 });
-        Ok((meetings, height + 1))
+        self.seen.insert(id, Seen::Done(weight));
+        Ok(weight)
     }
 
     fn steps(&self, file: usize, members: &'f Map<String, Value>) -> Vec<(usize, &'f Value, bool)> {

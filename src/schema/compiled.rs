@@ -34,7 +34,11 @@ pub enum Dialect {
 
 /// A compiled schema. Formats are asserted, patterns bounded, nothing is ever fetched.
 #[derive(Debug)]
-pub struct Schema(Validator<Borrowed>);
+pub struct Schema {
+    validator: Validator<Borrowed>,
+    /// A recursive schema may judge one part of the data many times over, which only its verdict is spared.
+    is_recursive: bool,
+}
 
 /// What data does to a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,13 +88,18 @@ impl Schema {
         shared: &[(String, serde_json::Value)],
     ) -> Result<Self, String> {
         let shared = shared.iter().map(|(uri, schema)| (uri.as_str(), schema));
-        compile(schema, "weirgate:/schema.json", otherwise, &registry(shared, otherwise)?)
+        let registry = registry(shared, otherwise)?;
+        compile(schema, "weirgate:/schema.json", otherwise, &registry, true)
     }
 
     /// Judges data; the reasons are looked for only when it is refused.
     #[must_use]
     pub fn judge(&self, data: &Value<'_>) -> Verdict {
-        if self.0.is_valid(data) { Verdict::Valid } else { explain(&self.0, data) }
+        if self.validator.is_valid(data) {
+            Verdict::Valid
+        } else {
+            explain(&self.validator, self.is_recursive, data)
+        }
     }
 }
 
@@ -119,15 +128,17 @@ impl Set {
             }
         }
         let mut references = References::new(&files);
+        let mut recursive = Vec::with_capacity(files.len());
         for (at, file) in files.iter().enumerate() {
-            if let Err(problem) = references.check(at) {
-                errors.push(error(&file.path, problem));
+            match references.check(at) {
+                Ok(is_recursive) => recursive.push(is_recursive),
+                Err(problem) => errors.push(error(&file.path, problem)),
             }
         }
         if !errors.is_empty() {
             return Err(errors);
         }
-        Self::compile(config, &files)
+        Self::compile(config, &files, &recursive)
     }
 
     /// The schema of a type; one without a version has the schema of version 1.
@@ -139,15 +150,15 @@ impl Set {
         &self.event_types
     }
 
-    fn compile(config: &Config, files: &[File]) -> Result<Self, Vec<LoadError>> {
+    fn compile(config: &Config, files: &[File], recursive: &[bool]) -> Result<Self, Vec<LoadError>> {
         let shared = files.iter().map(|file| (file.uri.as_str(), &file.schema));
         let registry = registry(shared, Dialect::Draft202012).map_err(|problem| {
             blame(config, files).unwrap_or_else(|| vec![error(&config.directory, problem)])
         })?;
         let (mut set, mut errors, mut ids) = (Self::default(), Vec::new(), HashMap::new());
-        for file in files {
+        for (file, is_recursive) in files.iter().zip(recursive) {
             let Some(event_type) = &file.event_type else { continue };
-            match compile(&file.schema, &file.uri, Dialect::Draft202012, &registry) {
+            match compile(&file.schema, &file.uri, Dialect::Draft202012, &registry, *is_recursive) {
                 Ok(schema) => set.insert(event_type, id_of(&file.bytes, &mut ids), Arc::new(schema)),
                 Err(problem) => errors.push(error(&file.path, problem)),
             }
@@ -224,6 +235,7 @@ fn compile(
     uri: &str,
     otherwise: Dialect,
     registry: &Registry<'_>,
+    is_recursive: bool,
 ) -> Result<Schema, String> {
     let patterns = PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_MAX).size_limit(PATTERN_BYTES_MAX);
     jsonschema::options_for::<Borrowed>()
@@ -234,7 +246,7 @@ fn compile(
         .should_validate_formats(true)
         .with_pattern_options(patterns)
         .build(schema)
-        .map(Schema)
+        .map(|validator| Schema { validator, is_recursive })
         .map_err(|error| format!("{} at #{}", error.masked(), error.instance_path()))
 }
 

@@ -14,13 +14,20 @@ const VIOLATIONS_MAX: usize = 20;
 /// the data itself.
 const COLLECTED_VALUES_MAX: usize = 10_000;
 
+/// Deeper data that breaks a recursive schema is not explained: some recursive schemas would judge its innermost part
+/// once for each way there, and the ways double with each level.
+const RECURSIVE_DEPTH_MAX: usize = 10;
+
 /// How much of a member's name or a schema's text a message or pointer shows.
 const SHOWN_CHARACTERS_MAX: usize = 200;
 
 /// Judges refused data once more, for its violations.
-pub(super) fn explain(validator: &Validator<Borrowed>, data: &Value<'_>) -> Verdict {
+pub(super) fn explain(validator: &Validator<Borrowed>, is_recursive: bool, data: &Value<'_>) -> Verdict {
     let mut violations = Vec::new();
-    if count_up_to(data, COLLECTED_VALUES_MAX) < COLLECTED_VALUES_MAX {
+    if is_recursive && is_deeper(data, RECURSIVE_DEPTH_MAX) {
+        let message = "breaks the schema; it is nested too deep to say where".to_owned();
+        violations.push(Violation { pointer: "/data".to_owned(), keyword: "$ref".to_owned(), message });
+    } else if count_up_to(data, COLLECTED_VALUES_MAX) < COLLECTED_VALUES_MAX {
         for error in validator.iter_errors(data) {
             if is_pattern_limit(error.kind()) {
                 return Verdict::PatternLimit;
@@ -37,6 +44,16 @@ pub(super) fn explain(validator: &Validator<Borrowed>, data: &Value<'_>) -> Verd
     violations.dedup();
     violations.truncate(VIOLATIONS_MAX);
     Verdict::Broken(violations)
+}
+
+/// Whether arrays and objects nest deeper than `depth`; values come with a bound on that.
+fn is_deeper(value: &Value<'_>, depth: usize) -> bool {
+    match value {
+        Value::Array(_) | Value::Object(_) if depth == 0 => true,
+        Value::Array(elements) => elements.iter().any(|element| is_deeper(element, depth - 1)),
+        Value::Object(members) => members.iter().any(|(_, value)| is_deeper(value, depth - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// How many values there are, counted no further than `max`.

@@ -162,6 +162,20 @@ fn a_recursive_schema_judges_recursive_data() {
 }
 
 #[test]
+fn a_recursive_schema_that_doubles_its_work_ends_soon() {
+    let twice = r##"{"required":["x"],"properties":{"c":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}}"##;
+    let schemas = load(&[("a/b/v1.json", twice)]).unwrap();
+    for inner in ["{}", r#"{"x":1}"#] {
+        let data = r#"{"c":"#.repeat(60) + inner + &"}".repeat(60);
+        assert!(
+            matches!(check(&schemas, "a.b.v1", &data), Err(Error::Violation { errors, .. }) if errors.len() == 1)
+        );
+    }
+    let valid = r#"{"x":1,"c":"#.repeat(60) + r#"{"x":1}"# + &"}".repeat(60);
+    assert!(check(&schemas, "a.b.v1", &valid).is_ok());
+}
+
+#[test]
 fn violations_name_the_field_and_the_rule_never_the_value() {
     let schema = r#"{"type":"object","required":["id"],"additionalProperties":false,"properties":{
         "id":{"type":"string"},"n":{"type":"integer","maximum":9},"s":{"pattern":"^a+$","maxLength":3},
