@@ -22,6 +22,9 @@ use super::transport::{Patience, Transport, Watch};
 /// What hyper reads with; a head or a small body fits at once.
 const HARD_HEAD_FACTOR: usize = 2;
 
+/// How long a connection that idles at the end of a drain stays open for what is on its way.
+const LAST_CALL: Duration = Duration::from_millis(100);
+
 /// The answer to a connection above a limit, written before anything is read.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 199\r\n\r\n{\"type\":\"/problems/overloaded\",\"title\":\"Overloaded\",\"status\":503,\"detail\":\"too many connections, or too many new ones at once; try again later\",\"instance\":\"\",\"code\":\"overloaded\",\"retryable\":true}    ";
 
@@ -87,8 +90,14 @@ pub(super) async fn serve(
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = shared.drain.ending().cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+            // A request that is on its way is still answered, with a refusal.
+            match tokio::time::timeout(LAST_CALL, serving.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            }
         }
     };
     if let Err(error) = ended {

@@ -69,6 +69,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::{from_headers, refuse_in_url, ticket_of};
+    use crate::auth::Credential;
 
     fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
         list.iter().fold(HeaderMap::new(), |mut headers, (name, value)| {
@@ -77,21 +78,23 @@ mod tests {
         })
     }
 
-    fn kind(list: &[(&'static str, &str)]) -> String {
+    fn kind(list: &[(&'static str, &str)]) -> &'static str {
         match from_headers(&headers(list)) {
-            Ok(None) => "none".to_owned(),
-            Ok(Some(credential)) => format!("{credential:?}"),
-            Err(problem) => problem.code.as_str().to_owned(),
+            Ok(None) => "none",
+            Ok(Some(Credential::Bearer(_))) => "bearer",
+            Ok(Some(Credential::ApiKey(_))) => "key",
+            Ok(Some(Credential::Ticket(_))) => "ticket",
+            Err(problem) => problem.code.as_str(),
         }
     }
 
     #[test]
     fn one_credential_is_found_wherever_it_is() {
         assert_eq!(kind(&[]), "none");
-        assert_eq!(kind(&[("authorization", "Bearer a.b.c")]), "Bearer");
-        assert_eq!(kind(&[("authorization", "bearer a.b.c")]), "Bearer");
-        assert_eq!(kind(&[("authorization", "ApiKey wg_a_b")]), "ApiKey");
-        assert_eq!(kind(&[("x-api-key", "wg_a_b")]), "ApiKey");
+        assert_eq!(kind(&[("authorization", "Bearer a.b.c")]), "bearer");
+        assert_eq!(kind(&[("authorization", "bearer a.b.c")]), "bearer");
+        assert_eq!(kind(&[("authorization", "ApiKey wg_a_b")]), "key");
+        assert_eq!(kind(&[("x-api-key", "wg_a_b")]), "key");
     }
 
     #[test]

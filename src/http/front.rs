@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::header::{CONNECTION, EXPECT, ORIGIN, VARY};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, ORIGIN, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -51,7 +51,12 @@ pub(super) async fn serve(
         Err(problem) => (None, Some(problem)),
     };
     let peer = head::client_address(&shared.admission, connection.peer(), &parts.headers);
-    let checked = check(shared, connection, &parts, correlation_problem).await;
+    let head = head::check_framing(connection).and_then(|()| head::check(&parts, &shared.config.limits));
+    let is_doubtful = head.as_ref().is_err_and(|problem| problem.code == Code::BadRequest);
+    let checked = match head {
+        Ok(()) => check(shared, &parts, correlation_problem).await,
+        Err(problem) => Err(problem),
+    };
     let (call, response) = match checked {
         Ok(Passed::Preflight) => {
             let call = Call::new(id, correlation_id, None, peer, Arc::clone(connection));
@@ -70,7 +75,11 @@ pub(super) async fn serve(
             (call, problem.into_response())
         }
     };
-    let response = finish(shared, &call, response, origin);
+    let mut response = finish(shared, &call, response, origin);
+    if is_doubtful {
+        // Whoever sent such a head may mean something else by what follows.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     shared.metrics.answered(call.route(), response.status().as_str(), began.elapsed());
     Ok(response.map(|body| Answer::new(body, serving)))
 }
@@ -83,12 +92,9 @@ enum Passed {
 
 async fn check(
     shared: &Arc<Shared>,
-    connection: &Connection,
     parts: &Parts,
     correlation_problem: Option<Problem>,
 ) -> Result<Passed, Problem> {
-    head::check_framing(connection)?;
-    head::check(parts, &shared.config.limits)?;
     if let Some(problem) = correlation_problem {
         return Err(problem);
     }
@@ -150,8 +156,9 @@ fn finish(shared: &Shared, call: &Call, mut response: Response, origin: Option<H
         }
         // What is left of such a body is not read any more.
         must_close |=
-            matches!(problem.code, Code::BodyTooLarge | Code::RequestTimeout | Code::HeadersTooLarge)
-                || call.connection().watch().is_faulty();
+            matches!(problem.code, Code::BodyTooLarge | Code::RequestTimeout | Code::HeadersTooLarge);
+        // The router has counted the empty body it saw.
+        response.headers_mut().remove(CONTENT_LENGTH);
         let body = write_problem(&problem, call.id(), call.correlation_id(), response.headers_mut());
         *response.body_mut() = Body::from(body);
     }

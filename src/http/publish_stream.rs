@@ -80,8 +80,8 @@ struct Stream {
 
 /// An event whose answer is on its way or there, in input order.
 enum Open {
-    Pending(usize, Pending),
-    Done(Item),
+    Pending(usize, Box<Pending>),
+    Done(Box<Item>),
 }
 
 impl Stream {
@@ -135,9 +135,9 @@ impl Stream {
         };
         let open = match submitted {
             // Its topic is being made: later events must not overtake it.
-            Ok(pending) if pending.is_deferred() => Open::Done(item(index, pending.await)),
-            Ok(pending) => Open::Pending(index, pending),
-            Err(error) => Open::Done(item(index, Err(error))),
+            Ok(pending) if pending.is_deferred() => Open::Done(Box::new(item(index, pending.await))),
+            Ok(pending) => Open::Pending(index, Box::new(pending)),
+            Err(error) => Open::Done(Box::new(item(index, Err(error)))),
         };
         self.open.push_back(open);
     }
@@ -150,7 +150,7 @@ impl Stream {
     fn give_up(mut self) {
         while let Some(open) = self.open.pop_front() {
             let item = match open {
-                Open::Done(item) => item,
+                Open::Done(item) => *item,
                 Open::Pending(index, _) => {
                     Item { index, event_id: None, result: ItemResult::Unknown, warnings: Vec::new() }
                 }
@@ -171,7 +171,7 @@ async fn first(open: &mut VecDeque<Open>) -> Item {
             item(index, result)
         }
         Some(Open::Done(_)) => match open.pop_front() {
-            Some(Open::Done(item)) => item,
+            Some(Open::Done(item)) => *item,
             Some(Open::Pending(..)) | None => std::future::pending().await,
         },
     }

@@ -62,11 +62,6 @@ impl Watch {
         }
     }
 
-    /// Whether any head was faulty.
-    pub(super) fn is_faulty(&self) -> bool {
-        self.fault.load(Ordering::Acquire) != NO_FAULT
-    }
-
     fn set_fault(&self, head: u32, fault: Fault) {
         let kind = match fault {
             Fault::Length => 0,

@@ -1,0 +1,264 @@
+//! A log in memory, with a switch for each way a log can fail.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
+use weirgate::event::{GroupName, Offset, Partition, Record, Timestamp, Topic};
+use weirgate::log::{
+    Append, Appended, Appending, Bounds, Commit, Committed, Error, EventLog, Fetched, GroupSubscription,
+    Groups, Health, Incarnation, Membership, Purpose, Reader, TopicInfo, TopicSpec,
+};
+
+/// What the log does with an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Good,
+    /// Appends wait until the mood is good again.
+    Slow,
+    Overloaded,
+    Unavailable,
+    /// Appends are lost without an answer.
+    Silent,
+}
+
+type Answer = oneshot::Sender<Result<Appended, Error>>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct MemoryLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+    topic_changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    mood: Mood,
+    topics: BTreeMap<Topic, (Arc<TopicInfo>, Vec<Vec<Record>>)>,
+    held: Vec<(Append, Answer)>,
+    clock: i64,
+}
+
+impl MemoryLog {
+    pub(crate) fn new(topics: &[(&str, u32)]) -> Self {
+        let topics = topics.iter().map(|(name, partitions)| {
+            let spec = TopicSpec {
+                name: Topic::parse(name).unwrap(),
+                partitions: *partitions,
+                cleanup: weirgate::log::Cleanup::Delete,
+                retention: None,
+                retention_bytes: None,
+            };
+            let info = TopicInfo { spec: spec.clone(), incarnation: Incarnation(1) };
+            (spec.name, (Arc::new(info), vec![Vec::new(); *partitions as usize]))
+        });
+        let state =
+            State { mood: Mood::Good, topics: topics.collect(), held: Vec::new(), clock: 1_763_720_130_000 };
+        Self(Arc::new(Inner {
+            state: Mutex::new(state),
+            changes: watch::Sender::new(0),
+            topic_changes: watch::Sender::new(0),
+        }))
+    }
+
+    /// Changes what happens to appends; those held go on when it is good.
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        let held = {
+            let mut state = self.0.state.lock().unwrap();
+            state.mood = mood;
+            if mood == Mood::Good { std::mem::take(&mut state.held) } else { Vec::new() }
+        };
+        for (append, answer) in held {
+            drop(answer.send(self.store(append)));
+        }
+    }
+
+    /// How many appends are held.
+    pub(crate) fn held(&self) -> usize {
+        self.0.state.lock().unwrap().held.len()
+    }
+
+    /// Everything stored.
+    pub(crate) fn records(&self, topic: &str) -> Vec<Record> {
+        let state = self.0.state.lock().unwrap();
+        state.topics[&Topic::parse(topic).unwrap()].1.concat()
+    }
+
+    fn store(&self, append: Append) -> Result<Appended, Error> {
+        let mut state = self.0.state.lock().unwrap();
+        state.clock += 1;
+        let now = Timestamp::from_millis(state.clock);
+        let Some((_, partitions)) = state.topics.get_mut(&append.topic) else {
+            return Err(Error::UnknownTopic(append.topic));
+        };
+        let records = &mut partitions[append.partition.index()];
+        let base = Offset::new(records.len() as u64);
+        for new in append.records {
+            records.push(Record {
+                offset: Offset::new(records.len() as u64),
+                timestamp: new.timestamp.unwrap_or(now),
+                key: new.key,
+                value: new.value,
+                headers: new.headers,
+            });
+        }
+        drop(state);
+        self.0.changes.send_modify(|count| *count += 1);
+        Ok(Appended { base, timestamp: now })
+    }
+
+    fn read(&self, topic: &Topic, partition: Partition) -> Result<Vec<Record>, Error> {
+        let state = self.0.state.lock().unwrap();
+        let (info, partitions) = state.topics.get(topic).ok_or_else(|| Error::UnknownTopic(topic.clone()))?;
+        partitions.get(partition.index()).cloned().ok_or_else(|| Error::UnknownPartition {
+            topic: topic.clone(),
+            partition,
+            partitions: info.spec.partitions,
+        })
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryLog {
+    fn topics(&self) -> Vec<TopicInfo> {
+        self.0.state.lock().unwrap().topics.values().map(|(info, _)| TopicInfo::clone(info)).collect()
+    }
+
+    fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>> {
+        self.0.state.lock().unwrap().topics.get(topic).map(|(info, _)| Arc::clone(info))
+    }
+
+    fn topic_changes(&self) -> watch::Receiver<u64> {
+        self.0.topic_changes.subscribe()
+    }
+
+    async fn ensure_topic(&self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
+        let info = Arc::new(TopicInfo { spec: spec.clone(), incarnation: Incarnation(1) });
+        let empty = vec![Vec::new(); spec.partitions as usize];
+        let mut state = self.0.state.lock().unwrap();
+        let stored = state.topics.entry(spec.name.clone()).or_insert((info, empty));
+        let stored = TopicInfo::clone(&stored.0);
+        drop(state);
+        self.0.topic_changes.send_modify(|count| *count += 1);
+        Ok(stored)
+    }
+
+    async fn delete_topic(&self, topic: &Topic) -> Result<(), Error> {
+        Err(Error::UnknownTopic(topic.clone()))
+    }
+
+    fn append(&self, append: Append) -> Appending {
+        let mood = self.0.state.lock().unwrap().mood;
+        let (answer, appending) = Appending::channel();
+        match mood {
+            Mood::Good => drop(answer.send(self.store(append))),
+            Mood::Slow => self.0.state.lock().unwrap().held.push((append, answer)),
+            Mood::Overloaded => drop(answer.send(Err(Error::Overloaded))),
+            Mood::Unavailable => {
+                let cause = std::io::Error::other("broker 10.0.0.7:9092 is gone");
+                drop(answer.send(Err(Error::Unavailable(Arc::new(cause)))));
+            }
+            Mood::Silent => drop(answer),
+        }
+        appending
+    }
+
+    async fn append_atomic(&self, _appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
+        Err(Error::NotSupported("transactions"))
+    }
+
+    async fn reader(
+        &self,
+        topic: &Topic,
+        partition: Partition,
+        from: Offset,
+        _purpose: Purpose,
+    ) -> Result<Box<dyn Reader>, Error> {
+        self.read(topic, partition)?;
+        let changes = self.0.changes.subscribe();
+        Ok(Box::new(MemoryReader { log: self.clone(), topic: topic.clone(), partition, next: from, changes }))
+    }
+
+    async fn bounds(&self, topic: &Topic, partition: Partition) -> Result<Bounds, Error> {
+        let end = Offset::new(self.read(topic, partition)?.len() as u64);
+        Ok(Bounds { start: Offset::ZERO, end })
+    }
+
+    async fn offset_at(&self, topic: &Topic, partition: Partition, time: Timestamp) -> Result<Offset, Error> {
+        let records = self.read(topic, partition)?;
+        let first = records.iter().find(|record| record.timestamp >= time);
+        Ok(first.map_or_else(|| Offset::new(records.len() as u64), |record| record.offset))
+    }
+
+    async fn delete_records(&self, _: &Topic, _: Partition, _: Offset) -> Result<Bounds, Error> {
+        Err(Error::NotSupported("deleting records"))
+    }
+
+    fn health(&self) -> Health {
+        match self.0.state.lock().unwrap().mood {
+            Mood::Unavailable => Health::Unready("broker 10.0.0.7:9092 is gone".to_owned()),
+            _ => Health::Ready,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryReader {
+    log: MemoryLog,
+    topic: Topic,
+    partition: Partition,
+    next: Offset,
+    changes: watch::Receiver<u64>,
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn next(&mut self, _bytes_max: usize) -> Result<Fetched, Error> {
+        loop {
+            self.changes.mark_unchanged();
+            let records = self.log.read(&self.topic, self.partition)?;
+            let end = Offset::new(records.len() as u64);
+            let from = usize::try_from(self.next.number()).unwrap();
+            if let Some(rest) = records.get(from..).filter(|rest| !rest.is_empty()) {
+                self.next = end;
+                return Ok(Fetched { records: rest.to_vec(), next: end, end });
+            }
+            self.changes.changed().await.map_err(|_| Error::Closed)?;
+        }
+    }
+
+    fn seek(&mut self, offset: Offset) {
+        self.next = offset;
+    }
+
+    fn position(&self) -> Offset {
+        self.next
+    }
+}
+
+#[async_trait]
+impl Groups for MemoryLog {
+    async fn join(&self, _: &GroupName, _: GroupSubscription) -> Result<Membership, Error> {
+        Err(Error::NotSupported("groups"))
+    }
+
+    async fn committed(&self, _: &GroupName, _: &Topic) -> Result<BTreeMap<Partition, Committed>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn set_committed(&self, _: &GroupName, _: Vec<Commit>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: &GroupName) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn groups(&self) -> Result<Vec<GroupName>, Error> {
+        Ok(Vec::new())
+    }
+}

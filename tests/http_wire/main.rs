@@ -1,0 +1,30 @@
+//! The HTTP side over real sockets: bytes in, bytes out, with a log in memory that fails when told to.
+//!
+//! - `client`: a raw client that says exactly what it is told
+//! - `contract`: routes, methods, statuses and codes against `openapi/openapi.yaml`
+//! - `drain`: going away without a reset
+//! - `framing`: request smuggling vectors, slow and oversized requests, connection limits
+//! - `gateway`: the server over the other rooms
+//! - `log`: the log in memory
+//! - `operations`: probes, metrics, who calls, pages
+//! - `publishing`: every form, option and refusal of the publish routes
+//! - `reading`: pages, server-sent events, lines, cursors
+//! - `upgrade`: the way to a socket
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
+
+mod client;
+mod contract;
+mod drain;
+mod framing;
+mod gateway;
+mod log;
+mod operations;
+mod publishing;
+mod reading;
+mod upgrade;

@@ -1,0 +1,122 @@
+//! Probes, metrics, who calls, pages.
+
+use serde_json::json;
+
+use crate::client::Client;
+use crate::gateway::{Gateway, READER, SHOP, envelope};
+use crate::log::Mood;
+
+#[test]
+fn probes_tell_life_from_readiness() {
+    let gateway = Gateway::start();
+    assert_eq!(gateway.send("GET", "/livez", &[], "").json(), json!({"alive": true}));
+    let ready = || gateway.send("GET", "/readyz", &[], "");
+    assert_eq!(ready().json(), json!({"ready": true, "reasons": []}));
+    gateway.log.set_mood(Mood::Unavailable);
+    let unready = ready();
+    assert_eq!((unready.status, &unready.json()["reasons"][0]["part"]), (503, &json!("log")));
+    assert!(!unready.text().contains("10.0.0.7"));
+    assert_eq!(gateway.send("GET", "/livez", &[], "").status, 200);
+    gateway.log.set_mood(Mood::Good);
+    assert_eq!(ready().status, 200);
+}
+
+#[test]
+fn metrics_have_a_listener_of_their_own() {
+    let gateway = Gateway::start();
+    assert_eq!(gateway.post("", &[], &envelope("")).status, 201);
+    assert_eq!(gateway.send("GET", "/v1/nothing", &[SHOP], "").code(), "not_found");
+    let metrics = Client::connect(gateway.metrics_address).send("GET", "/metrics", &[], b"");
+    let text = metrics.text();
+    for line in [
+        "weirgate_http_requests_total{route=\"/v1/events\",status=\"201\"} 1",
+        "weirgate_http_requests_total{route=\"none\",status=\"404\"} 1",
+        "weirgate_http_connections ",
+        "weirgate_http_request_duration_seconds_count{route=\"/v1/events\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert_eq!(Client::connect(gateway.metrics_address).send("GET", "/", &[], b"").status, 404);
+    assert_eq!(gateway.send("GET", "/metrics", &[SHOP], "").code(), "not_found");
+}
+
+#[test]
+fn callers_learn_who_they_are() {
+    let gateway = Gateway::start();
+    let who = gateway.send("GET", "/v1/whoami", &[READER], "").json();
+    assert_eq!(
+        (&who["principal"], &who["grants"][0]["allow"]),
+        (&json!("service:reader"), &json!(["subscribe"]))
+    );
+    assert_eq!(gateway.send("GET", "/v1/whoami", &[], "").code(), "unauthenticated");
+}
+
+#[test]
+fn administration_needs_its_right() {
+    let gateway = Gateway::start();
+    assert_eq!(gateway.send("GET", "/v1/admin/config", &[SHOP], "").json(), json!({"node": "g1"}));
+    assert_eq!(gateway.send("GET", "/v1/admin/config", &[READER], "").code(), "forbidden");
+    assert_eq!(gateway.send("POST", "/v1/admin/reload", &[READER], "").code(), "forbidden");
+    assert_eq!(gateway.send("POST", "/v1/admin/reload", &[SHOP], "").code(), "conflict");
+}
+
+#[test]
+fn every_problem_has_a_page_for_everybody() {
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    for code in weirgate::problem::Code::ALL {
+        let page = client.send("GET", &format!("/problems/{}", code.as_str()), &[], b"");
+        assert_eq!(page.status, 200);
+        assert!(page.text().contains(code.title()));
+    }
+    assert_eq!(client.send("GET", "/problems/none", &[], b"").code(), "not_found");
+}
+
+#[test]
+fn the_front_page_is_there_in_dev_mode_only() {
+    let gateway = Gateway::start();
+    assert_eq!(gateway.send("GET", "/", &[], "").code(), "unauthenticated");
+    assert_eq!(gateway.send("GET", "/", &[SHOP], "").code(), "not_found");
+    let dev = Gateway::with(|setup| setup.front_page = Some("<h1>hello</h1>"));
+    let page = dev.send("GET", "/", &[], "");
+    assert_eq!((page.status, page.text()), (200, "<h1>hello</h1>"));
+}
+
+#[test]
+fn unknown_routes_and_methods_are_told_apart() {
+    let gateway = Gateway::start();
+    assert_eq!(gateway.send("GET", "/v2/events", &[SHOP], "").code(), "not_found");
+    assert_eq!(gateway.send("GET", "/v1/events/", &[SHOP], "").code(), "not_found");
+    let wrong = gateway.send("GET", "/v1/events", &[SHOP], "");
+    assert_eq!((wrong.code().as_str(), wrong.header("allow")), ("method_not_allowed", Some("POST")));
+    assert_eq!(gateway.send("GET", "/v2/events", &[], "").code(), "unauthenticated");
+}
+
+#[test]
+fn groups_are_made_seen_and_guarded() {
+    let gateway = Gateway::start();
+    let json = ("content-type", "application/json");
+    let put = |body: &str| gateway.send("PUT", "/v1/groups/inventory-sync", &[SHOP, json], body);
+    assert_eq!(put(r#"{"topics":["orders.v1"],"maxRetries":5}"#).status, 201);
+    let changed = put(r#"{"maxRetries":7}"#);
+    assert_eq!((changed.status, &changed.json()["policy"]["maxRetries"]), (200, &json!(7)));
+    let one = gateway.send("GET", "/v1/groups/inventory-sync", &[SHOP], "").json();
+    assert_eq!((&one["group"], &one["policy"]["topics"]), (&json!("inventory-sync"), &json!(["orders.v1"])));
+    let list = gateway.send("GET", "/v1/groups", &[SHOP], "").json();
+    assert_eq!(list["groups"][0]["group"], "inventory-sync");
+    let letters = gateway.send("GET", "/v1/groups/inventory-sync/dead-letters?limit=5", &[SHOP], "").json();
+    assert_eq!(letters["deadLetters"], json!([]));
+    assert_eq!(put(r#"{"colour":"red"}"#).code(), "invalid_parameter");
+    assert_eq!(put(r#"{"topics":["absent.v1"]}"#).code(), "topic_not_found");
+    assert_eq!(gateway.send("GET", "/v1/groups/absent", &[SHOP], "").code(), "group_not_found");
+    for (method, path) in [
+        ("GET", "/v1/groups"),
+        ("GET", "/v1/groups/inventory-sync"),
+        ("GET", "/v1/groups/absent"),
+        ("GET", "/v1/groups/inventory-sync/dead-letters"),
+    ] {
+        assert_eq!(gateway.send(method, path, &[READER], "").code(), "forbidden", "{path}");
+    }
+    let refused = gateway.send("PUT", "/v1/groups/other", &[READER, json], r#"{"topics":["orders.v1"]}"#);
+    assert_eq!(refused.code(), "forbidden");
+}
