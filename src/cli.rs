@@ -7,6 +7,7 @@ mod check_config;
 mod credential;
 mod dev;
 mod key;
+mod output;
 mod paint;
 mod publish;
 mod schemas;

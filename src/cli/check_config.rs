@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::config::Environment;
 
-use super::sources;
+use super::{output, sources};
 
 /// Check the configuration and print what holds.
 #[derive(Debug, clap::Args)]
@@ -16,9 +16,8 @@ pub(super) struct Args {
     dev: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "the result of the command")]
 pub(super) fn run(args: &Args, environment: Environment) -> anyhow::Result<ExitCode> {
     let config = sources::read(&args.sources.clone().reader(args.dev, environment, Vec::new()))?;
-    print!("{}", config.shown);
+    output::print(&config.shown)?;
     Ok(ExitCode::SUCCESS)
 }

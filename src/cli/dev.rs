@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::config::Environment;
 use crate::telemetry;
 
-use super::{serve, sources};
+use super::{output, serve, sources};
 
 /// Run a gateway for development on this machine. Only loopback can reach it; the data directory keeps its events and
 /// its signing key.
@@ -36,7 +36,6 @@ pub(super) fn run(args: Args, environment: Environment) -> anyhow::Result<ExitCo
     serve::serve(config, reader, welcome)
 }
 
-#[expect(clippy::print_stdout, reason = "the commands to paste are the result")]
 fn welcome(app: &App) {
     let text = include_str!("dev.txt")
         .replace("{url}", &format!("http://{}", app.address()))
@@ -45,7 +44,9 @@ fn welcome(app: &App) {
         .replace("{weirgate}", &own_path())
         .replace("{data}", &app.data_directory().display().to_string())
         .replace("{token}", app.dev_token().unwrap_or_default());
-    println!("{text}");
+    if let Err(error) = output::print(&text) {
+        tracing::warn!(%error, "the commands to paste cannot be shown");
+    }
 }
 
 /// How to call this program from here.

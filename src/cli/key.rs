@@ -1,12 +1,11 @@
 //! `weirgate key new`: makes an API key and prints it once, beside what the configuration stores of it.
 
-use std::io::Write;
 use std::process::ExitCode;
-
-use anyhow::Context as _;
 
 use crate::auth::api_key;
 use crate::event::Timestamp;
+
+use super::output;
 
 /// Make API keys.
 #[derive(Debug, clap::Args)]
@@ -40,7 +39,7 @@ struct New {
 /// When the id is no id, there is no randomness, or standard output is closed.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::New(new) = &args.command;
-    std::io::stdout().lock().write_all(describe(new)?.as_bytes()).context("cannot write the key")?;
+    output::print(&describe(new)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

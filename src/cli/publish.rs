@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::credential;
+use super::{credential, output};
 
 /// Publish events. Each line is an event's envelope; a JSON array of envelopes is taken too. Exit code 1 when any event
 /// was not stored.
@@ -99,7 +99,7 @@ async fn publish(args: Args) -> anyhow::Result<ExitCode> {
         ));
     }
     progress.finish_and_clear();
-    tell(&tally, args.dry_run);
+    tell(&tally, args.dry_run)?;
     Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -230,10 +230,13 @@ fn complain(number: usize, problem: &str) {
     eprintln!("line {number}: {problem}");
 }
 
-#[expect(clippy::print_stdout, reason = "the result of the command")]
-fn tell(tally: &Tally, is_dry: bool) {
+fn tell(tally: &Tally, is_dry: bool) -> anyhow::Result<()> {
     let verb = if is_dry { "would be stored" } else { "stored" };
-    println!("{} {verb}, {} known before, {} refused", tally.accepted, tally.duplicate, tally.refused);
+    output::print(&format!(
+        "{} {verb}, {} known before, {} refused
+",
+        tally.accepted, tally.duplicate, tally.refused
+    ))
 }
 
 #[cfg(test)]

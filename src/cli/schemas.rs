@@ -1,13 +1,12 @@
 //! `weirgate schemas check`: judges the schema folder and its examples, for a pipeline or before a commit.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-
 use crate::schema::Config;
 use crate::schema::examples::{Report, judge};
+
+use super::output;
 
 /// Judge schemas.
 #[derive(Debug, clap::Args)]
@@ -39,7 +38,7 @@ struct Check {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::Check(check) = &args.command;
     let report = judge(&Config { directory: check.directory.clone() });
-    std::io::stdout().lock().write_all(describe(&report).as_bytes()).context("cannot write the report")?;
+    output::print(&describe(&report))?;
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,15 +1,15 @@
 //! `weirgate token`: signs a token of the development issuer with the key in the data directory.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde_json::{Map, Value};
 
 use crate::auth::dev;
 use crate::event::{Clock, Timestamp};
+
+use super::output;
 
 /// Sign a token for a gateway in development mode.
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(super) struct Args {
 /// When the key cannot be read or made, or standard output is closed.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let token = token(args, Clock::system().now())?;
-    writeln!(std::io::stdout().lock(), "{token}").context("cannot write the token")?;
+    output::print(&format!("{token}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

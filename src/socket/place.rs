@@ -47,7 +47,11 @@ fn parse_object(members: &Map<String, Value>) -> Result<From, Problem> {
 
 /// Positions alone must say something; beside a cursor they may be empty (nothing was seen since).
 fn positions(pointer: &str, positions: Positions) -> Result<From, Problem> {
-    if positions.is_empty() { Err(invalid(pointer, "holds no position")) } else { Ok(From::Positions(positions)) }
+    if positions.is_empty() {
+        Err(invalid(pointer, "holds no position"))
+    } else {
+        Ok(From::Positions(positions))
+    }
 }
 
 fn parse_positions(pointer: &str, topics: &Map<String, Value>) -> Result<Positions, Problem> {

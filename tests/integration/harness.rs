@@ -4,7 +4,7 @@ mod answer;
 mod process;
 mod socket;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     file: String,
+    schemas: Option<PathBuf>,
 }
 
 /// A gateway in this process, in development mode with the shop's topics.
@@ -48,8 +49,16 @@ impl Builder {
         self
     }
 
+    /// Schemas from this folder instead of the sample ones.
+    pub(crate) fn with_schemas(mut self, directory: &Path) -> Self {
+        self.schemas = Some(directory.to_owned());
+        self
+    }
+
     pub(crate) async fn start(self) -> TestGateway {
         let directory = tempfile::tempdir().unwrap();
+        let samples = || Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+        let schemas = self.schemas.unwrap_or_else(samples);
         let flag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let sources = Sources {
             is_dev: true,
@@ -60,10 +69,7 @@ impl Builder {
                 flag("http.drain_delay", "0ms"),
                 flag("socket.drain_window", "2s"),
                 flag("log.embedded.path", directory.path().to_str().unwrap()),
-                flag(
-                    "schemas.directory",
-                    Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").to_str().unwrap(),
-                ),
+                flag("schemas.directory", schemas.to_str().unwrap()),
             ],
             ..Sources::default()
         };

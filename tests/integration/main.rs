@@ -3,9 +3,11 @@
 //! - `harness`: starts gateways, speaks HTTP and WebSocket to them, waits for conditions.
 //! - `story`: the shop's story end to end, as the README tells it.
 //! - `restart`: kill -9 and SIGTERM of the real binary: nothing lost, groups and cursors go on.
+//! - `suites`: the suites of JSON and JSON Schema through the publish path.
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod harness;
 mod restart;
 mod story;
+mod suites;

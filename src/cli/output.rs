@@ -1,0 +1,16 @@
+//! Standard output that may be closed: `weirgate … | head` is no failure.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+
+/// Prints a command's result; whoever closed the pipe has had enough.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the output")
+        }
+        _ => Ok(()),
+    }
+}
