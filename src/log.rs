@@ -7,17 +7,18 @@
 
 pub mod conformance;
 mod error;
+mod event_log;
 mod groups;
 mod table;
-mod topics;
 
 pub use error::{Error, Fault};
+#[expect(clippy::module_name_repetitions, reason = "a bare `Log` would be taken for a text log")]
+pub use event_log::{
+    Append, Appended, Appending, Bounds, Cleanup, EventLog, Fetched, Health, Incarnation, NewRecord, Purpose,
+    Reader, TopicInfo, TopicSpec,
+};
 pub use groups::{
     Assigned, Commit, Commits, Committed, GroupSubscription, Groups, MemberEvent, MemberEvents, Membership,
     Start,
 };
 pub use table::Table;
-pub use topics::{
-    Append, Appended, Appending, Bounds, Cleanup, EventLog, Fetched, Health, Incarnation, NewRecord, Purpose,
-    Reader, TopicInfo, TopicSpec,
-};

@@ -1,5 +1,7 @@
 //! The port's conformance suite, run on the embedded engine.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use tempfile::TempDir;

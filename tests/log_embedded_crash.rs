@@ -245,7 +245,8 @@ impl Acknowledged {
         if engine.topic(&Topic::parse("_crashed").unwrap()).is_some() {
             let table = table(engine).await;
             for (key, heard) in &self.table {
-                let value = table.read(key.to_string().as_bytes()).expect("a table's entry was lost");
+                let value =
+                    table.read(key.to_string().as_bytes()).unwrap_or_else(|| panic!("the table lost {key}"));
                 assert!(number(&value) >= *heard, "a table's entry fell back");
             }
         }

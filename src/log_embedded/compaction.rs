@@ -199,6 +199,8 @@ mod tests {
 
     const LOG: LogId = LogId::new(1);
 
+    type Writes = Vec<(u8, Option<u8>)>;
+
     /// A log in memory, by each batch's last offset.
     #[derive(Debug, Default)]
     struct Memory(BTreeMap<Offset, Batch>);
@@ -262,7 +264,7 @@ mod tests {
     }
 
     /// Batches of writes to few keys, each some hours after the one before.
-    fn batches() -> impl Strategy<Value = Vec<(i64, Vec<(u8, Option<u8>)>)>> {
+    fn batches() -> impl Strategy<Value = Vec<(i64, Writes)>> {
         let writes = collection::vec((0..6_u8, option::of(any::<u8>())), 1..8);
         collection::vec((0..20_i64, writes), 1..30)
     }
