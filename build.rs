@@ -44,7 +44,6 @@ fn main() -> Result<(), String> {
 }
 
 impl Probe {
-    #[expect(clippy::print_stdout, reason = "a build script speaks to cargo so")]
     fn is_met(&self) -> bool {
         match self {
             Self::File(path) => {

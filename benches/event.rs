@@ -1,7 +1,6 @@
 //! The hot paths of an event: parse and validate on the way in, the frame on the way out.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up must fail")]
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::hint::black_box;
 
