@@ -21,8 +21,12 @@ use super::metrics::Metrics;
 
 /// Bytes asked of the log at once.
 pub(super) const BLOCK_BYTES: usize = 256 * 1024;
-/// How many blocks are kept for each reader of the pool.
+/// How many records a block may hold: small ones weigh more in memory than in the log.
+const BLOCK_RECORDS_MAX: usize = 1_000;
+/// How many blocks are kept for each reader of the pool, those being read included.
 const BLOCKS_PER_READER: usize = 8;
+/// Bytes all blocks may hold for each reader of the pool, frames included; the newest is kept whatever it holds.
+pub(super) const BYTES_PER_READER: usize = 2 * 1024 * 1024;
 /// Blocks and idle readers go when unused for so long.
 const IDLE: Duration = Duration::from_secs(10);
 /// A read that takes longer has failed: what is read here is in the log already.
@@ -164,8 +168,8 @@ impl Backlog {
     pub(super) fn tidy(&self) {
         let now = Instant::now();
         self.slots().retain(|slot| slot.block.is_none() || now.duration_since(slot.used) < IDLE);
+        self.make_room(&mut self.slots());
         self.idle().retain(|idle| now.duration_since(idle.since) < IDLE);
-        self.metrics.catch_up_bytes.set(i64::try_from(self.meter.own()).unwrap_or(i64::MAX));
     }
 
     async fn load(&self, source: Source, at: Offset, outcome: watch::Sender<Option<Outcome>>) {
@@ -174,11 +178,7 @@ impl Backlog {
             return;
         }
         let found = match self.fetch(&source, at, BLOCK_BYTES).await {
-            Ok(fetched) if fetched.next > at => {
-                let keep = |record| Arc::new(Entry::new(record, source.storage, &self.meter));
-                let entries = fetched.records.into_iter().map(keep).collect();
-                Ok(Arc::new(Block { from: at, entries, next: fetched.next }))
-            }
+            Ok(fetched) if fetched.next > at => Ok(self.block_of(fetched, at, source.storage)),
             Ok(_) => Err(Outcome::AtEnd),
             Err(log::Error::OffsetOutOfRange { start, end, .. }) => {
                 Err(Outcome::Outside(Bounds { start, end }))
@@ -194,6 +194,7 @@ impl Backlog {
             Ok(block) => {
                 let reading = slot.map_or_else(|| outcome.subscribe(), |slot| slot.reading);
                 let (id, from, used) = (source.id, at, Instant::now());
+                self.make_room(&mut slots);
                 slots.push_back(Slot { id, from, block: Some(block), reading, used });
                 Outcome::Read
             }
@@ -201,6 +202,26 @@ impl Backlog {
         };
         drop(slots);
         outcome.send_replace(Some(answer));
+    }
+
+    fn block_of(&self, fetched: Fetched, from: Offset, storage: Storage) -> Arc<Block> {
+        let Fetched { records, next, .. } = fetched;
+        let next = records.get(BLOCK_RECORDS_MAX).map_or(next, |first_cut| first_cut.offset);
+        let records = records.into_iter().take(BLOCK_RECORDS_MAX);
+        let entries = records.map(|record| Arc::new(Entry::new(record, storage, &self.meter)));
+        Arc::new(Block { from, entries: entries.collect(), next })
+    }
+
+    /// Lets blocks go, least recently used first, until all together are below their bound.
+    fn make_room(&self, slots: &mut VecDeque<Slot>) {
+        let mut blocks = slots.iter().filter_map(|slot| slot.block.clone()).collect::<VecDeque<_>>();
+        while self.meter.own() > self.readers_max * BYTES_PER_READER
+            && let Some(block) = blocks.pop_front()
+        {
+            block.entries.iter().for_each(|entry| entry.release());
+            slots.retain(|slot| !slot.block.as_ref().is_some_and(|held| Arc::ptr_eq(held, &block)));
+        }
+        self.metrics.catch_up_bytes.set(i64::try_from(self.meter.own()).unwrap_or(i64::MAX));
     }
 
     /// Whether all who asked have left meanwhile; then it is no longer listed either.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::feed::backlog::BYTES_PER_READER;
 use crate::feed::bell::Bell;
 use crate::feed::fake::{TestFeed, drain, filtered, request, take};
 use crate::feed::seat::Place;
@@ -82,6 +83,31 @@ async fn readers_of_one_place_share_one_read() {
     let shared = |left: &Push, right: &Push| matches!((left, right), (Push::Event(left), Push::Event(right)) if std::sync::Arc::ptr_eq(left, right));
     assert!(firsts.iter().all(|first| shared(first, firsts[0])), "frames are shared too");
     assert_eq!(test.log.catch_up_reads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_hold_their_bytes_and_no_more() {
+    let test = TestFeed::with_config(config(4_000, 1_000_000, 1));
+    test.log.create("small", 1);
+    test.log.create("large", 1);
+    for _ in 0..20_000 {
+        test.log.put("small", 0, "1");
+    }
+    for _ in 0..200 {
+        test.log.put("large", 0, &format!("\"{}\"", "x".repeat(50_000)));
+    }
+    for name in ["small", "large"] {
+        let mut subscription = test.subscribe(name, From::Earliest).await;
+        let mut events = 0;
+        while events < test.log.end(name, 0) {
+            let pushes = subscription.next(100_000).await.unwrap();
+            events += pushes.iter().filter(|push| matches!(push, Push::Event(_))).count() as u64;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            // What was read last may have got its frames since.
+            assert!(test.metric("weirgate_feed_catch_up_bytes") <= 1.5 * BYTES_PER_READER as f64);
+        }
+        assert!(test.metric("weirgate_feed_catch_up_bytes") > 0.5 * BYTES_PER_READER as f64, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
