@@ -62,7 +62,7 @@ impl Policies {
     pub(super) fn new(config: &Config) -> (Self, Keeper) {
         const PUTS_MAX: usize = 64;
         let of_file = config.groups.iter().filter_map(|(group, patch)| {
-            let policy = patch.apply(&config.defaults).inspect_err(|error| {
+            let policy = of_file(config, patch).inspect_err(|error| {
                 tracing::error!(%group, %error, "the policy of the configuration cannot be");
             });
             Some((group.clone(), Arc::new(policy.ok()?)))
@@ -143,10 +143,7 @@ impl Keeper {
     ) -> Result<Put, Error> {
         let before = stored(table, group);
         let base = before.as_ref().map_or(&config.defaults, |stored| &stored.policy);
-        let policy = patch.apply(base)?;
-        if policy.topics.is_empty() {
-            return Err(Error::invalid("/topics", "a group reads at least one topic"));
-        }
+        let policy = with_topics(patch.apply(base)?)?;
         let is_missing = |topic: &&Topic| log.topic(topic).is_none();
         if let Some(topic) = policy.topics.iter().find(is_missing) {
             return Err(Error::UnknownTopic(topic.clone()));
@@ -182,7 +179,7 @@ async fn try_open(config: &Config, log: &Arc<dyn EventLog>) -> Result<Table, Err
     let topic = Topic::parse(TABLE).map_err(|error| Error::invalid("", error.to_string()))?;
     let table = Table::open(Arc::clone(log), topic, 1).await?;
     for (group, patch) in &config.groups {
-        let Ok(policy) = patch.apply(&config.defaults) else { continue };
+        let Ok(policy) = of_file(config, patch) else { continue };
         let hash = fingerprint(&policy);
         let is_applied = stored(&table, group).is_some_and(|stored| stored.file.as_ref() == Some(&hash));
         if !is_applied {
@@ -190,6 +187,17 @@ async fn try_open(config: &Config, log: &Arc<dyn EventLog>) -> Result<Table, Err
         }
     }
     Ok(table)
+}
+
+fn of_file(config: &Config, patch: &PolicyPatch) -> Result<Policy, Error> {
+    with_topics(patch.apply(&config.defaults)?)
+}
+
+fn with_topics(policy: Policy) -> Result<Policy, Error> {
+    if policy.topics.is_empty() {
+        return Err(Error::invalid("/topics", "a group reads at least one topic"));
+    }
+    Ok(policy)
 }
 
 fn fingerprint(policy: &Policy) -> String {

@@ -190,7 +190,7 @@ impl Owners {
 
     fn drain(&mut self) {
         self.is_draining = true;
-        // A task whose last sender is dropped drains too, after the members' last words.
+        // A full channel must not keep the other groups waiting.
         for sender in self.senders.values() {
             if sender.try_send(Command::Drain).is_err() {
                 let sender = sender.clone();

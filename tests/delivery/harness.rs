@@ -22,10 +22,13 @@ use weirgate::log::{Append, Cleanup, EventLog as _, NewRecord, TopicSpec};
 use weirgate::log_embedded::{self, Engine};
 use weirgate::telemetry::Registry;
 
+use super::fault::{Fault, Faulty};
+
 const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) fault: Arc<Fault>,
     pub(crate) delivery: Delivery,
     pub(crate) registry: Registry,
     shutdown: CancellationToken,
@@ -69,8 +72,10 @@ impl World {
         let defaults =
             patch(r#"{"backoff":{"firstMs":10,"maxMs":40},"commitIntervalMs":50,"reconnectGraceMs":200}"#);
         let defaults = defaults.apply(&Policy::default()).unwrap();
-        let (delivery, registry, shutdown, task) = serve(&engine, &defaults);
-        let world = Self { engine, delivery, registry, shutdown, task, defaults, _directory: directory };
+        let fault = Arc::new(Fault::default());
+        let (delivery, registry, shutdown, task) = serve(&engine, &fault, &defaults);
+        let world =
+            Self { engine, fault, delivery, registry, shutdown, task, defaults, _directory: directory };
         world.create("orders.v1", partitions).await;
         let policy = PolicyPatch { topics: Some(vec![topic("orders.v1")]), ..patch(policy) };
         world.delivery.put_policy(&group(), policy).await.unwrap();
@@ -91,7 +96,8 @@ impl World {
     /// The process dies and comes back: nothing is committed that was not, nobody says goodbye.
     pub(crate) async fn crash(&mut self) {
         self.task.abort();
-        (self.delivery, self.registry, self.shutdown, self.task) = serve(&self.engine, &self.defaults);
+        (self.delivery, self.registry, self.shutdown, self.task) =
+            serve(&self.engine, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -99,7 +105,8 @@ impl World {
     pub(crate) async fn restart(&mut self) {
         self.shutdown.cancel();
         (&mut self.task).await.unwrap();
-        (self.delivery, self.registry, self.shutdown, self.task) = serve(&self.engine, &self.defaults);
+        (self.delivery, self.registry, self.shutdown, self.task) =
+            serve(&self.engine, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -266,7 +273,11 @@ pub(crate) fn join(connection: &str, credit: u32) -> Join {
     }
 }
 
-fn serve(engine: &Arc<Engine>, defaults: &Policy) -> (Delivery, Registry, CancellationToken, JoinHandle<()>) {
+fn serve(
+    engine: &Arc<Engine>,
+    fault: &Arc<Fault>,
+    defaults: &Policy,
+) -> (Delivery, Registry, CancellationToken, JoinHandle<()>) {
     let rule = TopicRule {
         topic: topic("orders.v1"),
         event_types: vec![weirgate::event::EventType::parse("orders.placed.v1").unwrap()],
@@ -287,7 +298,7 @@ fn serve(engine: &Arc<Engine>, defaults: &Policy) -> (Delivery, Registry, Cancel
     };
     let registry = Registry::new();
     let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
-    let log = Arc::clone(engine);
+    let log = Arc::new(Faulty { engine: Arc::clone(engine), fault: Arc::clone(fault) });
     let groups = Arc::clone(engine);
     let (service, delivery) = Service::new(config, log, groups, catalogue, Clock::system(), &registry);
     let shutdown = CancellationToken::new();

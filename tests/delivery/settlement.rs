@@ -1,5 +1,6 @@
 //! Settlement, retries and dead letters as a member sees them.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use weirgate::delivery::{Refused, Settlement, State, Tag, Withdrawal};
@@ -176,4 +177,39 @@ async fn without_order_everything_goes_at_once() {
         worker.ack(one).await;
     }
     assert_eq!(worker.delivery().await.offset(), 0);
+}
+
+#[tokio::test]
+async fn a_lane_waits_until_its_dead_letter_is_written() {
+    let world = World::start(1, "{}").await;
+    let mut worker = world.join("c-1", 1).await;
+    world.fault.is_on.store(true, Ordering::SeqCst);
+    world.publish(0, "42", 2).await;
+    let got = worker.delivery().await;
+    assert_eq!(worker.settle(Settlement::Reject { tag: got.tag, reason: None }).await, []);
+    assert!(worker.is_idle().await, "the next one waits");
+    assert_eq!(world.committed(0).await, Some(0));
+    assert!(world.fault.refused.load(Ordering::SeqCst) > 0);
+    let view = serde_json::to_value(world.delivery.group(&super::harness::group()).await.unwrap()).unwrap();
+    assert_eq!(view["partitions"][0]["lanesBlocked"][0]["reason"], "dead_letter");
+    world.fault.is_on.store(false, Ordering::SeqCst);
+    assert_eq!(worker.delivery().await.offset(), 1);
+    assert_eq!(world.letters().await.dead_letters.len(), 1);
+    assert!(world.registry.render().lines().any(|line| {
+        line.strip_prefix("weirgate_dlq_write_failures_total ").is_some_and(|count| count != "0")
+    }));
+}
+
+#[tokio::test]
+async fn a_letter_that_does_not_fit_points_to_its_record() {
+    let world = World::start(1, "{}").await;
+    let mut worker = world.join("c-1", 1).await;
+    world.fault.value_bytes_max.store(100, Ordering::SeqCst);
+    world.publish(0, "42", 1).await;
+    let got = worker.delivery().await;
+    assert_eq!(worker.settle(Settlement::Reject { tag: got.tag, reason: Some("bad".to_owned()) }).await, []);
+    world.until_committed(0, 1).await;
+    let letters = world.letters().await.dead_letters;
+    assert_eq!((letters[0].reason.as_str(), letters[0].error.as_deref()), ("too_large", Some("bad")));
+    assert_eq!((letters[0].key.as_deref(), letters[0].offset.number()), (Some("42"), 0));
 }
