@@ -549,3 +549,37 @@ async fn a_group_that_began_at_the_end_misses_nothing_after_a_restart() {
     let MemberEvent::Assigned(assigned) = event else { panic!("{event:?}") };
     assert_eq!(assigned[0].position, Offset::new(150));
 }
+
+#[tokio::test]
+async fn times_are_found_as_a_walk_over_all_records_finds_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open_at(directory.path());
+    engine.ensure_topic(&spec(Cleanup::Delete)).await.unwrap();
+    let mut random = 7_u64;
+    let mut draw = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    // Times grow on the whole, jump back often and far ahead now and then: more than one block of batches.
+    let mut times = Vec::new();
+    for step in 0..400_u64 {
+        let records: Vec<NewRecord> = (0..=draw(3))
+            .map(|_| {
+                let ahead = if draw(50) == 0 { 5_000 } else { 0 };
+                let millis = i64::try_from(step * 10 + draw(300) + ahead).unwrap();
+                times.push(millis);
+                NewRecord { timestamp: Some(Timestamp::from_millis(millis)), ..record(step) }
+            })
+            .collect();
+        engine.append(append(FIRST, records)).await.unwrap();
+    }
+    for start in [0, 1, 150, 333, times.len()] {
+        engine.delete_records(&topic(), FIRST, Offset::new(start as u64)).await.unwrap();
+        for asked in (-10..10_000_i64).step_by(37) {
+            let expected = (start..times.len()).find(|offset| times[*offset] >= asked).unwrap_or(times.len());
+            let found = engine.offset_at(&topic(), FIRST, Timestamp::from_millis(asked)).await.unwrap();
+            assert_eq!(found, Offset::new(expected as u64), "at {asked} from {start}");
+        }
+        engine.maintain().await.unwrap();
+    }
+}

@@ -135,9 +135,6 @@ impl Committer {
             partition.publish(batches, &self.shared.topics.ring_bytes);
             metrics.records.inc_by(partition.end().since(before));
             self.unnoted.insert(partition.log, partition.end());
-            if let Some(topic) = self.shared.topics.get(&partition.topic) {
-                topic.followers.wake();
-            }
         }
         answers.done();
         self.note_ends();

@@ -184,13 +184,14 @@ impl Latest {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use bytes::Bytes;
     use proptest::prelude::{Strategy, any, proptest};
     use proptest::{collection, option};
 
     use crate::event::{Headers, Offset, Partition as Number, Record, Timestamp, Topic};
-    use crate::log::Bounds;
+    use crate::log::{Bounds, Cleanup, TopicSpec};
 
     use super::super::batch::{Batch, Builder, Content, Names};
     use super::super::partition::Partition;
@@ -269,6 +270,16 @@ mod tests {
         collection::vec((0..20_i64, writes), 1..30)
     }
 
+    fn table() -> TopicSpec {
+        TopicSpec {
+            name: Topic::parse("t").unwrap(),
+            partitions: 1,
+            cleanup: Cleanup::Compact,
+            retention: None,
+            retention_bytes: None,
+        }
+    }
+
     proptest! {
         #[test]
         fn what_stays_is_what_a_naive_reader_would_keep(batches in batches()) {
@@ -294,9 +305,8 @@ mod tests {
                 })
                 .collect();
 
-            let topic = Topic::parse("t").unwrap();
             let bounds = Bounds { start: Offset::ZERO, end: next };
-            let partition = Partition::new(topic, Number::new(0), LOG, true, bounds);
+            let partition = Partition::new(&table(), Number::new(0), LOG, bounds, &Arc::default());
             let mut edits = Vec::new();
             let collect = &mut |found: Vec<_>| {
                 edits.extend(found);

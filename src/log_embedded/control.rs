@@ -11,7 +11,7 @@ use super::offsets;
 use super::partition::Partition;
 use super::queue::Control;
 use super::storage::{Failure, FailureKind, LogId};
-use super::topics::{self, Followers, TopicState};
+use super::topics::{self, TopicState};
 
 const PARTITIONS_MAX: u32 = 1_000;
 
@@ -58,13 +58,10 @@ impl Committer {
             Ok(logs)
         })?;
         let bounds = Bounds { start: Offset::ZERO, end: Offset::ZERO };
-        let is_compacted = spec.cleanup == Cleanup::Compact;
+        let followers = known.map_or_else(Arc::default, |known| Arc::clone(&known.followers));
         for (number, log) in (0..spec.partitions).map(Number::new).zip(logs).skip(partitions.len()) {
-            let partition = Partition::new(spec.name.clone(), number, log, is_compacted, bounds);
-            partitions.push(Arc::new(partition));
+            partitions.push(Arc::new(Partition::new(spec, number, log, bounds, &followers)));
         }
-        let followers =
-            known.map_or_else(|| Arc::new(Followers::default()), |known| Arc::clone(&known.followers));
         self.shared.topics.put(TopicState { info: Arc::new(info.clone()), partitions, followers });
         Ok(info)
     }
@@ -91,7 +88,6 @@ impl Committer {
         })?;
         self.shared.topics.remove(topic);
         known.partitions.iter().for_each(|partition| partition.delete());
-        known.followers.wake();
         self.upkeep.bury(logs.into_iter());
         Ok(())
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::event::{Clock, Partition as Number};
-use crate::log::Cleanup;
 use crate::telemetry::Registry;
 
 use super::commit::Committer;
@@ -180,18 +179,12 @@ pub(super) fn load(storage: &mut dyn Storage) -> Result<Loaded, Failure> {
             Failure { kind: FailureKind::Corrupt, doing: "reading the topics", source }
         })?;
         graves.retain(|log| !logs.contains(log));
+        let followers = Arc::<Followers>::default();
         let mut partitions = Vec::with_capacity(logs.len());
         for (number, log) in (0..).map(Number::new).zip(logs) {
-            let (bounds, is_compacted) = (storage.bounds(log)?, info.spec.cleanup == Cleanup::Compact);
-            partitions.push(Arc::new(Partition::new(
-                info.spec.name.clone(),
-                number,
-                log,
-                is_compacted,
-                bounds,
-            )));
+            let bounds = storage.bounds(log)?;
+            partitions.push(Arc::new(Partition::new(&info.spec, number, log, bounds, &followers)));
         }
-        let followers = Arc::new(Followers::default());
         states.push(TopicState { info: Arc::new(info), partitions, followers });
     }
     Ok(Loaded { topics: states, graves })

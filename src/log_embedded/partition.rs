@@ -1,17 +1,18 @@
 //! One partition as all threads see it: its ends, its latest batches, and who waits for more.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
 use crate::event::{Offset, Partition as Number, Topic};
-use crate::log::Bounds;
+use crate::log::{Bounds, Cleanup, TopicSpec};
 
 use super::batch::Batch;
 use super::locked;
 use super::storage::LogId;
+use super::topics::Followers;
 
 /// A partition. The commit thread changes it, everybody reads it.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Partition {
     /// The latest batches, without holes up to the end.
     ring: Mutex<Ring>,
     advanced: Notify,
+    /// Members that read the whole topic.
+    followers: Arc<Followers>,
 }
 
 #[derive(Debug, Default)]
@@ -41,12 +44,19 @@ struct Ring {
 }
 
 impl Partition {
-    pub(super) fn new(topic: Topic, number: Number, log: LogId, is_compacted: bool, bounds: Bounds) -> Self {
+    /// The partition `number` of `topic`, which lies in `log`.
+    pub(super) fn new(
+        topic: &TopicSpec,
+        number: Number,
+        log: LogId,
+        bounds: Bounds,
+        followers: &Arc<Followers>,
+    ) -> Self {
         Self {
-            topic,
+            topic: topic.name.clone(),
             number,
             log,
-            is_compacted,
+            is_compacted: topic.cleanup == Cleanup::Compact,
             is_compacting: AtomicBool::new(false),
             // What was appended before the start is not known: the first look compacts.
             appended_bytes: AtomicU64::new(u64::MAX >> 1),
@@ -56,6 +66,7 @@ impl Partition {
             is_deleted: AtomicBool::new(false),
             ring: Mutex::default(),
             advanced: Notify::new(),
+            followers: Arc::clone(followers),
         }
     }
 
@@ -121,6 +132,7 @@ impl Partition {
     /// Wakes everybody who waits for more.
     pub(super) fn wake(&self) {
         self.advanced.notify_waiters();
+        self.followers.wake();
     }
 
     /// What [`Partition::wake`] wakes.

@@ -53,7 +53,6 @@ impl TopicState {
     /// Wakes everybody who waits for anything of this topic.
     pub(super) fn wake(&self) {
         self.partitions.iter().for_each(|partition| partition.wake());
-        self.followers.wake();
     }
 }
 
