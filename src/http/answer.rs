@@ -88,7 +88,7 @@ pub(super) fn write_problem(
         }
         _ => {}
     }
-    if let Some(after) = problem.retry_after.or_else(|| usual_wait(problem.code)) {
+    if let Some(after) = wait(problem) {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
@@ -100,11 +100,15 @@ fn add_challenges(headers: &mut HeaderMap, bearer: &'static str) {
     headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"weirgate\""));
 }
 
-/// What a client should wait where the room that refused does not say: 1 to 5 s, so that all do not come back at
-/// once.
-fn usual_wait(code: Code) -> Option<Duration> {
-    (code.status() == 503 || code == Code::RateLimited || code == Code::IdempotencyInProgress)
-        .then(|| Duration::from_secs(1 + jitter(4)))
+/// What a client should wait. Where the gateway as a whole refuses, up to 3 s more, so that all do not come back
+/// at once.
+fn wait(problem: &Problem) -> Option<Duration> {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    if problem.code.status() == 503 {
+        return Some(problem.retry_after.unwrap_or(SHORTEST) + Duration::from_secs(jitter(3)));
+    }
+    let is_expected = matches!(problem.code, Code::RateLimited | Code::IdempotencyInProgress);
+    problem.retry_after.or_else(|| is_expected.then_some(SHORTEST))
 }
 
 /// A number from 0 to `bound`, for spreading clients.

@@ -20,6 +20,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Principal;
 use crate::problem::{Code, Problem};
@@ -60,6 +61,7 @@ pub(super) fn serve(
         principal: Arc::clone(call.principal()?),
         call: call.clone(),
         options: given.options,
+        refusing: shared.drain.refusing().clone(),
         lines: Lines::new(body, shared.config.limits.event_bytes_max, shared.config.limits.keep_alive),
         open: VecDeque::new(),
         results,
@@ -73,6 +75,7 @@ struct Stream {
     principal: Arc<Principal>,
     call: Call,
     options: Options,
+    refusing: CancellationToken,
     lines: Lines,
     open: VecDeque<Open>,
     results: Results,
@@ -92,6 +95,8 @@ impl Stream {
                 return;
             }
             let next = tokio::select! {
+                // Lines read from now on would hold the drain up; the client sends them to another gateway.
+                () = self.refusing.cancelled() => break Some(Problem::hidden(Code::Draining)),
                 // Cancel safe: a line begun stays in `lines`.
                 line = self.lines.next(), if self.open.len() < OPEN_MAX => Some(line),
                 item = first(&mut self.open), if !self.open.is_empty() => {

@@ -53,7 +53,13 @@ fn streams_and_waiting_pages_end_with_a_word() {
     stream.chunks_until(|text| text.contains("\n\n"));
     let mut waiting = gateway.client();
     waiting.write(request("GET", &format!("{path}?wait=60s"), &[SHOP], b""));
+    let mut publishing = gateway.client();
+    let lines = [SHOP, ("content-type", "application/x-ndjson"), ("transfer-encoding", "chunked")];
+    publishing.write(request("POST", "/v1/events", &lines, b""));
+    publishing.head();
     gateway.stop();
+    let text = publishing.chunks_until(|text| text.contains("draining"));
+    assert!(text.contains("\"problem\""), "{text}");
     let text = stream.chunks_until(|text| text.contains("event: drain"));
     assert!(text.contains("delayMs"), "{text}");
     assert_eq!(stream.chunk(), None);
