@@ -35,6 +35,7 @@ mod read;
 mod receipt;
 mod routes;
 mod serve;
+mod tls;
 mod transport;
 mod upgrade;
 
@@ -120,7 +121,8 @@ impl Server {
     /// # Errors
     /// [`Error::Tls`] when certificate or key cannot be read.
     pub fn new(config: Config, parts: Parts) -> Result<Self, Error> {
-        Ok(Self { shared: Arc::new(serve::Shared::new(config, parts)) })
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        Ok(Self { shared: Arc::new(serve::Shared::new(config, parts, tls)) })
     }
 
     /// Serves until `shutdown` is cancelled and the drain has ended.

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
@@ -17,10 +17,17 @@ use super::admission::Permit;
 use super::framing::Fault;
 use super::front;
 use super::serve::Shared;
+use super::tls::{self, Agreed};
 use super::transport::{Patience, Transport, Watch};
 
 /// What hyper reads with; a head or a small body fits at once.
 const HARD_HEAD_FACTOR: usize = 2;
+
+/// Between pings on a silent HTTP/2 connection.
+const HTTP2_PING: Duration = Duration::from_secs(25);
+
+/// Requests at once on an HTTP/2 connection.
+const HTTP2_STREAMS: u32 = 100;
 
 /// How long a connection that idles at the end of a drain stays open for what is on its way.
 const LAST_CALL: Duration = Duration::from_millis(100);
@@ -73,6 +80,20 @@ pub(super) async fn serve(
     stream: TcpStream,
     connection: Arc<Connection>,
 ) {
+    let Some(acceptor) = &shared.tls else {
+        return serve_http1(&shared, &router, stream, &connection).await;
+    };
+    match tls::accept(acceptor, stream, shared.config.limits.header_timeout).await {
+        Ok((stream, Agreed::Http1)) => Box::pin(serve_http1(&shared, &router, stream, &connection)).await,
+        Ok((stream, Agreed::Http2)) => Box::pin(serve_http2(&shared, &router, stream, &connection)).await,
+        Err(error) => tracing::debug!(%error, "no TLS handshake"),
+    }
+}
+
+async fn serve_http1<S>(shared: &Arc<Shared>, router: &Router, stream: S, connection: &Arc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let limits = &shared.config.limits;
     let transport = Transport::http1(stream, Arc::clone(&connection.watch), Patience::new(limits));
     let mut builder = http1::Builder::new();
@@ -84,7 +105,7 @@ pub(super) async fn serve(
     if limits.headers_max > 100 {
         builder.max_headers(limits.headers_max);
     }
-    let service = service_fn(|request| front::serve(&shared, &router, &connection, request));
+    let service = service_fn(|request| front::serve(shared, router, connection, request));
     let serving = builder.serve_connection(TokioIo::new(transport), service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
@@ -100,6 +121,43 @@ pub(super) async fn serve(
             }
         }
     };
+    report(ended);
+}
+
+/// Many requests share the connection; a client that goes silent is found by pings.
+async fn serve_http2<S>(shared: &Arc<Shared>, router: &Router, stream: S, connection: &Arc<Connection>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let limits = &shared.config.limits;
+    let transport = Transport::unframed(stream, Arc::clone(&connection.watch), Patience::new(limits));
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_timeout(limits.write_timeout)
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .initial_stream_window_size(64 << 10)
+        .initial_connection_window_size(1 << 20)
+        .max_header_list_size(u32::try_from(limits.header_bytes_max * HARD_HEAD_FACTOR).unwrap_or(u32::MAX));
+    let (shared_ref, router, connection) = (Arc::clone(shared), router.clone(), Arc::clone(connection));
+    let service = service_fn(move |request| {
+        let (shared, router, connection) = (Arc::clone(&shared_ref), router.clone(), Arc::clone(&connection));
+        async move { front::serve(&shared, &router, &connection, request).await }
+    });
+    let serving = builder.serve_connection(TokioIo::new(transport), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shared.drain.ending().cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    report(ended);
+}
+
+fn report(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }

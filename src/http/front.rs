@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, ORIGIN, VARY};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -23,6 +23,7 @@ use super::answer::{Answer, Serving, problem_of, write_problem};
 use super::call::Call;
 use super::connection::Connection;
 use super::drain::Phase;
+use super::metrics::Metrics;
 use super::serve::Shared;
 use super::{body, credential, head};
 
@@ -52,6 +53,7 @@ pub(super) async fn serve(
     };
     let peer = head::client_address(&shared.admission, connection.peer(), &parts.headers);
     let head = head::check_framing(connection).and_then(|()| head::check(&parts, &shared.config.limits));
+    let version = parts.version;
     let is_doubtful = head.as_ref().is_err_and(|problem| problem.code == Code::BadRequest);
     let checked = match head {
         Ok(()) => check(shared, &parts, correlation_problem).await,
@@ -65,7 +67,7 @@ pub(super) async fn serve(
         Ok(Passed::Caller(principal)) => {
             let call = Call::new(id, correlation_id, principal, peer, Arc::clone(connection));
             let request = Request::from_parts(parts, body);
-            let response = route(shared, router, &call, request).await;
+            let response = route(&shared.metrics, router, &call, request).await;
             (call, response)
         }
         Err(problem) => {
@@ -75,8 +77,8 @@ pub(super) async fn serve(
             (call, problem.into_response())
         }
     };
-    let mut response = finish(shared, &call, response, origin);
-    if is_doubtful {
+    let mut response = finish(shared, &call, response, origin, version);
+    if is_doubtful && version < Version::HTTP_2 {
         // Whoever sent such a head may mean something else by what follows.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -132,19 +134,27 @@ async fn check(
 }
 
 /// A panic in a handler ends its request only.
-async fn route(shared: &Shared, router: &Router, call: &Call, mut request: Request<Body>) -> Response {
+async fn route(metrics: &Metrics, router: &Router, call: &Call, mut request: Request<Body>) -> Response {
     request.extensions_mut().insert(call.clone());
     match AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind().await {
         Ok(Ok(response)) => response,
         Err(_) => {
-            shared.metrics.panics.inc();
+            metrics.panics.inc();
             tracing::error!(request.id = call.id(), route = call.route(), "a handler panicked");
             Problem::hidden(Code::Internal).into_response()
         }
     }
 }
 
-fn finish(shared: &Shared, call: &Call, mut response: Response, origin: Option<HeaderValue>) -> Response {
+fn finish(
+    shared: &Shared,
+    call: &Call,
+    mut response: Response,
+    origin: Option<HeaderValue>,
+    version: Version,
+) -> Response {
+    // HTTP/2 has no such header; its connections are told otherwise.
+    let is_http1 = version < Version::HTTP_2;
     let mut must_close = shared.drain.phase() >= Phase::Leaving;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if problem.code == Code::Internal {
@@ -175,7 +185,7 @@ fn finish(shared: &Shared, call: &Call, mut response: Response, origin: Option<H
         headers.insert("access-control-expose-headers", HeaderValue::from_static(EXPOSED));
         headers.append(VARY, HeaderValue::from_static("origin"));
     }
-    if must_close && !is_upgrade {
+    if must_close && !is_upgrade && is_http1 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -209,5 +219,41 @@ fn correlation_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
             Code::InvalidParameter,
             "X-Correlation-Id must be 1 to 255 visible ASCII characters",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::Request;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::Limits;
+    use super::super::admission::Admission;
+    use super::super::metrics::Metrics;
+    use super::{Call, Connection, route};
+    use crate::problem::{Code, Problem};
+    use crate::telemetry::Registry;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_request_only() {
+        let metrics = Metrics::register(&Registry::new());
+        let admission = Arc::new(Admission::new(Limits::for_tests(), vec![], metrics.clone()));
+        let peer = "127.0.0.1".parse().unwrap();
+        let permit = admission.admit(peer).unwrap();
+        let connection = Arc::new(Connection::new(peer, permit, TaskTracker::new()));
+        let router = Router::new()
+            .route("/panics", get(async || -> &'static str { panic!("a mistake") }))
+            .route("/works", get(async || "fine"));
+        let call = Call::new("r-1".into(), None, None, peer, connection);
+        let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+        let failed = route(&metrics, &router, &call, ask("/panics")).await;
+        assert_eq!(failed.extensions().get::<Problem>().unwrap().code, Code::Internal);
+        assert_eq!(metrics.panics.get(), 1);
+        assert_eq!(route(&metrics, &router, &call, ask("/works")).await.status(), 200);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) drain: Drain,
     pub(super) admission: Arc<Admission>,
+    /// How to shake hands; `None` speaks plain HTTP.
+    pub(super) tls: Option<TlsAcceptor>,
     /// Told apart from those of other runs by a random beginning.
     pub(super) request_ids: RequestIds,
 }
@@ -43,12 +46,13 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     /// What a server stands on.
-    pub(super) fn new(config: Config, parts: Parts) -> Self {
+    pub(super) fn new(config: Config, parts: Parts, tls: Option<TlsAcceptor>) -> Self {
         let metrics = Metrics::register(&parts.registry);
         let admission =
             Admission::new(config.limits.clone(), config.trusted_proxies.clone(), metrics.clone());
         Self {
             admission: Arc::new(admission),
+            tls,
             drain: Drain::default(),
             request_ids: RequestIds::new(),
             config,
@@ -182,7 +186,8 @@ fn serve_one(shared: &Arc<Shared>, router: &Router, tasks: &TaskTracker, stream:
         }
         Err(refusal) => {
             tracing::debug!(reason = refusal.as_str(), "connection refused");
-            if tasks.len() < shared.config.limits.connections_max.saturating_mul(2) {
+            // A TLS client could not read a plain refusal.
+            if shared.tls.is_none() && tasks.len() < shared.config.limits.connections_max.saturating_mul(2) {
                 tasks.spawn(connection::refuse(stream));
             }
         }

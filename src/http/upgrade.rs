@@ -14,6 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::auth::{self, Credential, Principal};
 use crate::problem::{Code, Problem};
@@ -109,12 +110,20 @@ async fn hand_over(shared: Arc<Shared>, call: Call, upgraded: OnUpgrade, handsha
     };
     let shutdown = shared.drain.ending().clone();
     let sessions = &shared.parts.sessions;
-    match upgraded.downcast::<TokioIo<Transport<TcpStream>>>() {
+    // The bare stream is smaller than hyper's box around it, and the session keeps its own time.
+    let upgraded = match upgraded.downcast::<TokioIo<Transport<TcpStream>>>() {
         Ok(parts) => {
-            let stream = parts.io.into_inner().into_stream();
-            sessions.serve(Resumed::new(parts.read_buf, stream), handshake, shutdown).await;
+            let stream = Resumed::new(parts.read_buf, parts.io.into_inner().into_stream());
+            return sessions.serve(stream, handshake, shutdown).await;
         }
-        Err(upgraded) => sessions.serve(TokioIo::new(upgraded), handshake, shutdown).await,
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<Transport<TlsStream<TcpStream>>>>() {
+        Ok(parts) => {
+            let stream = Resumed::new(parts.read_buf, parts.io.into_inner().into_stream());
+            Box::pin(sessions.serve(stream, handshake, shutdown)).await;
+        }
+        Err(_) => tracing::error!(request.id = call.id(), "an upgraded stream of an unknown kind"),
     }
 }
 

@@ -16,7 +16,7 @@ use weirgate::event::{
     Catalogue, Clock, Enforcement, EventType, KeyRule, LiveCatalogue, Partitioner, Pattern, Storage, Topic,
     TopicRule, json::Pointer,
 };
-use weirgate::http::{Config, Error, Limits, Listeners, OriginPattern, Parts, Server};
+use weirgate::http::{Config, Error, Limits, Listeners, OriginPattern, Parts, Server, Tls};
 use weirgate::publish::{Publisher, Quota};
 use weirgate::schema::Schemas;
 use weirgate::socket::Sessions;
@@ -61,6 +61,7 @@ pub(crate) struct Setup {
     pub(crate) drain_delay: Duration,
     pub(crate) drain_window: Duration,
     pub(crate) front_page: Option<&'static str>,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Default for Setup {
@@ -85,6 +86,7 @@ impl Default for Setup {
             drain_delay: Duration::ZERO,
             drain_window: Duration::from_secs(10),
             front_page: None,
+            tls: None,
         }
     }
 }
@@ -237,7 +239,7 @@ fn config(setup: &Setup) -> Config {
         shards: NonZeroUsize::new(2).unwrap(),
         allowed_origins: vec![OriginPattern::parse("https://*.example.com").unwrap()],
         trusted_proxies: vec![],
-        tls: None,
+        tls: setup.tls.clone(),
         drain_delay: setup.drain_delay,
         drain_window: setup.drain_window,
         limits: setup.limits.clone(),

@@ -9,6 +9,7 @@
 //! - `operations`: probes, metrics, who calls, pages
 //! - `publishing`: every form, option and refusal of the publish routes
 //! - `reading`: pages, server-sent events, lines, cursors
+//! - `tls`: the same over TLS
 //! - `upgrade`: the way to a socket
 
 #![expect(
@@ -27,4 +28,5 @@ mod log;
 mod operations;
 mod publishing;
 mod reading;
+mod tls;
 mod upgrade;

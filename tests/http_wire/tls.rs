@@ -1,0 +1,72 @@
+//! TLS: HTTP/1.1 and HTTP/2 by ALPN, and clients that do not shake hands. Key and certificate in `tls/` are made
+//! for this test and trusted by nobody.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use weirgate::http::Tls;
+
+use crate::client::request;
+use crate::gateway::{Gateway, JSON, SHOP, envelope};
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http_wire/tls").join(name)
+}
+
+fn gateway() -> Gateway {
+    Gateway::with(|setup| {
+        setup.tls = Some(Tls { certificate: file("certificate.pem"), key: file("key.pem") });
+        setup.limits.header_timeout = Duration::from_millis(500);
+    })
+}
+
+fn connect(gateway: &Gateway, protocol: &[u8]) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("certificate.pem")).unwrap()).unwrap();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let name = ServerName::try_from("gateway.test").unwrap();
+    let stream = TcpStream::connect(gateway.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
+}
+
+#[test]
+fn events_are_published_over_tls() {
+    let gateway = gateway();
+    let mut stream = connect(&gateway, b"http/1.1");
+    let headers = [SHOP, JSON, ("connection", "close")];
+    stream.write_all(&request("POST", "/v1/events", &headers, envelope("").as_bytes())).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert_eq!(gateway.log.records("orders.v1").len(), 1);
+}
+
+#[test]
+fn http2_is_agreed_on_by_alpn() {
+    let gateway = gateway();
+    let mut stream = connect(&gateway, b"h2");
+    // The preface and an empty SETTINGS frame; the gateway's own SETTINGS frame (type 4) comes first.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).unwrap();
+    assert_eq!(frame[3], 4, "{frame:?}");
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+}
+
+#[test]
+fn clients_that_do_not_shake_hands_are_cut_off() {
+    let gateway = gateway();
+    let mut plain = gateway.client();
+    plain.write(request("GET", "/livez", &[], b""));
+    let mut silent = gateway.client();
+    assert!(plain.is_ended());
+    assert!(silent.is_ended());
+}
