@@ -25,12 +25,13 @@ impl Painter {
     /// The line of an event or delivery; `verdict` is what was said of it.
     pub(super) fn event(self, message: &Value, verdict: Option<&str>) -> String {
         let mut line = String::new();
-        let text = |name: &str| message[name].as_str().unwrap_or_default();
+        let member = |name: &str| message.get(name).unwrap_or(&Value::Null);
+        let text = |name: &str| member(name).as_str().unwrap_or_default();
         self.put(&mut line, DIM, clock(text("timestamp")));
         line.push(' ');
-        let place = format!("{}/{}@{}", text("topic"), message["partition"], message["offset"]);
+        let place = format!("{}/{}@{}", text("topic"), member("partition"), member("offset"));
         self.put(&mut line, PLACE, &place);
-        match message.get("key").or(message.get("keyBase64")) {
+        match message.get("key").or_else(|| message.get("keyBase64")) {
             None | Some(Value::Null) => {}
             Some(key) => {
                 line.push(' ');
@@ -45,7 +46,7 @@ impl Painter {
         line.push(' ');
         self.json(&mut line, data);
         if let Some(verdict) = verdict {
-            let attempt = message["attempt"].as_u64().unwrap_or(1);
+            let attempt = member("attempt").as_u64().unwrap_or(1);
             let tries = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
             self.put(&mut line, DIM, &format!(" → {verdict}{tries}"));
         }
@@ -130,10 +131,10 @@ fn printable(value: &Value) -> String {
 fn type_and_data(message: &Value) -> (Option<&Value>, &Value) {
     let (envelope, data) = match (message.get("event"), message.get("meta")) {
         (Some(event), _) => (event, event.get("data").unwrap_or(event)),
-        (None, Some(meta)) => (meta, &message["data"]),
+        (None, Some(meta)) => (meta, message.get("data").unwrap_or(&Value::Null)),
         (None, None) => return (None, message.get("eventBase64").unwrap_or(&Value::Null)),
     };
-    (envelope.get("eventType").or(envelope.get("type")), data)
+    (envelope.get("eventType").or_else(|| envelope.get("type")), data)
 }
 
 #[cfg(test)]

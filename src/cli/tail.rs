@@ -230,7 +230,7 @@ impl Screen {
         }
         out.flush()?;
         self.events += u64::from(is_event);
-        Ok(value["delivery"].as_str().map(str::to_owned))
+        Ok(value.get("delivery").and_then(Value::as_str).map(str::to_owned))
     }
 
     fn sum_up(&self, place: Option<&Value>) {
@@ -255,32 +255,41 @@ impl Screen {
 /// One line for a subscription that was accepted.
 fn subscribed(ok: &Value) -> String {
     if let Some(policy) = ok.get("policy") {
-        let topics: Vec<&str> =
-            policy["topics"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let adopted = if ok["adopted"] == json!(true) { ", with the deliveries in hand" } else { "" };
+        let topics: Vec<&str> = policy
+            .get("topics")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let adopted =
+            if ok.get("adopted") == Some(&json!(true)) { ", with the deliveries in hand" } else { "" };
         return format!("working on {}{adopted}", topics.join(", "));
     }
-    let partitions = ok["positions"].as_object().into_iter().flatten();
+    let partitions = ok.get("positions").and_then(Value::as_object).into_iter().flatten();
     let topics: Vec<&str> = partitions.map(|(topic, _)| topic.as_str()).collect();
-    let resumed = if ok["resumed"] == json!(true) { ", where it left off" } else { "" };
+    let resumed = if ok.get("resumed") == Some(&json!(true)) { ", where it left off" } else { "" };
     let topics = if topics.is_empty() { "topics to come".to_owned() } else { topics.join(", ") };
     format!("following {topics}{resumed}")
 }
 
 /// One line for a push that is no event; `None` for those only machines need.
 fn notice(value: &Value) -> Option<String> {
-    let reason = value["reason"].as_str().unwrap_or_default();
+    let reason = value.get("reason").and_then(Value::as_str).unwrap_or_default();
     if let Some(gap) = value.get("gap") {
         return Some(format!("gap ({reason}): {gap}"));
     }
-    if let Some(tags) = value["withdrawn"].as_array() {
+    if let Some(tags) = value.get("withdrawn").and_then(Value::as_array) {
         return Some(format!("{} withdrawn ({reason})", tags.len()));
     }
     if let Some(assignment) = value.get("assignment") {
-        return Some(format!("assigned {assignment}, {} events behind", value["lag"]["events"]));
+        return Some(format!(
+            "assigned {assignment}, {} events behind",
+            value.pointer("/lag/events").unwrap_or(&Value::Null)
+        ));
     }
-    if value.get("settled").is_some() {
-        return Some(format!("did not count: {}", value["settled"]));
+    if let Some(settled) = value.get("settled") {
+        return Some(format!("did not count: {settled}"));
     }
     value.get("draining").map(|_| "the gateway is draining".to_owned())
 }

@@ -272,7 +272,7 @@ async fn enter(endpoint: &Endpoint, wish: &Wish, memory: &Memory) -> Result<(Lin
     link.greet(&hello);
     link.say(&memory.subscription(wish)).await;
     let subscribed = link.answer(2).await?;
-    link.sub = subscribed["sub"].as_u64();
+    link.sub = subscribed.get("sub").and_then(Value::as_u64);
     Ok((link, subscribed))
 }
 

@@ -23,36 +23,22 @@ pub(super) type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Done {
-    Identified {
-        reply: Reply,
-        outcome: Result<Arc<Principal>, machine::Refused>,
-    },
-    Subscribed {
-        reply: Reply,
-        rights: u32,
-        outcome: Result<Subscription, Problem>,
-    },
-    Joined {
-        reply: Reply,
-        group: GroupName,
-        credit: u32,
-        is_adopting: bool,
-        outcome: Result<Member, Problem>,
-    },
-    Ordered {
-        reply: Reply,
-        sub: u32,
-        unknown: Vec<String>,
-        outcome: Result<Vec<Refused>, Problem>,
-    },
-    Published {
-        reply: Reply,
-        is_deferred: bool,
-        outcome: Result<Value, Problem>,
-    },
-    Left {
-        reply: Option<Reply>,
-    },
+    Identified { reply: Reply, outcome: Result<Arc<Principal>, machine::Refused> },
+    Subscribed { reply: Reply, rights: u32, outcome: Result<Subscription, Problem> },
+    Joined { joining: Joining, outcome: Result<Member, Problem> },
+    Ordered { reply: Reply, sub: u32, unknown: Vec<String>, outcome: Result<Vec<Refused>, Problem> },
+    Published { reply: Reply, is_deferred: bool, outcome: Result<Value, Problem> },
+    Left { reply: Option<Reply> },
+}
+
+/// A group subscription on its way: whom to answer, and what was asked for under which state of the grants.
+#[derive(Debug)]
+pub(super) struct Joining {
+    pub(super) reply: Reply,
+    pub(super) group: GroupName,
+    pub(super) rights: u32,
+    pub(super) credit: u32,
+    pub(super) is_adopting: bool,
 }
 
 /// Opens a broadcast subscription; `rights` says by which state of the grants.
@@ -75,15 +61,13 @@ pub(super) fn join(
     delivery: Delivery,
     identity: Identity,
     connection: ConnectionId,
-    reply: Reply,
-    credit: u32,
+    joining: Joining,
     worker: command::Worker,
 ) -> Job {
-    let group = worker.group.clone();
-    let is_adopting = worker.adopt.is_some();
+    let credit = joining.credit;
     Box::pin(async move {
         let outcome = join_group(&delivery, &identity, connection, credit, worker).await;
-        Done::Joined { reply, group, credit, is_adopting, outcome }
+        Done::Joined { joining, outcome }
     })
 }
 

@@ -8,6 +8,7 @@
 //! ```
 
 mod book;
+mod timers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +21,11 @@ use crate::event::GroupName;
 use crate::problem::{CloseCode, Code, Problem};
 
 use self::book::{Book, Kind};
+use self::timers::{Due, Timers};
 use super::Config;
 use super::command::{Audience, Body, Command, Op, Publishing, Reply, Settling, Worker};
 use super::push::{self, Nothing, millis};
 use super::wire::Turn;
-
-/// How long before the token's end the client is told.
-const EXPIRY_NOTICE: Duration = Duration::from_secs(30);
 
 /// What happens to a connection.
 #[derive(Debug)]
@@ -125,10 +124,8 @@ pub(super) enum Order {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nobody has said who the client is; it has until then.
-    Strange {
-        until: Instant,
-    },
+    /// Nobody has said who the client is.
+    Strange,
     Known,
     Leaving,
 }
@@ -142,14 +139,9 @@ pub(super) struct Machine {
     stage: Stage,
     principal: Option<Arc<str>>,
     is_identifying: bool,
-    expires_at: Option<Instant>,
-    is_expiry_told: bool,
-    heard_at: Instant,
-    pinged_at: Option<Instant>,
-    is_reading: bool,
+    timers: Timers,
     second: (Instant, u32),
     book: Book,
-    drain: Option<(Instant, Duration)>,
 }
 
 impl Machine {
@@ -159,17 +151,12 @@ impl Machine {
             config,
             connection,
             node,
-            stage: Stage::Strange { until: now + config.hello_timeout },
+            stage: Stage::Strange,
             principal: None,
             is_identifying: false,
-            expires_at: None,
-            is_expiry_told: false,
-            heard_at: now,
-            pinged_at: None,
-            is_reading: true,
+            timers: Timers::new(config.hello_timeout, config.ping, config.pong, now),
             second: (now, 0),
             book: Book::new(config.subscriptions_max, config.in_flight_max),
-            drain: None,
         }
     }
 
@@ -197,7 +184,7 @@ impl Machine {
             Input::Done { reply, outcome } => self.on_done(&reply, outcome, actions),
             Input::Ended { sub, ending } => self.on_ended(sub, ending, actions),
             Input::Stuffed => self.close(CloseCode::Slow, actions),
-            Input::Drain { at, delay } => self.drain = Some((at, delay)),
+            Input::Drain { at, delay } => self.timers.drain(at, delay),
             Input::Stop { delay } => self.close_with(CloseCode::Drain, None, Some(delay), actions),
             Input::Tick => {}
         }
@@ -206,20 +193,12 @@ impl Machine {
 
     /// Says whether the session reads; while it does not, silence is not the client's fault.
     pub(super) const fn set_reading(&mut self, is_reading: bool) {
-        self.is_reading = is_reading;
+        self.timers.set_reading(is_reading);
     }
 
     /// When to come back with [`Input::Tick`] at the latest; `None` when nothing is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let silence = self.pinged_at.map_or(self.heard_at + self.config.ping, |at| at + self.config.pong);
-        let hello = match self.stage {
-            Stage::Strange { until } if !self.is_identifying => Some(until),
-            Stage::Strange { .. } | Stage::Known => None,
-            Stage::Leaving => return None,
-        };
-        let expiry = self.expires_at.map(|at| if self.is_expiry_told { at } else { notice_at(at) });
-        let drain = self.drain.map(|(at, _)| at);
-        [Some(silence), hello, expiry, drain].into_iter().flatten().min()
+        (self.stage != Stage::Leaving).then(|| self.timers.deadline())
     }
 
     /// Counts a message; false when it is not to be looked at.
@@ -227,8 +206,7 @@ impl Machine {
         if self.stage == Stage::Leaving {
             return false;
         }
-        self.heard_at = now;
-        self.pinged_at = None;
+        self.timers.hear(now);
         let (since, count) = self.second;
         self.second = if now - since >= Duration::from_secs(1) { (now, 1) } else { (since, count + 1) };
         if self.second.1 > self.config.messages_per_second_max {
@@ -278,7 +256,7 @@ impl Machine {
         match (token, self.stage) {
             (Some(token), _) => self.identify(reply, token, actions),
             (None, Stage::Known) => accept(&reply, self.welcome(now), actions),
-            (None, Stage::Strange { .. } | Stage::Leaving) => {
+            (None, Stage::Strange | Stage::Leaving) => {
                 let problem = Problem::new(Code::Unauthenticated, "hello must bring a token");
                 self.refuse(&reply, &problem, actions);
             }
@@ -291,6 +269,7 @@ impl Machine {
             return self.refuse(&reply, &problem, actions);
         }
         self.is_identifying = true;
+        self.timers.greet();
         actions.push(Action::Identify { reply, token });
     }
 
@@ -305,9 +284,9 @@ impl Machine {
         match outcome {
             Ok(Identified { principal, expires_in }) => {
                 self.principal = Some(principal);
-                self.expires_at = expires_in.map(|left| now + left);
-                self.is_expiry_told = false;
-                if matches!(self.stage, Stage::Strange { .. }) {
+                self.timers.greet();
+                self.timers.expire_in(expires_in, now);
+                if self.stage == Stage::Strange {
                     self.stage = Stage::Known;
                 }
                 match reply {
@@ -321,7 +300,7 @@ impl Machine {
                     self.refuse(&reply, &problem, actions);
                 }
                 // A token that is no good costs a connection that has none; one that has another keeps that.
-                if matches!(self.stage, Stage::Strange { .. }) {
+                if self.stage == Stage::Strange {
                     self.close(close, actions);
                 }
             }
@@ -424,42 +403,20 @@ impl Machine {
     }
 
     fn on_time(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        match self.stage {
-            Stage::Leaving => return,
-            Stage::Strange { until } if now >= until && !self.is_identifying => {
-                return self.close(CloseCode::NoHello, actions);
+        while self.stage != Stage::Leaving {
+            match self.timers.due(now) {
+                Some(Due::Close(code)) => self.close(code, actions),
+                Some(Due::Leave(delay)) => self.close_with(CloseCode::Drain, None, Some(delay), actions),
+                Some(Due::TellExpiry(left)) => actions.push(Action::Send(Turn::Urgent, push::expiring(left))),
+                Some(Due::Ping) => actions.push(Action::Send(Turn::Urgent, push::ping())),
+                None => return,
             }
-            Stage::Strange { .. } | Stage::Known => {}
-        }
-        if let Some((_, delay)) = self.drain.filter(|(at, _)| now >= *at) {
-            return self.close_with(CloseCode::Drain, None, Some(delay), actions);
-        }
-        if let Some(at) = self.expires_at {
-            if now >= at {
-                return self.close(CloseCode::TokenExpired, actions);
-            }
-            if !self.is_expiry_told && now >= notice_at(at) {
-                self.is_expiry_told = true;
-                actions.push(Action::Send(Turn::Urgent, push::expiring(at - now)));
-            }
-        }
-        match self.pinged_at {
-            Some(_) if !self.is_reading => {
-                self.heard_at = now;
-                self.pinged_at = None;
-            }
-            Some(at) if now >= at + self.config.pong => self.close(CloseCode::NoPong, actions),
-            None if now >= self.heard_at + self.config.ping => {
-                self.pinged_at = Some(now);
-                actions.push(Action::Send(Turn::Urgent, push::ping()));
-            }
-            Some(_) | None => {}
         }
     }
 
     /// Whether the connection takes new subscriptions: not once it is to leave.
     fn check_staying(&self) -> Result<(), Problem> {
-        if self.drain.is_some() || self.stage == Stage::Leaving {
+        if self.timers.is_draining() || self.stage == Stage::Leaving {
             return Err(Problem::hidden(Code::Draining));
         }
         Ok(())
@@ -504,8 +461,8 @@ impl Machine {
                 "inFlightMax": in_flight_max,
             },
         });
-        if let (Some(members), Some(at)) = (welcome.as_object_mut(), self.expires_at) {
-            members.insert("expiresInMs".to_owned(), millis(at.saturating_duration_since(now)).into());
+        if let (Some(members), Some(left)) = (welcome.as_object_mut(), self.timers.expires_in(now)) {
+            members.insert("expiresInMs".to_owned(), millis(left).into());
         }
         welcome
     }
@@ -513,10 +470,6 @@ impl Machine {
 
 fn accept(reply: &Reply, ok: impl serde::Serialize, actions: &mut Vec<Action>) {
     actions.push(Action::Send(Turn::Urgent, push::ok(reply, ok)));
-}
-
-fn notice_at(expires_at: Instant) -> Instant {
-    expires_at.checked_sub(EXPIRY_NOTICE).unwrap_or(expires_at)
 }
 
 fn no_such_sub(sub: u32) -> Problem {

@@ -1,6 +1,11 @@
 //! Sessions over real rooms and the embedded log, spoken to by a bare WebSocket client over a pipe in memory.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
 
 /// Events to an audience: subscribe, resume, filter, rights that change.
 mod broadcast;

@@ -101,7 +101,7 @@ impl TestGateway {
             tokio::task::spawn_blocking(move || log_embedded::Engine::open(&config, clock, &registry))
         };
         let engine = engine.await.unwrap().unwrap();
-        let log: Arc<dyn EventLog> = engine.clone();
+        let log: Arc<dyn EventLog> = Arc::<log_embedded::Engine>::clone(&engine);
         let groups: Arc<dyn Groups> = engine;
         for name in ["orders.v1", "payments.v1"] {
             log.ensure_topic(&topic_spec(name)).await.unwrap();

@@ -68,9 +68,10 @@ impl Link {
 
     /// Keeps what `hello` was answered.
     pub(super) fn greet(&mut self, hello: &Value) {
-        let millis = |name: &str| Duration::from_millis(hello[name].as_u64().unwrap_or(30_000));
+        let millis =
+            |name: &str| Duration::from_millis(hello.get(name).and_then(Value::as_u64).unwrap_or(30_000));
         self.silence_max = millis("pingMs") + millis("pongMs") + SLACK;
-        self.connection = hello["connection"].as_str().unwrap_or_default().to_owned();
+        self.connection = text_of(hello, "connection").unwrap_or_default().to_owned();
     }
 
     /// Sends a command. That the connection broke shows when listening.
@@ -82,10 +83,10 @@ impl Link {
     pub(super) async fn answer(&mut self, id: u64) -> Result<Value, Break> {
         loop {
             let Heard { mut value, .. } = self.hear().await?;
-            if value["id"] == json!(id) {
+            if value.get("id") == Some(&json!(id)) {
                 return match value.get("error") {
                     Some(error) => Err(problem(error)),
-                    None => Ok(value["ok"].take()),
+                    None => Ok(value.get_mut("ok").map(Value::take).unwrap_or_default()),
                 };
             }
         }
@@ -102,11 +103,11 @@ impl Link {
             };
             let text = match message {
                 Message::Text(text) => text.as_str().to_owned(),
-                Message::Close(frame) => return Err(self.ended(frame)),
+                Message::Close(frame) => return Err(self.ended(frame.as_ref())),
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
             };
             let Ok(value) = serde_json::from_str::<Value>(&text) else { continue };
-            match value["op"].as_str() {
+            match text_of(&value, "op") {
                 Some("ping") => self.say(&json!({ "op": "pong" })).await,
                 Some("bye") => self.bye = Some(value),
                 Some(_) | None => return Ok(Heard { text, value }),
@@ -120,17 +121,17 @@ impl Link {
         while let Some(Ok(_)) = self.stream.next().await {}
     }
 
-    fn ended(&self, frame: Option<CloseFrame>) -> Break {
+    fn ended(&self, frame: Option<&CloseFrame>) -> Break {
         let bye = self.bye.as_ref().unwrap_or(&Value::Null);
-        let code = frame.as_ref().map_or(1006, |frame| u16::from(frame.code));
-        let code = bye["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(code);
-        let reason = match (bye["detail"].as_str().or(bye["reason"].as_str()), &frame) {
+        let code = frame.map_or(1006, |frame| u16::from(frame.code));
+        let code = number_of(bye, "code").and_then(|code| u16::try_from(code).ok()).unwrap_or(code);
+        let reason = match (text_of(bye, "detail").or_else(|| text_of(bye, "reason")), frame) {
             (Some(reason), _) => reason.to_owned(),
             (None, Some(frame)) => frame.reason.to_string(),
             (None, None) => "the connection broke off".to_owned(),
         };
-        let delay = bye["delayMs"].as_u64().map(Duration::from_millis);
-        match after_close(code, bye["reconnect"].as_bool(), delay) {
+        let delay = number_of(bye, "delayMs").map(Duration::from_millis);
+        match after_close(code, bye.get("reconnect").and_then(Value::as_bool), delay) {
             Some(next) => Break::Passing { reason, next },
             None => Break::Final(Error::Closed { code, reason }),
         }
@@ -139,12 +140,20 @@ impl Link {
 
 /// A problem object as a break: passing where the gateway says so.
 pub(super) fn problem(problem: &Value) -> Break {
-    let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
-    if problem["temporary"] == json!(true) {
-        let next = problem["retryAfterMs"].as_u64().map(Duration::from_millis);
+    let text = |name: &str| text_of(problem, name).unwrap_or_default().to_owned();
+    if problem.get("temporary") == Some(&Value::Bool(true)) {
+        let next = number_of(problem, "retryAfterMs").map(Duration::from_millis);
         return Break::Passing { reason: text("detail"), next: next.map_or(Next::Backoff, Next::After) };
     }
     Break::Final(Error::Problem { code: text("code"), detail: text("detail") })
+}
+
+fn text_of<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
+fn number_of(value: &Value, name: &str) -> Option<u64> {
+    value.get(name).and_then(Value::as_u64)
 }
 
 /// The handshake's request, and where to send it.
@@ -176,7 +185,7 @@ fn refused(response: &Response) -> Break {
     let body = response.body().as_deref().unwrap_or_default();
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let status = response.status().as_u16();
-    let detail = problem["detail"].as_str().map_or_else(|| response.status().to_string(), str::to_owned);
+    let detail = text_of(&problem, "detail").map_or_else(|| response.status().to_string(), str::to_owned);
     if matches!(status, 429 | 502..=504) {
         let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let next = after.map_or(Next::Backoff, |seconds| Next::After(Duration::from_secs(seconds)));

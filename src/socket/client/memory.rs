@@ -24,8 +24,9 @@ impl Memory {
     pub(super) fn note(&mut self, message: &Value) {
         self.take_cursor(message);
         let is_event = message.get("delivery").is_none();
+        let number = |name: &str| message.get(name).and_then(Value::as_u64);
         if let (true, Some(topic), Some(partition), Some(offset)) =
-            (is_event, message["topic"].as_str(), message["partition"].as_u64(), message["offset"].as_u64())
+            (is_event, message.get("topic").and_then(Value::as_str), number("partition"), number("offset"))
         {
             let partitions = self.positions.entry(topic).or_insert_with(|| json!({}));
             if let Some(partitions) = partitions.as_object_mut() {
@@ -76,7 +77,7 @@ impl Memory {
 
     /// A cursor holds all that came before it.
     fn take_cursor(&mut self, message: &Value) {
-        if let Some(cursor) = message["cursor"].as_str() {
+        if let Some(cursor) = message.get("cursor").and_then(Value::as_str) {
             self.cursor = Some(cursor.to_owned());
             self.positions.clear();
         }
