@@ -121,8 +121,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         session
     }
 
-    /// Serves the connection to its end.
-    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+    /// Serves the connection to its end. By reference, since a future keeps twice what it is given by value.
+    pub(super) async fn run(&mut self, shutdown: &CancellationToken) {
         let shared = Arc::clone(&self.shared);
         let mut timer = pin!(sleep_until(Instant::now()));
         let mut stop = pin!(shutdown.cancelled());

@@ -83,7 +83,8 @@ impl Sessions {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let _presence = Presence::new(Arc::clone(&self.shared));
-        Session::new(Arc::clone(&self.shared), stream, handshake).run(shutdown).await;
+        let mut session = Session::new(Arc::clone(&self.shared), stream, handshake);
+        session.run(&shutdown).await;
     }
 
     /// Asks every socket to leave: groups first settle what is in hand, then each socket gets its `bye` at a moment of

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{OWNER, TestGateway};
 
 /// The whole of an idle session but its read buffer and its subscription: what a task of it takes.
-const SESSION_BYTES_MAX: usize = 3 * 1024;
+const SESSION_BYTES_MAX: usize = 2_560;
 
 #[tokio::test]
 async fn a_session_is_small() {
