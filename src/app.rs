@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
@@ -103,9 +104,10 @@ impl App {
         tracing::info!(address = %self.listeners.address(), "serving");
         let served = self.server.run(self.listeners, shutdown).await.context("the HTTP side failed");
         rooms.cancel();
-        join("delivery", delivery).await;
-        join("feed", feed).await;
-        if tokio::time::timeout(LAST_GRACE, self.publisher.drain()).await.is_err() {
+        let deadline = Instant::now() + LAST_GRACE;
+        join("delivery", delivery, deadline).await;
+        join("feed", feed, deadline).await;
+        if tokio::time::timeout_at(deadline, self.publisher.drain()).await.is_err() {
             tracing::warn!("publishes under way did not end in time");
         }
         self.engine.close().await;
@@ -114,9 +116,9 @@ impl App {
     }
 }
 
-async fn join(room: &'static str, task: JoinHandle<()>) {
+async fn join(room: &'static str, task: JoinHandle<()>, deadline: Instant) {
     let abort = task.abort_handle();
-    match tokio::time::timeout(LAST_GRACE, task).await {
+    match tokio::time::timeout_at(deadline, task).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(room, %error, "a room failed"),
         Err(_) => {

@@ -118,6 +118,8 @@ pub struct Config {
     pub telemetry: telemetry::Config,
     /// All of it as YAML, secrets hidden.
     pub shown: String,
+    /// The same as a value.
+    pub view: serde_json::Value,
 }
 
 impl Config {
@@ -129,7 +131,7 @@ impl Config {
         let tree = merge(sources)?;
         let reading = Rc::new(Reading::default());
         let root = Section::new(&tree, String::new(), Rc::clone(&reading), &sources.environment);
-        let config = rooms::read(&root, show::yaml(&tree));
+        let config = rooms::read(&root, &tree);
         root.finish();
         let mistakes = Rc::try_unwrap(reading).map(Reading::into_mistakes).unwrap_or_default();
         match config {

@@ -80,7 +80,7 @@ pub struct Parts {
     /// What `POST /v1/admin/reload` does; the text says what is wrong with the new configuration.
     pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// The page of `GET /`, in dev mode.
-    pub front_page: Option<Arc<str>>,
+    pub front_page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 impl fmt::Debug for Parts {

@@ -29,13 +29,7 @@ pub(super) async fn build(
     let registry = Registry::new();
     let data_directory = config.data_directory();
 
-    let Log::Embedded(embedded) = config.log.clone();
-    let engine = off_thread({
-        let (clock, registry) = (clock.clone(), registry.clone());
-        move || log_embedded::Engine::open(&embedded, clock, &registry)
-    })
-    .await?
-    .context("the log cannot be opened")?;
+    let engine = open_engine(&config.log, clock.clone(), registry.clone()).await?;
     let log: Arc<dyn EventLog> = Arc::<log_embedded::Engine>::clone(&engine);
     let groups: Arc<dyn Groups> = Arc::<log_embedded::Engine>::clone(&engine);
     for spec in &config.topics {
@@ -52,7 +46,7 @@ pub(super) async fn build(
     config.auth.dev_key.clone_from(&dev_key);
     let authenticator = Authenticator::build(&config.auth, clock.clone(), &registry)?;
     let dev_token = dev_key.as_ref().map(|key| key.dev_token(clock.now())).transpose()?;
-    let front_page = dev_token.as_deref().map(|token| Arc::from(playground::page(&config, token)));
+    let front_page = dev_key.clone().map(|key| playground::server(&config, key, clock.clone()));
 
     let catalogue = LiveCatalogue::new(config.catalogue);
     let publisher = Publisher::new(
@@ -87,7 +81,8 @@ pub(super) async fn build(
         &registry,
     );
 
-    let shown = Arc::new(Mutex::new(config.shown));
+    let dev_key_is_used = dev_key.is_some();
+    let shown = Arc::new(Mutex::new(config.view));
     let reload = Reload {
         read_sources,
         authenticator: authenticator.clone(),
@@ -95,7 +90,7 @@ pub(super) async fn build(
         catalogue,
         schemas,
         log: Arc::clone(&log),
-        shown: Arc::clone(&shown),
+        view: Arc::clone(&shown),
         runtime: Handle::current(),
     };
     let parts = http::Parts {
@@ -107,13 +102,14 @@ pub(super) async fn build(
         authenticator,
         clock,
         registry,
-        config_view: Arc::new(move || {
-            serde_json::Value::from(shown.lock().unwrap_or_else(PoisonError::into_inner).as_str())
-        }),
+        config_view: Arc::new(move || shown.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         reload: reload.hook(),
         front_page,
     };
     let listeners = http::Listeners::bind(&config.http)?;
+    if dev_key_is_used {
+        config.http.allowed_origins.extend(own_origins(listeners.address().port()));
+    }
     let server = http::Server::new(config.http, parts)?;
     Ok(App {
         engine,
@@ -126,6 +122,27 @@ pub(super) async fn build(
         dev_token,
         data_directory,
     })
+}
+
+async fn open_engine(
+    log: &Log,
+    clock: Clock,
+    registry: Registry,
+) -> anyhow::Result<Arc<log_embedded::Engine>> {
+    let Log::Embedded(config) = log.clone();
+    if config.fsync != log_embedded::Fsync::Group {
+        tracing::warn!(fsync = ?config.fsync, "publishes are answered 202 before they are on disk");
+    }
+    off_thread(move || log_embedded::Engine::open(&config, clock, &registry))
+        .await?
+        .context("the log cannot be opened")
+}
+
+/// The origins of the development gateway's own pages.
+fn own_origins(port: u16) -> impl Iterator<Item = http::OriginPattern> {
+    ["127.0.0.1", "localhost", "[::1]"]
+        .into_iter()
+        .filter_map(move |name| http::OriginPattern::parse(&format!("http://{name}:{port}")).ok())
 }
 
 async fn load_schemas(config: schema::Config) -> anyhow::Result<Schemas> {

@@ -1,6 +1,10 @@
 //! The page of `GET /` in development mode: publish, follow, be a worker, look at the dead letters.
 
+use std::sync::Arc;
+
+use crate::auth::dev;
 use crate::config::Config;
+use crate::event::Clock;
 
 const PAGE: &str = include_str!("playground.html");
 
@@ -28,8 +32,20 @@ const SAMPLES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The page with this token, and the configuration's topics and groups.
-pub(super) fn page(config: &Config, token: &str) -> String {
+/// Makes the page at every request, each with a token of its own.
+pub(super) fn server(config: &Config, key: dev::Key, clock: Clock) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let page = page(config);
+    Arc::new(move || {
+        let token = key.dev_token(clock.now()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the playground has no token");
+            String::new()
+        });
+        page.replace("__TOKEN__", &token)
+    })
+}
+
+/// The page but for its token, and the configuration's topics and groups.
+fn page(config: &Config) -> String {
     let topics: Vec<&str> = config.topics.iter().map(|topic| topic.name.as_str()).collect();
     let groups: Vec<&str> = config.delivery.groups.keys().map(|group| group.as_str()).collect();
     let samples: serde_json::Map<String, serde_json::Value> = SAMPLES
@@ -40,8 +56,7 @@ pub(super) fn page(config: &Config, token: &str) -> String {
             Some(((*event_type).to_owned(), event))
         })
         .collect();
-    PAGE.replace("__TOKEN__", token)
-        .replace("__TOPICS__", &in_script(&serde_json::json!(topics)))
+    PAGE.replace("__TOPICS__", &in_script(&serde_json::json!(topics)))
         .replace("__GROUPS__", &in_script(&serde_json::json!(groups)))
         .replace("__SAMPLES__", &in_script(&serde_json::json!(samples)))
 }
@@ -59,7 +74,7 @@ mod tests {
     #[test]
     fn the_page_is_filled_and_asks_nothing_of_others() {
         let config = Config::read(&Sources { is_dev: true, ..Sources::default() }).unwrap();
-        let page = page(&config, "the-token");
+        let page = page(&config).replace("__TOKEN__", "the-token");
         assert!(page.contains("\"the-token\"") && page.contains("inventory-sync"));
         assert!(!page.contains("__"), "a placeholder is left");
         assert!(page.contains("\"eventType\":\"orders.placed.v1\""));

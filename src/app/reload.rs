@@ -22,7 +22,7 @@ pub(super) struct Reload {
     pub(super) schemas: Schemas,
     pub(super) log: Arc<dyn EventLog>,
     /// The configuration in force, secrets hidden.
-    pub(super) shown: Arc<Mutex<String>>,
+    pub(super) view: Arc<Mutex<serde_json::Value>>,
     pub(super) runtime: Handle,
 }
 
@@ -41,12 +41,10 @@ impl Reload {
 
     fn run(&self) -> Result<(), String> {
         let sources: Sources = (self.read_sources)()?;
-        let mut config = Config::read(&sources)
-            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let mut config = Config::read(&sources).map_err(|mistakes| lines(&mistakes))?;
         config.auth.dev_key.clone_from(&self.dev_key);
-        self.schemas
-            .reload()
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        // Everything that can be refused is tried before anything is put in force.
+        Schemas::load(&config.schemas).map_err(|errors| lines(&errors))?;
         let make_topics = async {
             for spec in &config.topics {
                 self.log.ensure_topic(spec).await.map_err(|error| error.to_string())?;
@@ -55,11 +53,16 @@ impl Reload {
         };
         self.runtime.block_on(make_topics)?;
         self.authenticator.replace(&config.auth).map_err(|error| error.to_string())?;
+        self.schemas.reload().map_err(|errors| lines(&errors))?;
         self.catalogue.replace(config.catalogue);
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = config.shown;
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = config.view;
         tracing::info!(
             "configuration reloaded; addresses, limits, groups and the log keep theirs until a restart"
         );
         Ok(())
     }
+}
+
+fn lines<M: ToString>(mistakes: &[M]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -181,7 +181,7 @@ impl Sender {
         for attempt in 1..=TRIES {
             let answer = self.post(body.clone()).await;
             match answer {
-                Ok((status, answer)) if status == 207 || status == 200 => {
+                Ok((200 | 202 | 207, answer)) => {
                     count(&batch, &answer, tally);
                     return Ok(());
                 }
@@ -210,6 +210,10 @@ impl Sender {
 }
 
 fn count(batch: &[Line], answer: &Answer, tally: &mut Tally) {
+    for line in batch.iter().skip(answer.items.len()) {
+        tally.refused += 1;
+        complain(line.number, "not answered; send it again with the same eventId");
+    }
     for item in &answer.items {
         match item.status.as_str() {
             "accepted" | "queued" | "checked" => tally.accepted += 1,

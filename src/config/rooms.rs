@@ -18,10 +18,11 @@ use crate::socket;
 use crate::telemetry;
 
 use super::section::Section;
-use super::{Config, Log, topics};
+use super::tree::Node;
+use super::{Config, Log, show, topics};
 
 /// Reads the whole tree; `None` after a mistake that leaves a room without a usable value.
-pub(super) fn read(root: &Section<'_>, shown: String) -> Option<Config> {
+pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
     let node = root.text("node");
     let limits = http_limits(&root.section("http"));
     let http = http(root, limits);
@@ -54,7 +55,8 @@ pub(super) fn read(root: &Section<'_>, shown: String) -> Option<Config> {
         feed,
         delivery,
         telemetry,
-        shown,
+        shown: show::yaml(tree),
+        view: show::json(tree),
     })
 }
 

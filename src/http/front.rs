@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let (parts, body) = request.into_parts();
     let body = Body::new(body);
     let id = shared.request_ids.next();
-    let origin = allowed_origin(shared, &parts.headers);
+    let origin = allowed_origin(shared, &parts);
     let (correlation_id, correlation_problem) = match correlation_id(&parts.headers) {
         Ok(correlation_id) => (correlation_id, None),
         Err(problem) => (None, Some(problem)),
@@ -192,8 +192,11 @@ fn finish(
 }
 
 /// The `Origin`, where it may read our answers.
-fn allowed_origin(shared: &Shared, headers: &HeaderMap) -> Option<HeaderValue> {
-    let origin = headers.get(ORIGIN)?;
+fn allowed_origin(shared: &Shared, parts: &Parts) -> Option<HeaderValue> {
+    if !parts.uri.path().starts_with("/v1/") {
+        return None;
+    }
+    let origin = parts.headers.get(ORIGIN)?;
     let text = origin.to_str().ok()?;
     shared.config.allowed_origins.iter().any(|pattern| pattern.matches(text)).then(|| origin.clone())
 }
@@ -214,10 +217,11 @@ fn preflight(headers: &HeaderMap, is_allowed: bool) -> Response {
 fn correlation_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
     let Some(value) = headers.get(CORRELATION_ID) else { return Ok(None) };
     match value.to_str() {
-        Ok(text) if (1..=255).contains(&text.len()) => Ok(Some(text.into())),
+        // It becomes the envelope's member, and so obeys its rule.
+        Ok(text) if (1..=128).contains(&text.len()) && !text.contains('\t') => Ok(Some(text.into())),
         _ => Err(Problem::new(
             Code::InvalidParameter,
-            "X-Correlation-Id must be 1 to 255 visible ASCII characters",
+            "X-Correlation-Id must be 1 to 128 visible ASCII characters",
         )),
     }
 }

@@ -1,10 +1,12 @@
 //! Pages for people and contracts for machines.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST};
+use http::{HeaderMap, HeaderValue};
 
 use crate::problem::{Code, Problem};
 
@@ -54,10 +56,48 @@ pub(super) async fn openapi_json() -> Response {
     answer::text("application/json", OPENAPI_JSON)
 }
 
-/// The playground, in dev mode.
-pub(super) async fn front(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
-    match &shared.parts.front_page {
-        Some(page) => Ok(html(page.to_string())),
-        None => Err(Problem::hidden(Code::NotFound)),
+/// The playground, in dev mode. It holds a token, so it is given to pages of this machine's own name alone: a foreign
+/// name that was made to point here would read it as its own page.
+pub(super) async fn front(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let page = shared.parts.front_page.as_ref().ok_or_else(|| Problem::hidden(Code::NotFound))?;
+    if !headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(is_loopback) {
+        return Err(Problem::new(
+            Code::BadRequest,
+            "the playground is at http://127.0.0.1 or http://localhost",
+        ));
+    }
+    let mut response = html(page());
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+                  img-src data:; frame-ancestors 'none'";
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_this_machines_own_names_are_loopback() {
+        for own in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "127.0.0.2"] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for foreign in ["evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "[::2]:80"] {
+            assert!(!is_loopback(foreign), "{foreign}");
+        }
     }
 }

@@ -101,6 +101,9 @@ async fn answer(
     shape: Shape,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    if given.is_atomic {
+        return Err(Problem::new(Code::NotSupported, "this gateway's log has no transactions"));
+    }
     let Given { mut options, validation, idempotency_key, .. } = given;
     let Some(key) = idempotency_key else {
         return publish(shared, call, body, shape, validation, &options).await;
@@ -153,7 +156,7 @@ async fn publish(
             match batch {
                 Ok(batch) => {
                     let body = json!({"items": receipt::items(&batch, call)});
-                    answer::json_of(StatusCode::MULTI_STATUS, &body)
+                    answer::json_of(receipt::batch_status(&batch), &body)
                 }
                 Err(error) => refused(&error, call),
             }

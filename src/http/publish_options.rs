@@ -20,6 +20,7 @@ pub(super) struct Given {
     pub(super) options: Options,
     pub(super) validation: Validation,
     pub(super) idempotency_key: Option<String>,
+    pub(super) is_atomic: bool,
     attributes: Vec<(String, String)>,
     members: DataMembers,
     /// The first envelope member that was given by a header.
@@ -30,12 +31,13 @@ impl Given {
     /// Reads query and headers.
     ///
     /// # Errors
-    /// `invalid_parameter` for anything unknown or unusable, `not_supported` for `atomic`.
+    /// `invalid_parameter` for anything unknown or unusable.
     pub(super) fn read(headers: &HeaderMap, query: Option<&str>) -> Result<Self, Problem> {
         let mut given = Self {
             options: Options::default(),
             validation: Validation::All,
             idempotency_key: None,
+            is_atomic: false,
             attributes: Vec::new(),
             members: DataMembers::default(),
             member_name: None,
@@ -96,12 +98,9 @@ impl Given {
             Some(_) => return Err(invalid("'validation' must be all or each")),
         };
         self.options.dry_run = query.flag("dryRun")?;
-        let is_atomic = query.flag("atomic")?;
-        if self.options.ack == Ack::None && (is_atomic || self.idempotency_key.is_some()) {
+        self.is_atomic = query.flag("atomic")?;
+        if self.options.ack == Ack::None && (self.is_atomic || self.idempotency_key.is_some()) {
             return Err(invalid("ack=none promises too little for atomic or an Idempotency-Key"));
-        }
-        if is_atomic {
-            return Err(Problem::new(Code::NotSupported, "this gateway's log has no transactions"));
         }
         Ok(())
     }

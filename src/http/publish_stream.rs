@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Principal;
+use crate::auth::{Authenticator, Principal};
 use crate::problem::{Code, Problem};
 use crate::publish::{Error, Form, Item, ItemResult, Options, Outcome, Part, Pending, Published, Publisher};
 
@@ -49,6 +49,9 @@ pub(super) fn serve(
     if given.idempotency_key.is_some() {
         return Err(invalid("a stream of lines takes no Idempotency-Key; give each event an id of its own"));
     }
+    if given.is_atomic {
+        return Err(invalid("a stream of lines cannot be atomic"));
+    }
     if given.options.key.is_some() || given.options.partition.is_some() {
         return Err(invalid("Weirgate-Key and Weirgate-Partition go with a single event only"));
     }
@@ -58,6 +61,7 @@ pub(super) fn serve(
     let (results, output) = Results::channel();
     let stream = Stream {
         publisher: shared.parts.publisher.clone(),
+        authenticator: shared.parts.authenticator.clone(),
         principal: Arc::clone(call.principal()?),
         call: call.clone(),
         options: given.options,
@@ -72,6 +76,7 @@ pub(super) fn serve(
 
 struct Stream {
     publisher: Publisher,
+    authenticator: Authenticator,
     principal: Arc<Principal>,
     call: Call,
     options: Options,
@@ -107,6 +112,10 @@ impl Stream {
             match next {
                 None => {}
                 Some(Ok(Some(line))) => {
+                    // A stream may outlive its credential; what was taken before stands.
+                    if let Err(error) = self.authenticator.recheck(&self.principal) {
+                        break Some(answer::problem_of(&error));
+                    }
                     self.take(index, line).await;
                     index += 1;
                 }

@@ -40,6 +40,18 @@ pub(super) fn single(published: &Published) -> (StatusCode, Vec<u8>) {
     (status, text.into_bytes())
 }
 
+/// A batch whose items are all queued or all only checked says so; else each item speaks for itself.
+pub(super) fn batch_status(batch: &Batch) -> StatusCode {
+    let all = |is_so: fn(&ItemResult) -> bool| batch.items.iter().all(|item| is_so(&item.result));
+    if all(|result| matches!(result, ItemResult::Queued(_))) {
+        StatusCode::ACCEPTED
+    } else if all(|result| matches!(result, ItemResult::Checked(_))) {
+        StatusCode::OK
+    } else {
+        StatusCode::MULTI_STATUS
+    }
+}
+
 /// The items of a batch.
 pub(super) fn items(batch: &Batch, call: &Call) -> Value {
     Value::Array(batch.items.iter().map(|one| Value::Object(item(one, call))).collect())

@@ -71,7 +71,8 @@ impl Builder {
     pub(super) fn new(log: LogId, base: Offset, time: Timestamp, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + capacity);
         bytes.resize(HEADER_BYTES, 0);
-        Self { log, base, time, time_max: Timestamp::from_millis(i64::MIN), count: 0, bytes }
+        // Age counts from the append at the earliest: a dead letter keeps its source's time and its own retention.
+        Self { log, base, time, time_max: time, count: 0, bytes }
     }
 
     /// Adds a record; offsets only grow.
@@ -336,7 +337,8 @@ mod tests {
             let next = opened.records(Offset::ZERO, usize::MAX, &mut Names::default(), &mut read).unwrap();
             assert_eq!(read, records);
             assert_eq!(next, batch.last.next());
-            assert_eq!(Some(batch.time_max), records.iter().map(|record| record.timestamp).max());
+            let latest = records.iter().map(|record| record.timestamp).max().unwrap();
+            assert_eq!(batch.time_max, latest.max(batch.time));
         }
 
         #[test]

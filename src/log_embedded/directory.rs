@@ -32,7 +32,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Makes the directory where it is absent and takes it for this process.
     pub(super) fn hold(path: &Path) -> Result<Self, Refusal> {
-        fs::create_dir_all(path).map_err(Refusal::Io)?;
+        make(path).map_err(Refusal::Io)?;
         let path = path.canonicalize().map_err(Refusal::Io)?;
         if let Some(kind) = mount_kind(&path).filter(|kind| REMOTE.contains(&kind.as_str())) {
             return Err(Refusal::Remote(kind));
@@ -69,6 +69,19 @@ impl Directory {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes the directory and, of every one that was made, writes the entry in its parent to the disk: a power loss must not
+/// take the directory of events that were acknowledged.
+fn make(path: &Path) -> io::Result<()> {
+    let absent: Vec<&Path> =
+        path.ancestors().filter(|one| !one.as_os_str().is_empty()).take_while(|one| !one.exists()).collect();
+    fs::create_dir_all(path)?;
+    for made in absent {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// The kind of the file system a path lies on, where the system tells.

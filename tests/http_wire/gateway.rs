@@ -223,7 +223,7 @@ async fn run(
         registry,
         config_view: Arc::new(|| serde_json::json!({"node": "g1"})),
         reload: Arc::new(|| Err("http.listen cannot change".to_owned())),
-        front_page: setup.front_page.map(Arc::from),
+        front_page: setup.front_page.map(|page| Arc::new(move || page.to_owned()) as Arc<_>),
     };
     let result = Server::new(config, parts).unwrap().run(listeners, shutdown).await;
     background.cancel();

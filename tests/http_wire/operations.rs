@@ -78,7 +78,8 @@ fn the_front_page_is_there_in_dev_mode_only() {
     assert_eq!(gateway.send("GET", "/", &[], "").code(), "unauthenticated");
     assert_eq!(gateway.send("GET", "/", &[SHOP], "").code(), "not_found");
     let dev = Gateway::with(|setup| setup.front_page = Some("<h1>hello</h1>"));
-    let page = dev.send("GET", "/", &[], "");
+    assert_eq!(dev.send("GET", "/", &[], "").code(), "bad_request", "a foreign host name");
+    let page = dev.client().write("GET / HTTP/1.1\r\nhost: localhost:8080\r\n\r\n").answer();
     assert_eq!((page.status, page.text()), (200, "<h1>hello</h1>"));
 }
 

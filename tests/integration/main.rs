@@ -5,7 +5,13 @@
 //! - `restart`: kill -9 and SIGTERM of the real binary: nothing lost, groups and cursors go on.
 //! - `suites`: the suites of JSON and JSON Schema through the publish path.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod harness;
 mod restart;

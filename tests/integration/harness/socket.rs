@@ -84,17 +84,6 @@ impl Socket {
         self.next_where("an event", |value| value["offset"].is_u64()).await
     }
 
-    /// The close code, after everything before it.
-    pub(crate) async fn closed(&mut self) -> u16 {
-        loop {
-            match self.next_message().await {
-                Message::Close(Some(frame)) => return frame.code.into(),
-                Message::Close(None) => return 1005,
-                _ => {}
-            }
-        }
-    }
-
     pub(crate) async fn close(mut self) {
         self.stream.close(None).await.unwrap();
         while let Some(Ok(_)) = self.stream.next().await {}
