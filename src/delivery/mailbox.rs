@@ -90,13 +90,32 @@ impl Mailbox {
         self.remove(|parcel| is_meant(&parcel.tag))
     }
 
-    /// What a successor takes over: all the member has not seen.
-    pub(super) fn hand_over(&self, to: &Self) {
-        let mut items = std::mem::take(&mut self.lock().items);
-        items.retain(|item| matches!(item, Item::Parcel(_)));
-        self.close();
+    /// Takes back the gaps the member has not seen.
+    pub(super) fn recall_gaps(&self) -> Vec<Push> {
+        let mut gaps = Vec::new();
+        self.lock().items.retain(|item| match item {
+            Item::Push(gap @ Push::Gap { .. }) => {
+                gaps.push(gap.clone());
+                false
+            }
+            Item::Parcel(_) | Item::Push(_) => true,
+        });
+        gaps
+    }
+
+    /// Ends this one; a successor takes over all the member has not seen. Answers the automatic settlements since
+    /// the last look.
+    pub(super) fn hand_over(&self, to: &Self) -> Vec<Tag> {
+        let mut contents = self.lock();
+        contents.is_closed = true;
+        let mut items = std::mem::take(&mut contents.items);
+        let settled = std::mem::take(&mut contents.settled);
+        drop(contents);
+        self.arrived.notify_one();
+        items.retain(|item| matches!(item, Item::Parcel(_) | Item::Push(Push::Gap { .. })));
         to.lock().items.append(&mut items);
         to.arrived.notify_one();
+        settled
     }
 
     /// Nothing more will come.
@@ -197,5 +216,71 @@ impl Mailbox {
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use tokio::sync::Notify;
+
+    use crate::event::{
+        Catalogue, Enforcement, Headers, LiveCatalogue, Offset, Partition, Partitioner, Record, Storage,
+        Timestamp, Topic, TopicRule,
+    };
+
+    use super::super::GapReason;
+    use super::{AckMode, Error, Mailbox, MemberId, Parcel, Push, Tag};
+
+    fn topic() -> Topic {
+        Topic::parse("orders.v1").unwrap()
+    }
+
+    fn mailbox(member: u32) -> Mailbox {
+        let rule = TopicRule {
+            topic: topic(),
+            event_types: Vec::new(),
+            storage: Storage::Native,
+            key: None,
+            event_id: None,
+            partitioner: Partitioner::Murmur2,
+            is_deduped: false,
+            is_schema_required: false,
+            enforcement: Enforcement::Observe,
+        };
+        let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
+        Mailbox::new(MemberId::new(member), AckMode::Auto, catalogue, Arc::new(Notify::new()))
+    }
+
+    fn parcel(tag: Tag) -> Parcel {
+        let record = Record {
+            offset: Offset::new(tag.offset),
+            timestamp: Timestamp::from_millis(0),
+            key: None,
+            value: Some(Bytes::from_static(b"{}")),
+            headers: Headers::default(),
+        };
+        Parcel { tag, attempt: 1, deadline_ms: 1, topic: topic(), record }
+    }
+
+    #[tokio::test]
+    async fn a_successor_gets_the_unseen_and_what_was_handed_out_stays_settled() {
+        let (before, after) = (mailbox(1), mailbox(2));
+        let (from, to) = (Offset::new(1), Offset::new(4));
+        let reason = GapReason::Retention;
+        let gap = Push::Gap { topic: topic(), partition: Partition::new(0), from, to, reason };
+        let tags = [7, 8].map(|offset| Tag { epoch: 1, topic: 0, partition: 0, offset, sequence: offset });
+        before.deliver(parcel(tags[0]));
+        before.next(1).await.unwrap();
+        before.tell(gap.clone());
+        before.tell(Push::Draining);
+        before.deliver(parcel(tags[1]));
+        assert_eq!(before.hand_over(&after), [tags[0]]);
+        assert!(matches!(before.next(1).await, Err(Error::Closed)));
+        assert_eq!(after.recall_gaps(), [gap]);
+        let pushes = after.next(1 << 20).await.unwrap();
+        assert!(matches!(pushes.as_slice(), [Push::Delivery { tag, .. }] if *tag == tags[1]));
     }
 }

@@ -10,6 +10,7 @@
 //! ```
 
 mod events;
+mod gaps;
 mod orders;
 mod perform;
 
@@ -35,6 +36,7 @@ use super::retry::Random;
 use super::shared::Shared;
 use super::view::MemberView;
 use super::{Error, How, Join, Policy, Refused, Settlement};
+use gaps::Gaps;
 
 /// How long the log's member stays after the last local one left, so that a reconnect does not rebalance.
 const LINGER: Duration = Duration::from_secs(60);
@@ -127,6 +129,8 @@ pub(super) struct Owner {
     to_tell: HashMap<u32, Vec<Slot>>,
     tell_at: Option<Instant>,
     shown: Vec<Slot>,
+    /// Gaps nobody was here to be told of.
+    gaps: Gaps,
 }
 
 impl Owner {
@@ -162,6 +166,7 @@ impl Owner {
             to_tell: HashMap::new(),
             tell_at: None,
             shown: Vec::new(),
+            gaps: Gaps::default(),
         };
         owner.join_log();
         (owner, sender)
@@ -186,9 +191,6 @@ impl Owner {
             }
         }
         self.commands.close();
-        for mailbox in self.mailboxes.values() {
-            mailbox.close();
-        }
         self.hide_gauges();
         tracing::info!(group = %self.group, "group stopped");
     }
@@ -280,16 +282,28 @@ impl Owner {
     }
 
     fn begin_again(&mut self, policy: Arc<Policy>) {
+        let is_same_topics = policy.topics == self.machine.policy().topics;
         let mut machine = Group::new(policy, self.machine.last_epoch(), Random::new(seed()));
         let now = self.now();
-        for (member, seat) in self.machine.seats() {
-            machine.join(member, seat.fresh(), None, now);
+        if is_same_topics {
+            for (member, seat) in self.machine.seats() {
+                machine.join(member, seat.fresh(), None, now);
+            }
+        } else {
+            // Members were let in to other topics: they end, and those that come back are judged anew.
+            self.end_members();
         }
         self.machine = machine;
         self.ends.clear();
         self.told.clear();
         self.join_log();
         tracing::info!(group = %self.group, "group begins again under another policy");
+    }
+
+    fn end_members(&mut self) {
+        for mailbox in std::mem::take(&mut self.mailboxes).into_values() {
+            mailbox.close();
+        }
     }
 
     fn drain(&mut self) {
@@ -349,6 +363,13 @@ impl Owner {
     fn slot(&self, topic: &Topic, partition: Partition) -> Option<Slot> {
         let index = self.machine.policy().topics.binary_search(topic).ok()?;
         Some(Slot { topic: u32::try_from(index).ok()?, partition: partition.number() })
+    }
+}
+
+/// However the task ends, a panic included, no member waits for what never comes.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.end_members();
     }
 }
 

@@ -56,9 +56,10 @@ pub struct Backoff {
     pub jitter: f64,
 }
 
-/// How a group is served.
+/// How a group is served. Read from the log, it may have been written by another version, so members not known here
+/// are passed over.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Policy {
     /// What it reads; literal names, sorted, no dead-letter topic among them.
     pub topics: Vec<Topic>,
@@ -96,10 +97,6 @@ pub struct Policy {
     pub unsettled_per_partition_max: usize,
     /// Highest record taken less the committed offset, per partition.
     pub span_max: u64,
-    /// Whether a broad failure pauses the group.
-    pub breaker: bool,
-    /// Redrives of one letter before it is held for a person.
-    pub max_redrives: u32,
 }
 
 /// A change of [`Backoff`]: what is absent stays.
@@ -134,8 +131,6 @@ pub struct PolicyPatch {
     pub reconnect_grace_ms: Option<u64>,
     pub unsettled_per_partition_max: Option<usize>,
     pub span_max: Option<u64>,
-    pub breaker: Option<bool>,
-    pub max_redrives: Option<u32>,
 }
 
 impl Default for Backoff {
@@ -162,8 +157,6 @@ impl Default for Policy {
             reconnect_grace: Duration::from_secs(5),
             unsettled_per_partition_max: 256,
             span_max: 10_000,
-            breaker: true,
-            max_redrives: 3,
         }
     }
 }
@@ -215,8 +208,6 @@ impl PolicyPatch {
         set_ms(&mut policy.reconnect_grace, self.reconnect_grace_ms);
         set(&mut policy.unsettled_per_partition_max, self.unsettled_per_partition_max.as_ref());
         set(&mut policy.span_max, self.span_max.as_ref());
-        set(&mut policy.breaker, self.breaker.as_ref());
-        set(&mut policy.max_redrives, self.max_redrives.as_ref());
         policy.check()?;
         Ok(policy)
     }
@@ -307,13 +298,15 @@ mod tests {
     fn a_policy_is_written_in_camel_case_with_milliseconds() {
         let patch = PolicyPatch::parse(br#"{"topics":["orders.v1"],"backoff":{"firstMs":2000,"factor":1}}"#);
         let policy = patch.unwrap().apply(&Policy::default()).unwrap();
-        let json = serde_json::to_value(&policy).unwrap();
+        let mut json = serde_json::to_value(&policy).unwrap();
         assert_eq!(json["ackTimeoutMs"], 30_000);
         assert_eq!(json["backoff"]["firstMs"], 2_000);
         assert_eq!(json["backoff"]["maxMs"], 30_000);
         assert_eq!(json["onExhausted"], "skip");
         assert_eq!(json["unsettledPerPartitionMax"], 256);
-        assert_eq!(serde_json::from_value::<Policy>(json).unwrap(), policy);
+        assert_eq!(serde_json::from_value::<Policy>(json.clone()).unwrap(), policy);
+        json["breaker"] = true.into();
+        assert_eq!(serde_json::from_value::<Policy>(json).unwrap(), policy, "stored by another version");
     }
 
     #[test]
@@ -332,6 +325,8 @@ mod tests {
                 other => panic!("{body}: {other:?}"),
             }
         }
-        assert!(PolicyPatch::parse(br#"{"colour":"red"}"#).is_err());
+        for unknown in [r#"{"colour":"red"}"#, r#"{"breaker":false}"#, r#"{"maxRedrives":1}"#] {
+            assert!(PolicyPatch::parse(unknown.as_bytes()).is_err(), "{unknown}");
+        }
     }
 }

@@ -139,7 +139,8 @@ impl Service {
                 Ok(()) = policies.changed() => owners.follow(&shared.policies).await,
                 () = &mut keeping => break,
                 () = &mut measuring => break,
-                () = shutdown.cancelled(), if !owners.is_draining => owners.drain(),
+                // Also when all has drained before the shutdown: then this ends the loop.
+                () = shutdown.cancelled(), if !owners.is_draining || owners.tasks.is_empty() => owners.drain(),
             }
             if owners.is_draining && owners.tasks.is_empty() {
                 for reply in owners.drained.drain(..) {

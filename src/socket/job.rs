@@ -31,12 +31,11 @@ pub(super) enum Done {
     Left { reply: Option<Reply> },
 }
 
-/// A group subscription on its way: whom to answer, and what was asked for under which state of the grants.
+/// A group subscription on its way: whom to answer, and what was asked for.
 #[derive(Debug)]
 pub(super) struct Joining {
     pub(super) reply: Reply,
     pub(super) group: GroupName,
-    pub(super) rights: u32,
     pub(super) credit: u32,
     pub(super) is_adopting: bool,
 }

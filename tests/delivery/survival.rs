@@ -61,6 +61,24 @@ async fn a_drain_ends_though_nothing_is_settled() {
 }
 
 #[tokio::test]
+async fn a_drained_service_ends_at_once() {
+    let mut world = World::start(1, "{}").await;
+    let _worker = world.join("c-1", 1).await;
+    world.delivery.drain().await;
+    // Only the measuring of lag, every few seconds, would wake it.
+    tokio::time::timeout(Duration::from_secs(2), world.restart()).await.unwrap();
+}
+
+#[tokio::test]
+async fn members_end_with_their_group_however_it_ends() {
+    let mut world = World::start(1, "{}").await;
+    let mut worker = world.join("c-1", 1).await;
+    world.crash().await;
+    let ended = async { while worker.member.next(1_024).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(4), ended).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_policy_is_kept_in_the_log() {
     let mut world = World::start(1, "{}").await;
     let change = patch(r#"{"maxRetries":5,"ordering":"key"}"#);
@@ -87,6 +105,10 @@ async fn a_live_group_follows_another_policy() {
     worker.ack(&got[1]).await;
     let change = patch(r#"{"topics":["orders.v1","user.created"],"ackTimeoutMs":9000}"#);
     world.delivery.put_policy(&group(), change).await.unwrap();
+    let ended = async { while worker.member.next(1_024).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(4), ended).await.expect("nobody asked whether it may read both");
+    let mut worker = world.join("c-1", 8).await;
+    assert_eq!(worker.member.policy().topics, [topic("orders.v1"), topic("user.created")]);
     world.publish_to("user.created", 0, "a", 1).await;
     let new = worker.delivery().await;
     assert_eq!(new.frame["topic"], "user.created");

@@ -8,6 +8,9 @@ use super::super::retry;
 use super::super::{Refused, Settlement, State, Tag};
 use super::{Action, Burial, Group, LaneId, Moment, Outcome, Reason, Settled, Slot, Withdrawal};
 
+/// As much of a reason as a dead letter can hold.
+const REASON_BYTES_MAX: usize = 1_024;
+
 /// A delivery found by its tag.
 #[derive(Debug, Clone, Copy)]
 struct Found {
@@ -307,7 +310,8 @@ impl Group {
     fn explain(&mut self, slot: Slot, offset: u64, error: Option<&str>) {
         let one = self.sources.get_mut(&slot).and_then(|source| source.tracker.get_mut(offset));
         if let Some(one) = one {
-            one.kept.error = error.map(Arc::from);
+            let shorten = |text: &str| text.get(..text.floor_char_boundary(REASON_BYTES_MAX)).map(Arc::from);
+            one.kept.error = error.and_then(shorten);
         }
     }
 

@@ -211,6 +211,18 @@ fn a_record_that_was_tried_often_enough_before_a_crash_is_not_tried_again() {
 }
 
 #[test]
+fn a_long_reason_is_not_held_whole() {
+    let mut story = Story::begin(policy(), 1);
+    let reason = Some(format!("a{}", "é".repeat(4_000)));
+    story.say(&Settlement::Reject { tag: story.tag_of(0), reason });
+    let held = story.others.iter().find_map(|action| match action {
+        Action::Bury(burial) => burial.error.as_deref(),
+        _ => None,
+    });
+    assert_eq!(held.map(str::len), Some(1_023));
+}
+
+#[test]
 fn nothing_of_a_lane_is_sent_while_a_letter_is_written() {
     let mut story = Story::begin(Policy { lane_window: 1, ..policy() }, 2);
     let reject = Settlement::Reject { tag: story.tag_of(0), reason: None };

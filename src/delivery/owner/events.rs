@@ -77,12 +77,15 @@ impl Owner {
         self.machine.assign(beginnings, self.now());
     }
 
-    fn tell_gap(&self, topic: &Topic, partition: Partition, from: Offset, to: Offset) {
+    fn tell_gap(&mut self, topic: &Topic, partition: Partition, from: Offset, to: Offset) {
         self.shared.metrics.gaps.with_label_values(&[self.group.as_str(), topic.as_str()]).inc();
         tracing::warn!(group = %self.group, %topic, %partition, %from, %to, "records were gone before the group had read them");
+        let gap = Push::Gap { topic: topic.clone(), partition, from, to, reason: GapReason::Retention };
         for mailbox in self.mailboxes.values() {
-            let reason = GapReason::Retention;
-            mailbox.tell(Push::Gap { topic: topic.clone(), partition, from, to, reason });
+            mailbox.tell(gap.clone());
+        }
+        if self.mailboxes.is_empty() {
+            self.gaps.keep(gap);
         }
     }
 

@@ -67,8 +67,13 @@ impl Owner {
         let replaced = self.machine.join(member.number(), seat, adopt.as_ref(), self.now());
         for before in &replaced {
             if let Some(before) = self.mailboxes.remove(before) {
-                before.hand_over(&mailbox);
+                // What it was handed meanwhile is now in the new member's name.
+                let settled = Settlement::Ack(before.hand_over(&mailbox));
+                let _refused = self.machine.settle(member.number(), &settled, self.now());
             }
+        }
+        for gap in self.gaps.take() {
+            mailbox.tell(gap);
         }
         self.mailboxes.insert(member.number(), Arc::clone(&mailbox));
         self.empty_since = None;
@@ -85,6 +90,9 @@ impl Owner {
             let _refused = self.machine.settle(member.number(), &Settlement::Ack(settled), now);
         }
         self.machine.unsent(mailbox.recall(|_| true), now);
+        if self.mailboxes.is_empty() {
+            mailbox.recall_gaps().into_iter().for_each(|gap| self.gaps.keep(gap));
+        }
         mailbox.close();
         self.machine.leave(member.number(), how, now);
         self.told.remove(&member.number());

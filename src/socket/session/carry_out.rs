@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Action::Join { reply, worker, credit } => {
                 if let Some(identity) = self.identity.clone() {
                     let (group, is_adopting) = (worker.group.clone(), worker.adopt.is_some());
-                    let joining = Joining { reply, group, rights: self.rights, credit, is_adopting };
+                    let joining = Joining { reply, group, credit, is_adopting };
                     let (delivery, connection) = (parts.delivery.clone(), self.connection.clone());
                     self.jobs.push(job::join(delivery, identity, connection, joining, *worker));
                 }
@@ -114,13 +114,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         Ok(Opened { sub, ok })
     }
 
-    /// Puts a membership before the machine; one that may not be any more leaves at once.
+    /// Puts a membership before the machine; one that may not be any more, since rights or the group's topics changed
+    /// while it joined, leaves at once.
     fn open_worker(&mut self, member: Member, joining: &Joining) -> Result<Opened, Problem> {
-        let Joining { group, rights, credit, is_adopting, .. } = joining;
+        let Joining { group, credit, is_adopting, .. } = joining;
         let policy = member.policy();
         let checked = match &self.identity {
-            Some(identity) if *rights != self.rights => identity.check_group(group, &policy.topics),
-            Some(_) | None => Ok(()),
+            Some(identity) => identity.check_group(group, &policy.topics),
+            None => Ok(()),
         };
         if let Err(error) = checked {
             self.jobs.push(job::leave(member, None));
