@@ -360,7 +360,6 @@ fn policy(section: &Section<'_>, has_topics: bool) -> delivery::PolicyPatch {
             .is_set("unsettled_per_partition_max")
             .then(|| section.number("unsettled_per_partition_max")),
         span_max: section.is_set("span_max").then(|| section.number("span_max")),
-        ..delivery::PolicyPatch::default()
     }
 }
 
