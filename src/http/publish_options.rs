@@ -229,7 +229,6 @@ mod tests {
             (&[], "ack=none&atomic=true", "invalid_parameter"),
             (&[], "ack=all", "invalid_parameter"),
             (&[], "dryrun=true", "invalid_parameter"),
-            (&[], "atomic=true", "not_supported"),
             (&[("ce-subject", b"%ff")], "", "invalid_cloudevent"),
         ] {
             assert_eq!(given(list, query).unwrap_err(), code, "{list:?} {query}");

@@ -216,6 +216,11 @@ impl Machine {
         true
     }
 
+    /// Whether the first token is being checked: what the client sent behind its `hello` waits for the outcome.
+    pub(super) fn is_being_introduced(&self) -> bool {
+        self.is_identifying && self.stage == Stage::Strange
+    }
+
     fn on_text(&mut self, text: &str, now: Instant, actions: &mut Vec<Action>) {
         match Command::parse(text) {
             Ok(Command { reply, body: Ok(body) }) => self.on_command(reply, body, now, actions),

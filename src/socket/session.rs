@@ -316,7 +316,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     fn is_reading(&self) -> bool {
         match self.phase {
-            Phase::Open => !self.is_held && self.under_way() < JOBS_MAX,
+            Phase::Open => {
+                !self.is_held && self.under_way() < JOBS_MAX && !self.machine.is_being_introduced()
+            }
             Phase::Closing { is_readable, .. } => is_readable,
             Phase::Finishing { .. } | Phase::Answering { .. } | Phase::Answered { .. } | Phase::Over(_) => {
                 false

@@ -102,6 +102,10 @@ impl TestGateway {
         format!("http://{}{path}", self.address)
     }
 
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// A request with the development token; finish it with [`TestGateway::send`].
     pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method.parse().unwrap(), self.url(path)).bearer_auth(&self.token)
@@ -132,6 +136,11 @@ impl TestGateway {
     /// A socket with the token in the handshake.
     pub(crate) async fn socket(&self) -> Socket {
         Socket::connect(self.address, Some(&self.token)).await
+    }
+
+    /// A socket without a credential, as a browser's.
+    pub(crate) async fn anonymous_socket(&self) -> Socket {
+        Socket::connect(self.address, None).await
     }
 
     pub(crate) async fn metrics(&self) -> String {

@@ -27,6 +27,18 @@ async fn a_posted_event_is_answered_201_and_reaches_a_subscriber() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn commands_sent_right_behind_hello_wait_for_it() {
+    let gateway = TestGateway::start().await;
+    let mut socket = gateway.anonymous_socket().await;
+    let hello = json!({"id":1,"op":"hello","token":gateway.token()}).to_string();
+    socket.send(&hello).await;
+    let ok = socket.ask(2, r#"{"id":2,"op":"subscribe","topics":["orders.v1"]}"#).await;
+    assert!(ok["sub"].is_u64(), "{ok}");
+    socket.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_nacked_delivery_comes_again_and_a_rejected_one_is_dead_lettered_with_its_reason() {
     let gateway = TestGateway::start().await;
     let mut worker = gateway.socket().await;
