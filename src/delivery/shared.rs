@@ -25,6 +25,6 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn next_member(&self) -> MemberId {
-        MemberId::new(self.last_member.fetch_add(1, Ordering::Relaxed).wrapping_add(1))
+        MemberId::new(self.last_member.fetch_add(2, Ordering::Relaxed).wrapping_add(1))
     }
 }

@@ -72,7 +72,7 @@ impl Channels {
         if let Some(channel) = open.channels.get(&wish).and_then(Weak::upgrade) {
             return channel;
         }
-        open.last += 1;
+        open.last += 2;
         let wish = Arc::new(wish);
         let (id, channels) = (SubscriptionId(open.last), Arc::downgrade(self));
         let channel = Arc::new(Channel { id, wish: Arc::clone(&wish), channels });

@@ -135,7 +135,9 @@ struct Resumed<S> {
 }
 
 impl<S> Resumed<S> {
-    const fn new(first: Bytes, stream: S) -> Self {
+    fn new(first: Bytes, stream: S) -> Self {
+        // An empty remainder would hold the buffer that hyper read into for as long as the socket lives.
+        let first = if first.is_empty() { Bytes::new() } else { first };
         Self { first, stream }
     }
 }

@@ -116,3 +116,18 @@ async fn a_worker_with_automatic_settlement_has_nothing_to_settle() {
     client.close().await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn one_connection_may_follow_and_work_at_once() {
+    let gateway = TestGateway::start().await;
+    let mut client = gateway.connect(OWNER).await;
+    let audience = client.ok(json!({"op": "subscribe", "topics": ["orders.v1"]})).await;
+    let worker = join(&mut client).await;
+    assert_ne!(audience["sub"], worker["sub"]);
+    gateway.append("orders.v1", "c-1", 0).await;
+    let delivery = delivery(&mut client).await;
+    let event = client.hear_where(|message| message.get("offset").is_some()).await;
+    assert_eq!((&event["sub"], &delivery["sub"]), (&audience["sub"], &worker["sub"]));
+    client.close().await;
+    gateway.stop().await;
+}
