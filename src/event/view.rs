@@ -19,6 +19,10 @@ use super::{Partition, Record, Storage, Timestamp, Topic};
 /// Deeper than any body the gateway takes, so that whatever it stored is found.
 const LIMITS: Limits = Limits { depth_max: 120 };
 
+/// The envelope's members in the order of [`HEADERS`], then `data`.
+const NAMES: [&str; 8] =
+    ["eventId", "eventType", "eventVersion", "timestamp", "source", "correlationId", "causationId", "data"];
+
 /// A stored record read as an event. Making one reads the envelope's outline; the whole of `data` is parsed when a
 /// pointer into it asks first.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl<'a> RecordView<'a> {
         let form = match record.value.as_deref().map(std::str::from_utf8) {
             None => Form::Tombstone { has_headers },
             Some(Err(_)) => Form::Undecodable { problem: "not UTF-8", has_headers },
-            Some(Ok(value)) => match Outline::parse(value) {
+            Some(Ok(value)) => match Outline::parse(value, NAMES) {
                 Err(problem) => Form::Undecodable { problem, has_headers },
                 Ok(outline) if !is_preferred => match envelope_of(&outline) {
                     Some((envelope, data)) => {
@@ -143,11 +147,11 @@ impl<'a> RecordView<'a> {
 }
 
 /// The members and the data of a value that is an envelope: it says its id, its type and its data.
-fn envelope_of<'a>(outline: &Outline<'a>) -> Option<([Option<Cow<'a, str>>; 7], &'a str)> {
-    let data = outline.member("data")?;
-    let envelope = HEADERS.map(|(name, _)| outline.text(name));
-    let [id, event_type, ..] = &envelope;
-    (id.is_some() && event_type.is_some()).then_some((envelope, data))
+fn envelope_of<'a>(outline: &Outline<'a, 8>) -> Option<([Option<Cow<'a, str>>; 7], &'a str)> {
+    let (data, id, event_type) = (outline.member(7)?, outline.text(0)?, outline.text(1)?);
+    let [version, timestamp, source, correlation_id, causation_id] =
+        [2, 3, 4, 5, 6].map(|at| outline.text(at));
+    Some(([Some(id), Some(event_type), version, timestamp, source, correlation_id, causation_id], data))
 }
 
 /// Writes the members of a record's push or answer; see [`RecordView::write_members`].

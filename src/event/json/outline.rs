@@ -1,99 +1,129 @@
-//! The outline of a stored value: that it is JSON, and where its top level members lie.
+//! The outline of a stored value: that it is JSON, and where some of its top level members lie.
 //!
 //! Cheaper than a document: nothing is built. Less strict too: values of native producers are shown as they are, as
 //! long as every JSON reader can skip over them.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize as _;
-use serde::de::{DeserializeSeed as _, IgnoredAny};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::reader::offset_of;
 use super::text::{TextSeed, read_text};
 use super::{Document, Limits};
 
 /// Deeper values are not shown: readers with a stack would fall.
 const DEPTH_MAX: usize = 120;
 
-/// A text that is JSON.
+/// A text that is JSON, and the texts of the members asked for where it is an object.
 #[derive(Debug)]
-pub(in crate::event) struct Outline<'a> {
-    members: Vec<(Cow<'a, str>, &'a str)>,
+pub(in crate::event) struct Outline<'a, const N: usize> {
+    /// By the order of the names asked for.
+    members: [Option<&'a str>; N],
+    /// Whether one of them occurs twice.
+    is_repeated: bool,
 }
 
-impl<'a> Outline<'a> {
-    /// Walks the text once.
+impl<'a, const N: usize> Outline<'a, N> {
+    /// Walks the text once, looking for the members of these names.
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub(in crate::event) fn parse(text: &'a str) -> Result<Self, &'static str> {
-        const NO_JSON: &str = "not JSON";
+    pub(in crate::event) fn parse(text: &'a str, names: [&str; N]) -> Result<Self, &'static str> {
         if is_deep(text.as_bytes()) {
             return Err("nested too deep");
         }
-        if may_hold_lone_surrogate(text)
-            && Document::parse(text.as_bytes(), Limits { depth_max: DEPTH_MAX }).is_err()
-        {
+        let is_text = || Document::parse(text.as_bytes(), Limits { depth_max: DEPTH_MAX }).is_ok();
+        if may_hold_lone_surrogate(text) && !is_text() {
             return Err("escapes that are no text");
         }
-        let mut members = Vec::new();
-        let mut rest = text.trim_start_matches(is_space);
-        let Some(mut inside) = rest.strip_prefix('{') else {
-            let end = end_of(rest).ok_or(NO_JSON)?;
-            rest = rest.get(end..).unwrap_or_default();
-            let is_whole = rest.trim_start_matches(is_space).is_empty();
-            return if is_whole { Ok(Self { members }) } else { Err(NO_JSON) };
-        };
-        loop {
-            inside = inside.trim_start_matches(is_space);
-            if let (Some(after), true) = (inside.strip_prefix('}'), members.is_empty()) {
-                rest = after;
-                break;
-            }
-            let (member, after) = member_of(inside).ok_or(NO_JSON)?;
-            members.push(member);
-            match (after.strip_prefix(','), after.strip_prefix('}')) {
-                (Some(after), _) => inside = after,
-                (None, Some(after)) => {
-                    rest = after;
-                    break;
-                }
-                (None, None) => return Err(NO_JSON),
-            }
-        }
-        if rest.trim_start_matches(is_space).is_empty() { Ok(Self { members }) } else { Err(NO_JSON) }
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let outline = OutlineSeed(names).deserialize(&mut deserializer).map_err(|_| "not JSON")?;
+        deserializer.end().map_err(|_| "not JSON")?;
+        Ok(outline)
     }
 
-    /// The text of the only member of this name.
-    pub(in crate::event) fn member(&self, name: &str) -> Option<&'a str> {
-        let mut found = self.members.iter().filter(|(have, _)| have == name);
-        let (_, text) = found.next()?;
-        found.next().is_none().then_some(*text)
+    /// The text of a member by its place in the names asked for; none at all where one of them occurs twice.
+    pub(in crate::event) fn member(&self, at: usize) -> Option<&'a str> {
+        if self.is_repeated { None } else { self.members.get(at).copied().flatten() }
     }
 
     /// The text of a member that is a string.
-    pub(in crate::event) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        read_text(self.member(name)?)
+    pub(in crate::event) fn text(&self, at: usize) -> Option<Cow<'a, str>> {
+        read_text(self.member(at)?)
     }
 }
 
-fn member_of(text: &str) -> Option<((Cow<'_, str>, &str), &str)> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let name = TextSeed.deserialize(&mut deserializer).ok()?;
-    let after = text.get(offset_of(deserializer)..)?.trim_start_matches(is_space);
-    let value = after.strip_prefix(':')?.trim_start_matches(is_space);
-    let (value, after) = value.split_at_checked(end_of(value)?)?;
-    Some(((name, value), after.trim_start_matches(is_space)))
+struct OutlineSeed<'n, const N: usize>([&'n str; N]);
+
+impl<'a, const N: usize> DeserializeSeed<'a> for OutlineSeed<'_, N> {
+    type Value = Outline<'a, N>;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
 }
 
-fn end_of(text: &str) -> Option<usize> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    IgnoredAny::deserialize(&mut deserializer).ok()?;
-    Some(offset_of(deserializer))
+impl<'a, const N: usize> Visitor<'a> for OutlineSeed<'_, N> {
+    type Value = Outline<'a, N>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut outline = nothing();
+        while let Some(name) = members.next_key_seed(TextSeed)? {
+            let Some(at) = self.0.iter().position(|wanted| *wanted == name) else {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let text = members.next_value::<&'a RawValue>()?.get();
+            if let Some(slot) = outline.members.get_mut(at) {
+                outline.is_repeated |= slot.replace(text).is_some();
+            }
+        }
+        Ok(outline)
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(nothing())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(nothing())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(nothing())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(nothing())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(nothing())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(nothing())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(nothing())
+    }
+}
+
+const fn nothing<'a, const N: usize>() -> Outline<'a, N> {
+    Outline { members: [None; N], is_repeated: false }
 }
 
 fn is_deep(text: &[u8]) -> bool {
-    let openings = text.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    // Counted in bytes for each chunk, which the compiler turns into vector instructions.
+    let count = |chunk: &[u8]| chunk.iter().map(|byte| u8::from(matches!(byte, b'[' | b'{'))).sum::<u8>();
+    let openings: usize = text.chunks(128).map(|chunk| usize::from(count(chunk))).sum();
     if openings <= DEPTH_MAX {
         return false;
     }
@@ -117,8 +147,4 @@ fn is_deep(text: &[u8]) -> bool {
 /// An escaped surrogate is rare, and skipping over it does not tell whether its other half follows.
 fn may_hold_lone_surrogate(text: &str) -> bool {
     text.contains('\\') && (text.contains("\\ud") || text.contains("\\uD"))
-}
-
-const fn is_space(char: char) -> bool {
-    matches!(char, ' ' | '\n' | '\t' | '\r')
 }

@@ -104,7 +104,7 @@ pub(super) fn position_of(text: &[u8], at: usize) -> (usize, usize) {
 }
 
 /// How far a deserializer has read.
-pub(super) fn offset_of<'a>(deserializer: serde_json::Deserializer<serde_json::de::StrRead<'a>>) -> usize {
+fn offset_of<'a>(deserializer: serde_json::Deserializer<serde_json::de::StrRead<'a>>) -> usize {
     deserializer.into_iter::<serde::de::IgnoredAny>().byte_offset()
 }
 

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Visitor};
 
-/// Reads a JSON string in quotes, without space around it.
+/// Reads a JSON value, known to be valid and without space around it, as a string.
 pub(super) fn read_text(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
-    if !inner.contains(['\\', '"']) {
+    if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));
     }
     TextSeed.deserialize(&mut serde_json::Deserializer::from_str(json)).ok()
@@ -16,7 +16,8 @@ pub(super) fn read_text(json: &str) -> Option<Cow<'_, str>> {
 
 /// Writes text as a JSON string in quotes.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
+    if text.as_bytes().chunks(32).all(|chunk| chunk.iter().fold(true, |all, byte| all & is_plain(byte))) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
