@@ -181,6 +181,8 @@ struct Screen {
     verdict: &'static str,
     events: u64,
     breaks: u64,
+    /// Whether there is no connection, and that was told.
+    is_away: bool,
     begun_at: Instant,
 }
 
@@ -197,6 +199,7 @@ impl Screen {
             verdict: args.verdict_word(),
             events: 0,
             breaks: 0,
+            is_away: false,
             begun_at: Instant::now(),
         }
     }
@@ -205,12 +208,15 @@ impl Screen {
     fn show(&mut self, update: &Update) -> io::Result<Option<String>> {
         match update {
             Update::Subscribed(ok) => {
+                self.is_away = false;
                 self.tell(&subscribed(ok));
                 Ok(None)
             }
             Update::Lost { reason, delay } => {
-                self.breaks += 1;
-                self.tell(&format!("disconnected: {reason}; back in {:.1} s", delay.as_secs_f64()));
+                let what = if self.is_away { "still away" } else { "disconnected" };
+                self.breaks += u64::from(!self.is_away);
+                self.is_away = true;
+                self.tell(&format!("{what}: {reason}; trying again in {:.1} s", delay.as_secs_f64()));
                 Ok(None)
             }
             Update::Message { text, value } => self.show_message(text, value),
@@ -288,8 +294,13 @@ fn notice(value: &Value) -> Option<String> {
             value.pointer("/lag/events").unwrap_or(&Value::Null)
         ));
     }
-    if let Some(settled) = value.get("settled") {
-        return Some(format!("did not count: {settled}"));
+    if let Some(settled) = value.get("settled").and_then(Value::as_array) {
+        let state = settled.first().and_then(|first| first.get("state")).and_then(Value::as_str);
+        let state = state.unwrap_or_default();
+        return Some(format!(
+            "{} said too late: the delivery was taken back before ({state})",
+            settled.len()
+        ));
     }
     value.get("draining").map(|_| "the gateway is draining".to_owned())
 }

@@ -98,6 +98,10 @@ impl Link {
             let message = match timeout(self.silence_max, self.stream.next()).await {
                 Err(_) => return Err(passing("the gateway has fallen silent")),
                 Ok(None) => return Err(self.ended(None)),
+                // A reset without a close frame is how a gateway that was killed looks.
+                Ok(Some(Err(tungstenite::Error::Protocol(_) | tungstenite::Error::Io(_)))) => {
+                    return Err(self.ended(None));
+                }
                 Ok(Some(Err(error))) => return Err(passing(&error.to_string())),
                 Ok(Some(Ok(message))) => message,
             };
