@@ -18,8 +18,12 @@ mod directory;
 #[cfg(test)]
 mod disk_faults;
 mod engine;
+#[cfg(test)]
+mod faulty;
 mod group;
 mod high_water;
+#[cfg(test)]
+mod late_commits;
 mod members;
 mod metrics;
 mod offsets;

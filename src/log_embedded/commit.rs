@@ -117,7 +117,7 @@ impl Committer {
             return;
         }
         let begun = Instant::now();
-        let group = Group::assemble(works, self.shared.clock.now());
+        let group = Group::assemble(works, self.shared.clock.now(), &self.shared.members);
         if let Err(error) = self.transaction(|storage| group.write(storage)) {
             let (partitions, answers) = group.failed();
             self.reread_ends(&partitions);

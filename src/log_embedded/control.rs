@@ -28,6 +28,7 @@ impl Committer {
                 drop(answer.send(self.rewrite(&partition, &edits)));
             }
             Control::Maintain(answer) => self.maintain(answer),
+            Control::Barrier(answer) => drop(answer.send(Ok(()))),
         }
     }
 

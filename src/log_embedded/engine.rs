@@ -15,6 +15,7 @@ use crate::log::{
 use crate::telemetry::Registry;
 
 use super::batch::{Batch, Names};
+use super::members::{Author, OffsetChange};
 use super::partition::Partition;
 use super::queue::{Control, Records, Work};
 use super::reader::{PartitionReader, check, corrupt, failed};
@@ -90,13 +91,6 @@ impl Engine {
         }
         if topic.spec.cleanup == Cleanup::Compact && record.key.is_none() {
             return Err(Error::NotSupported("a record without a key in a compacted topic"));
-        }
-        Ok(())
-    }
-
-    fn check_no_member(&self, group: &GroupName) -> Result<(), Error> {
-        if self.shared.members.is_joined(group) {
-            return Err(Error::NotSupported("changing the offsets of a group that has a live member"));
         }
         Ok(())
     }
@@ -241,17 +235,25 @@ impl Groups for Engine {
     }
 
     async fn set_committed(&self, group: &GroupName, commits: Vec<Commit>) -> Result<(), Error> {
-        self.check_no_member(group)?;
-        for commit in &commits {
-            self.partition(&commit.topic, commit.partition)?;
-        }
-        self.shared.put_entries(members::entries(group, &commits)?).await
+        let places = commits.iter().map(|commit| self.partition(&commit.topic, commit.partition));
+        let change = OffsetChange {
+            group: group.clone(),
+            author: Author::Hand,
+            partitions: places.collect::<Result<_, _>>()?,
+            entries: members::entries(group, &commits)?,
+        };
+        self.shared.change_offsets(change).await
     }
 
     async fn forget(&self, group: &GroupName) -> Result<(), Error> {
-        self.check_no_member(group)?;
         let entries = members::stored(&self.shared, offsets::group_prefix(group)).await?;
-        self.shared.put_entries(entries.into_iter().map(|(key, _)| (key, None)).collect()).await
+        let change = OffsetChange {
+            group: group.clone(),
+            author: Author::Hand,
+            partitions: Vec::new(),
+            entries: entries.into_iter().map(|(key, _)| (key, None)).collect(),
+        };
+        self.shared.change_offsets(change).await
     }
 
     async fn groups(&self) -> Result<Vec<GroupName>, Error> {

@@ -7,6 +7,7 @@ use crate::event::{Offset, Timestamp};
 use crate::log::{Appended, Error, NewRecord};
 
 use super::batch::{Batch, Builder, Content, encoded_bytes_max};
+use super::members::Members;
 use super::partition::Partition;
 use super::queue::{Answer, Records, Work};
 use super::storage::{Change, Failure, LogId, Storage};
@@ -41,7 +42,7 @@ pub(super) type Committed = (Arc<Partition>, Vec<Batch>);
 enum Pending {
     Append(Answer<Appended>, Offset),
     Atomic(Answer<Vec<Appended>>, Vec<Offset>),
-    Entries(Answer<()>),
+    Offsets(Answer<()>),
 }
 
 /// The most bytes these records can take in batches.
@@ -56,12 +57,14 @@ pub(super) fn record_bytes(record: &NewRecord) -> usize {
 }
 
 impl Group {
-    /// Puts work together in its order, as of `time`. Work for deleted partitions is refused.
-    pub(super) fn assemble(works: Vec<Work>, time: Timestamp) -> Self {
+    /// Puts work together in its order, as of `time`. Work for deleted partitions is refused, and so are offsets of a
+    /// membership that has ended since they were handed over.
+    pub(super) fn assemble(works: Vec<Work>, time: Timestamp, members: &Members) -> Self {
         let mut group =
             Self { time, parts: Vec::new(), entries: Vec::new(), answers: Vec::with_capacity(works.len()) };
         let mut places = HashMap::new();
-        let works: Vec<Work> = works.into_iter().filter_map(|work| group.place(work, &mut places)).collect();
+        let works: Vec<Work> =
+            works.into_iter().filter_map(|work| group.place(work, members, &mut places)).collect();
         for work in works {
             let pending = match work {
                 Work::Append(records, answer) => Pending::Append(answer, group.add(&records, &places)),
@@ -69,9 +72,9 @@ impl Group {
                     answer,
                     appends.iter().map(|records| group.add(records, &places)).collect(),
                 ),
-                Work::Entries(entries, answer) => {
-                    group.entries.extend(entries);
-                    Pending::Entries(answer)
+                Work::Offsets(change, answer) => {
+                    group.entries.extend(change.entries);
+                    Pending::Offsets(answer)
                 }
             };
             group.answers.push(pending);
@@ -114,11 +117,17 @@ impl Group {
     }
 
     /// Finds each partition's part and sums what it will hold.
-    fn place(&mut self, work: Work, places: &mut HashMap<LogId, usize>) -> Option<Work> {
+    fn place(&mut self, work: Work, members: &Members, places: &mut HashMap<LogId, usize>) -> Option<Work> {
         let appends = match &work {
             Work::Append(records, _) => std::slice::from_ref(records),
             Work::Atomic(appends, _) => appends.as_slice(),
-            Work::Entries(..) => &[],
+            Work::Offsets(change, _) => {
+                if let Err(error) = members.check(change) {
+                    work.refuse(error);
+                    return None;
+                }
+                &[]
+            }
         };
         if let Some(gone) = appends.iter().find(|records| records.partition.is_deleted()) {
             let error = Error::UnknownTopic(gone.partition.topic.clone());
@@ -208,7 +217,7 @@ impl Answers {
                 Pending::Atomic(answer, bases) => {
                     drop(answer.send(Ok(bases.into_iter().map(appended).collect())));
                 }
-                Pending::Entries(answer) => drop(answer.send(Ok(()))),
+                Pending::Offsets(answer) => drop(answer.send(Ok(()))),
             }
         }
     }
@@ -219,7 +228,7 @@ impl Answers {
             match pending {
                 Pending::Append(answer, _) => drop(answer.send(Err(error.clone()))),
                 Pending::Atomic(answer, _) => drop(answer.send(Err(error.clone()))),
-                Pending::Entries(answer) => drop(answer.send(Err(error.clone()))),
+                Pending::Offsets(answer) => drop(answer.send(Err(error.clone()))),
             }
         }
     }

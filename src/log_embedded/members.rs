@@ -1,4 +1,12 @@
 //! Group membership of the one process: a group's member has all partitions of its topics.
+//!
+//! A commit may wait in the queue while its member loses the group to another one. So who changes offsets is asked
+//! again when they are applied, and a new member waits for what was applied before it looks at the offsets.
+//!
+//! ```text
+//! commit ── queue ── commit thread: still the member? ── applied, or refused
+//! join ── barrier through the same queue ── committed offsets ── assignment
+//! ```
 
 mod member;
 
@@ -14,6 +22,7 @@ use crate::log::{Commit, Commits, Committed, Error, GroupSubscription, Membershi
 use self::member::Member;
 use super::locked;
 use super::offsets;
+use super::partition::Partition;
 use super::reader::failed_entries;
 use super::shared::Shared;
 use super::storage::{Change, Entry, Source};
@@ -28,6 +37,32 @@ pub(super) struct Members(Mutex<Joined>);
 struct Joined {
     by_group: HashMap<GroupName, (u64, Arc<Notify>)>,
     last: u64,
+}
+
+/// A change of a group's offsets, and what must still be true when it is applied.
+#[derive(Debug)]
+pub(super) struct OffsetChange {
+    pub(super) group: GroupName,
+    pub(super) author: Author,
+    /// Where the offsets lie; none may have been deleted meanwhile.
+    pub(super) partitions: Vec<Arc<Partition>>,
+    pub(super) entries: Vec<Change>,
+}
+
+/// Who changes offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Author {
+    /// This member, for as long as it is the group's.
+    Member(u64),
+    /// A person, while the group has no member.
+    Hand,
+}
+
+impl OffsetChange {
+    /// Bytes of its entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
+    }
 }
 
 impl Members {
@@ -53,7 +88,24 @@ impl Members {
         }
     }
 
-    pub(super) fn is_joined(&self, group: &GroupName) -> bool {
+    /// Whether a change of offsets may be applied now.
+    pub(super) fn check(&self, change: &OffsetChange) -> Result<(), Error> {
+        let gone = change.partitions.iter().find(|partition| partition.is_deleted());
+        match change.author {
+            Author::Member(id) if gone.is_some() || !self.is_member(&change.group, id) => {
+                Err(Error::NotMember)
+            }
+            Author::Hand if self.is_joined(&change.group) => {
+                Err(Error::NotSupported("changing the offsets of a group that has a live member"))
+            }
+            Author::Member(_) | Author::Hand => match gone {
+                Some(partition) => Err(Error::UnknownTopic(partition.topic.clone())),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn is_joined(&self, group: &GroupName) -> bool {
         locked(&self.0).by_group.contains_key(group)
     }
 
@@ -78,6 +130,7 @@ pub(super) fn join(
         group: group.clone(),
         topics: subscription.topics.clone(),
         id: shared.members.join(group, &wake),
+        assigned: Mutex::default(),
     });
     let commits = Arc::new(MemberCommits(Arc::clone(&ticket)));
     Ok(Membership { events: Box::new(Member::new(ticket, wake, subscription.start)), commits })
@@ -90,9 +143,26 @@ struct Ticket {
     group: GroupName,
     topics: Vec<Topic>,
     id: u64,
+    /// Guards the partitions the member was told of last: it commits for no other, and for none of an earlier topic of
+    /// the same name.
+    assigned: Mutex<Vec<Arc<Partition>>>,
 }
 
 impl Ticket {
+    /// The change that keeps this member's commits.
+    fn change(&self, partitions: Vec<Arc<Partition>>, commits: &[Commit]) -> Result<OffsetChange, Error> {
+        let entries = entries(&self.group, commits)?;
+        Ok(OffsetChange { group: self.group.clone(), author: Author::Member(self.id), partitions, entries })
+    }
+
+    fn assigned(&self, commit: &Commit) -> Result<Arc<Partition>, Error> {
+        let assigned = locked(&self.assigned);
+        let mut its = assigned
+            .iter()
+            .filter(|partition| partition.number == commit.partition && partition.topic == commit.topic);
+        its.next().map(Arc::clone).ok_or(Error::NotMember)
+    }
+
     fn check(&self) -> Result<(), Error> {
         if self.shared.is_closed() {
             return Err(Error::Closed);
@@ -107,16 +177,9 @@ struct MemberCommits(Arc<Ticket>);
 #[async_trait]
 impl Commits for MemberCommits {
     async fn commit(&self, commits: Vec<Commit>) -> Result<(), Error> {
-        let Ticket { shared, group, topics, .. } = &*self.0;
         self.0.check()?;
-        for commit in &commits {
-            let topic = shared.topics.get(&commit.topic).filter(|_| topics.contains(&commit.topic));
-            let is_assigned = topic.is_some_and(|topic| topic.partition(commit.partition).is_ok());
-            if !is_assigned {
-                return Err(Error::NotMember);
-            }
-        }
-        shared.put_entries(entries(group, &commits)?).await
+        let partitions = commits.iter().map(|commit| self.0.assigned(commit)).collect::<Result<_, _>>()?;
+        self.0.shared.change_offsets(self.0.change(partitions, &commits)?).await
     }
 }
 

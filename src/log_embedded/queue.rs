@@ -12,8 +12,8 @@ use crate::log::{Appended, Bounds, Error, NewRecord, TopicInfo, TopicSpec};
 
 use super::batch::Batch;
 use super::locked;
+use super::members::OffsetChange;
 use super::partition::Partition;
-use super::storage::Change;
 
 /// Where an answer goes.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, Error>>;
@@ -33,8 +33,8 @@ pub(super) enum Work {
     Append(Records, Answer<Appended>),
     /// Appends records to several partitions.
     Atomic(Vec<Records>, Answer<Vec<Appended>>),
-    /// Puts or removes entries.
-    Entries(Vec<Change>, Answer<()>),
+    /// Puts or removes offsets of a group.
+    Offsets(OffsetChange, Answer<()>),
 }
 
 /// What has a transaction of its own.
@@ -47,6 +47,8 @@ pub(super) enum Control {
     Rewrite(Arc<Partition>, Vec<(Offset, Option<Batch>)>, Answer<()>),
     /// Looks for old records now; answers when no more are found.
     Maintain(Answer<()>),
+    /// Does nothing, and answers when everything before it has been done or refused.
+    Barrier(Answer<()>),
 }
 
 /// Something for the commit thread to do.
@@ -104,9 +106,7 @@ impl Work {
         match self {
             Self::Append(records, _) => records.bytes,
             Self::Atomic(appends, _) => appends.iter().map(|records| records.bytes).sum(),
-            Self::Entries(entries, _) => {
-                entries.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum()
-            }
+            Self::Offsets(change, _) => change.bytes(),
         }
     }
 
@@ -115,7 +115,7 @@ impl Work {
         match self {
             Self::Append(records, _) => records.records.len(),
             Self::Atomic(appends, _) => appends.iter().map(|records| records.records.len()).sum(),
-            Self::Entries(entries, _) => entries.len(),
+            Self::Offsets(change, _) => change.entries.len(),
         }
     }
 
@@ -124,7 +124,7 @@ impl Work {
         match self {
             Self::Append(_, answer) => drop(answer.send(Err(error))),
             Self::Atomic(_, answer) => drop(answer.send(Err(error))),
-            Self::Entries(_, answer) => drop(answer.send(Err(error))),
+            Self::Offsets(_, answer) => drop(answer.send(Err(error))),
         }
     }
 }
@@ -137,7 +137,7 @@ impl Control {
             Self::DeleteTopic(_, answer) => drop(answer.send(Err(error))),
             Self::DeleteRecords(_, _, answer) => drop(answer.send(Err(error))),
             Self::Rewrite(_, _, answer) => drop(answer.send(Err(error))),
-            Self::Maintain(answer) => drop(answer.send(Err(error))),
+            Self::Maintain(answer) | Self::Barrier(answer) => drop(answer.send(Err(error))),
         }
     }
 }

@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 use crate::event::Clock;
 use crate::log::Error;
 
-use super::members::Members;
+use super::members::{Members, OffsetChange};
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::queue::{Answer, Control, Queue, Request, Work};
-use super::storage::{Change, Failure};
+use super::storage::Failure;
 use super::topics::Topics;
 
 /// One per engine.
@@ -120,10 +120,19 @@ impl Shared {
         }
     }
 
-    /// Puts and removes entries, and waits until that is durable.
-    pub(super) async fn put_entries(&self, entries: Vec<Change>) -> Result<(), Error> {
+    /// Changes a group's offsets, and waits until that is durable.
+    pub(super) async fn change_offsets(&self, change: OffsetChange) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Work::Entries(entries, answer));
+        self.submit(Work::Offsets(change, answer));
         answered.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
+    /// Waits until everything handed over so far has been done or refused.
+    pub(super) async fn barrier(&self) -> Result<(), Error> {
+        // A halted commit thread does nothing any more, and so nothing late.
+        if self.halted().is_some() {
+            return Ok(());
+        }
+        self.control(Control::Barrier).await
     }
 }

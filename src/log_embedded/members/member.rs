@@ -10,10 +10,11 @@ use crate::event::{Offset, Partition as Number, Topic};
 use crate::log::{Assigned, Commit, Committed, Error, MemberEvent, MemberEvents, Purpose, Start};
 
 use super::super::batch::Names;
+use super::super::locked;
 use super::super::partition::Partition;
 use super::super::reader::fetch;
 use super::super::topics::TopicState;
-use super::{Ticket, committed, entries};
+use super::{Ticket, committed};
 
 /// So much of one partition before the next has its turn.
 const RECORDS_BYTES_MAX: usize = 64 << 10;
@@ -30,7 +31,10 @@ pub(super) struct Member {
     places: Vec<Place>,
     /// Whose turn it is.
     turn: usize,
-    events: VecDeque<MemberEvent>,
+    /// Changes of the assignment, each with all that is assigned after it.
+    events: VecDeque<(MemberEvent, Vec<Arc<Partition>>)>,
+    /// Whether all that earlier members had committed was applied or refused.
+    is_settled: bool,
     names: Names,
 }
 
@@ -53,6 +57,7 @@ impl Member {
             places: Vec::new(),
             turn: 0,
             events: VecDeque::new(),
+            is_settled: false,
             names: Names::default(),
         }
     }
@@ -64,6 +69,10 @@ impl Member {
             return Ok(());
         }
         let shared = Arc::clone(&self.ticket.shared);
+        if !self.is_settled {
+            shared.barrier().await?;
+            self.is_settled = true;
+        }
         let topics: Vec<Arc<TopicState>> =
             self.ticket.topics.iter().filter_map(|topic| shared.topics.get(topic)).collect();
         let mut assigned = Vec::new();
@@ -90,7 +99,7 @@ impl Member {
         let lost: Vec<_> =
             self.places.extract_if(.., |place| is_gone(place)).map(|place| place.name()).collect();
         if !lost.is_empty() {
-            self.events.push_back(MemberEvent::Lost(lost));
+            self.push(MemberEvent::Lost(lost));
         }
         let places = assigned.iter().map(|(partition, assigned)| Place {
             partition: Arc::clone(partition),
@@ -100,9 +109,14 @@ impl Member {
         self.places.extend(places);
         if !assigned.is_empty() {
             let assigned = assigned.into_iter().map(|(_, assigned)| assigned).collect();
-            self.events.push_back(MemberEvent::Assigned(assigned));
+            self.push(MemberEvent::Assigned(assigned));
         }
         Ok(())
+    }
+
+    fn push(&mut self, event: MemberEvent) {
+        let partitions = self.places.iter().map(|place| Arc::clone(&place.partition)).collect();
+        self.events.push_back((event, partitions));
     }
 
     fn assigned(&self, partition: &Partition, committed: Option<Committed>) -> Assigned {
@@ -122,17 +136,18 @@ impl Member {
             return Ok(());
         }
         let begun = assigned.iter().filter(|(_, assigned)| assigned.committed.is_none());
-        let commits: Vec<Commit> = begun
-            .map(|(_, Assigned { topic, partition, position, .. })| Commit {
-                topic: topic.clone(),
-                partition: *partition,
-                committed: Committed { offset: *position, metadata: String::new() },
-            })
-            .collect();
+        let commit = |Assigned { topic, partition, position, .. }: &Assigned| Commit {
+            topic: topic.clone(),
+            partition: *partition,
+            committed: Committed { offset: *position, metadata: String::new() },
+        };
+        let (partitions, commits): (Vec<_>, Vec<_>) =
+            begun.map(|(partition, assigned)| (Arc::clone(partition), commit(assigned))).unzip();
         if commits.is_empty() {
             return Ok(());
         }
-        self.ticket.shared.put_entries(entries(&self.ticket.group, &commits)?).await
+        let change = self.ticket.change(partitions, &commits)?;
+        self.ticket.shared.change_offsets(change).await
     }
 
     /// What the next partition in turn has to say; `None` when none has.
@@ -217,7 +232,8 @@ impl MemberEvents for Member {
         loop {
             self.ticket.check()?;
             self.assign().await?;
-            if let Some(event) = self.events.pop_front() {
+            if let Some((event, partitions)) = self.events.pop_front() {
+                *locked(&self.ticket.assigned) = partitions;
                 return Ok(event);
             }
             if let Some(event) = self.poll().await? {
@@ -258,6 +274,8 @@ impl MemberEvents for Member {
 
     async fn give_back(&mut self, partitions: &[(Topic, Number)]) {
         self.places.retain(|place| !partitions.contains(&place.name()));
+        let is_kept = |partition: &Arc<Partition>| self.places.iter().any(|place| place.is(partition));
+        locked(&self.ticket.assigned).retain(is_kept);
     }
 
     async fn leave(self: Box<Self>) {}
