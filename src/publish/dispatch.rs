@@ -86,7 +86,7 @@ pub(super) async fn dispatch(
         .flat_map(|flight| flight.handed.iter().map(|(index, handed)| (*index, handed.event_id().clone())))
         .collect();
     let told = if ack == Ack::None { Told::Queued } else { Told::Nothing };
-    let answers = parts.tasks.spawn(answers(Arc::clone(parts), flights, told));
+    let answers = parts.attend(answers(Arc::clone(parts), flights, told));
     if ack == Ack::Stored {
         items.extend(answers.await.unwrap_or_else(|_lost| {
             let unknown =

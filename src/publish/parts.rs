@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -40,8 +42,10 @@ pub(super) struct Parts {
     pub(super) names: Names,
     /// How many searches for events of unknown outcome run at once.
     pub(super) searches: Semaphore,
-    /// Answers that nobody waits for any more.
+    /// Waits for the log's answers that outlive whoever asked.
     pub(super) tasks: TaskTracker,
+    /// Where they run: callers' runtimes end before the drain counts what was lost.
+    pub(super) runtime: Handle,
 }
 
 /// Header names written for every event that has them, made once.
@@ -118,6 +122,15 @@ impl Handed {
 }
 
 impl Parts {
+    /// Runs a wait for the log's answer that must not end with its caller.
+    pub(super) fn attend<F>(&self, attendance: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tasks.spawn_on(attendance, &self.runtime)
+    }
+
     /// Gives an event its answer: counts it, settles its entry, says what became of it.
     pub(super) fn settle(
         &self,

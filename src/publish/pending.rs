@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::event::{Offset, Timestamp};
@@ -193,18 +192,15 @@ impl fmt::Debug for State {
     }
 }
 
-/// Waits for the log's answer in a task of its own. Without a runtime (the process is ending) the entry goes with
-/// the event.
+/// Waits for the log's answer in a task of its own.
 fn attend(parts: &Arc<Parts>, appending: Appending, handed: Handed, ticket: Ticket, told: Told) {
-    let Ok(runtime) = Handle::try_current() else { return };
     let shared = Arc::clone(parts);
-    let attendance = async move {
+    parts.attend(async move {
         let answer = appending.await.map(only);
         // Whoever asked is gone; what is left to say is in the counters.
         drop(shared.settle(handed, answer, told));
         drop(ticket);
-    };
-    parts.tasks.spawn_on(attendance, &runtime);
+    });
 }
 
 /// Finds the answer of an event whose id is known: the earlier one's, once that is known too. One that turns out not

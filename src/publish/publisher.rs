@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -36,7 +37,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// The way in to this log.
+    /// The way in to this log. Must be called within a Tokio runtime that lasts until [`Publisher::drain`] returns:
+    /// answers that nobody waits for any more are waited for there.
     #[must_use]
     pub fn new(
         config: Config,
@@ -57,6 +59,7 @@ impl Publisher {
             names: Names { traceparent: "traceparent".into(), tracestate: "tracestate".into() },
             searches: Semaphore::new(SEARCHES_MAX),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             config,
             log,
             catalogue,

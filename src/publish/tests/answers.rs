@@ -9,7 +9,7 @@ use super::fake_log::Answer;
 use super::gateway::{Gateway, accepted, config, json_of, order, shop};
 use crate::event::{Offset, partition_of};
 use crate::log;
-use crate::publish::{Ack, Checked, Config, Error, Options, Outcome, Queued, Retry};
+use crate::publish::{Ack, Checked, Config, Error, Options, Outcome, Queued, Retry, Validation};
 
 #[tokio::test]
 async fn a_dry_run_does_everything_but_the_append() {
@@ -66,6 +66,26 @@ async fn events_answered_202_and_then_lost_are_counted_and_a_refusal_at_once_is_
     assert_eq!(gateway.metric("weirgate_publish_unconfirmed_lost_total"), "1");
     assert!(matches!(gateway.publish_with(&order("c1"), &options).await, Err(Error::Overloaded)));
     assert_eq!(gateway.metric("weirgate_publish_unconfirmed_lost_total"), "1");
+}
+
+#[tokio::test]
+async fn what_is_lost_after_its_callers_runtime_has_ended_is_counted_too() {
+    let gateway = Gateway::start().await;
+    let lost = || Answer::RefuseLater(log::Error::Overloaded);
+    gateway.log.script([lost(), lost()]);
+    let publish = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let options = Options { ack: Ack::None, ..Options::default() };
+            gateway.publish_with(&order("c1"), &options).await.unwrap();
+            let batch = format!("[{}]", order("c2"));
+            gateway.batch_with(Validation::All, &batch, &options).await.unwrap();
+        });
+    };
+    std::thread::scope(|scope| scope.spawn(publish).join()).unwrap();
+    gateway.log.answer_waiting();
+    gateway.publisher.drain().await;
+    assert_eq!(gateway.metric("weirgate_publish_unconfirmed_lost_total"), "2");
 }
 
 #[tokio::test]
