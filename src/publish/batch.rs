@@ -129,7 +129,7 @@ impl Judgement<'_> {
                 Slot::Aborted { event_id: Some(judged.event_id).filter(|_| judged.is_id_stable) }
             }
             Ok(judged) if self.is_conflict(&judged) => {
-                let lane = judged.record.key.clone().map(|key| (judged.rule.topic.clone(), key));
+                let lane = judged.lane();
                 let error = self.parts.conflict(judged.event_id.clone());
                 self.refuse(Refused { error, event_id: Some(judged.event_id), lane, labels: judged.labels })
             }
@@ -140,10 +140,7 @@ impl Judgement<'_> {
 
     fn refuse(&mut self, refused: Refused) -> Slot {
         let Refused { error, event_id, lane, labels } = refused;
-        let is_held = lane.as_ref().is_some_and(|(topic, key)| self.held.holds(topic, Some(key)));
-        if let Some(lane) = lane.filter(|_| !is_held) {
-            self.held.hold(lane);
-        }
+        self.held.hold(lane);
         Slot::Refused { event_id, error: self.parts.refused(&labels, error) }
     }
 

@@ -51,6 +51,11 @@ pub(super) struct Judged {
 }
 
 impl Judged {
+    /// The lane it belongs to; `None` for a null key.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        self.record.key.clone().map(|key| (self.rule.topic.clone(), key))
+    }
+
     /// Notes the topic once it has been made.
     pub(super) fn settle_topic(&mut self, info: Arc<TopicInfo>) -> Result<(), Error> {
         self.partition.map_or(Ok(()), |partition| check_partition(partition, &info))?;

@@ -14,8 +14,9 @@ pub(super) type Lane = (Topic, Bytes);
 pub(super) struct Lanes(HashSet<Lane>);
 
 impl Lanes {
-    pub(super) fn hold(&mut self, lane: Lane) {
-        self.0.insert(lane);
+    /// Holds a lane, where there is one.
+    pub(super) fn hold(&mut self, lane: Option<Lane>) {
+        self.0.extend(lane);
     }
 
     pub(super) fn holds(&self, topic: &Topic, key: Option<&Bytes>) -> bool {

@@ -31,7 +31,8 @@ pub struct Pending(State);
 enum State {
     Answered(Option<Result<Published, Error>>),
     Flying(Flight),
-    Waiting { wait: Wait, is_deferred: bool },
+    /// Not handed over, or not by this.
+    Waiting(Wait),
 }
 
 type Wait = Pin<Box<dyn Future<Output = Result<Published, Error>> + Send>>;
@@ -67,8 +68,7 @@ impl Pending {
             Reserved::Duplicate(place) => Ok(Self::answered(parts.duplicate(&judged, place))),
             Reserved::Conflict => Err(parts.refused(&judged.labels, parts.conflict(judged.event_id))),
             reserved @ (Reserved::Pending(_) | Reserved::Unknown(_)) => {
-                let wait = repeat(Arc::clone(parts), judged, reserved, ack, arrival).boxed();
-                Ok(Self(State::Waiting { wait, is_deferred: false }))
+                Ok(Self(State::Waiting(repeat(Arc::clone(parts), judged, reserved, ack, arrival).boxed())))
             }
         }
     }
@@ -85,17 +85,14 @@ impl Pending {
             }
             Self::hand_over(&parts, judged, ack, arrival)?.await
         };
-        Self(State::Waiting { wait: wait.boxed(), is_deferred: true })
+        Self(State::Waiting(wait.boxed()))
     }
 
-    /// Whether the event has not been handed over yet because its topic is being made. To keep the order of events,
-    /// wait for this answer before submitting the next.
+    /// Whether the event may still have to be handed over, because its topic is being made or an earlier event of its id
+    /// has no outcome yet. To keep the order of events, wait for this answer before submitting the next.
     #[must_use]
     pub const fn is_deferred(&self) -> bool {
-        match &self.0 {
-            State::Answered(_) | State::Flying(_) => false,
-            State::Waiting { is_deferred, .. } => *is_deferred,
-        }
+        matches!(self.0, State::Waiting(_))
     }
 
     fn append(
@@ -177,7 +174,7 @@ impl Future for Pending {
                 Poll::Ready(answer.take().unwrap_or(Err(Error::OutcomeUnknown { event_id: None })))
             }
             State::Flying(flight) => flight.poll_unpin(context),
-            State::Waiting { wait, .. } => wait.poll_unpin(context),
+            State::Waiting(wait) => wait.poll_unpin(context),
         }
     }
 }
@@ -187,7 +184,7 @@ impl fmt::Debug for State {
         formatter.write_str(match self {
             Self::Answered(_) => "Answered",
             Self::Flying(_) => "Flying",
-            Self::Waiting { .. } => "Waiting",
+            Self::Waiting(_) => "Waiting",
         })
     }
 }

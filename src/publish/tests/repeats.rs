@@ -1,14 +1,17 @@
 //! Repeated events: told apart by id, answered from the first one's outcome.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::fake_log::Answer;
-use super::gateway::{Gateway, ID, ID2, accepted, config, duplicate, order, order_with_id, shop};
+use super::gateway::{
+    Gateway, ID, ID2, accepted, config, duplicate, json_of, order, order_with_id, shop, statuses,
+};
 use crate::event::{Partition, Topic};
 use crate::log::{self, Append, EventLog, NewRecord};
-use crate::publish::{Config, Error, Form, IdSeed, Options};
+use crate::publish::{Config, Error, Form, IdSeed, Options, Validation};
 
 #[tokio::test]
 async fn the_same_bytes_again_are_answered_with_the_first_receipt_and_stored_once() {
@@ -100,6 +103,7 @@ async fn a_repeat_while_the_first_is_on_its_way_waits_for_its_answer() {
     gateway.log.script([Answer::StoreLater]);
     let mut first = gateway.submit(&order_with_id(ID, "c1")).unwrap();
     let mut second = gateway.submit(&order_with_id(ID, "c1")).unwrap();
+    assert_eq!((first.is_deferred(), second.is_deferred()), (false, true));
     assert!(futures_util::poll!(&mut second).is_pending());
     assert!(futures_util::poll!(&mut first).is_pending());
     assert!(matches!(gateway.submit(&order_with_id(ID, "c2")), Err(Error::Conflict { .. })));
@@ -209,6 +213,87 @@ async fn ids_of_failed_appends_leave_nothing_behind() {
     assert_eq!(gateway.metric("weirgate_dedupe_entries"), "1");
     assert_eq!(gateway.metric("weirgate_dedupe_evictions_total"), "0");
     duplicate(gateway.publish(&order_with_id(ID, "c1")).await);
+}
+
+/// A batch of an event whose first outcome is open, one of its key, and one of another.
+fn behind_a_repeat() -> String {
+    format!("[{},{},{}]", order_with_id(ID, "a"), order("a"), order("b"))
+}
+
+/// The ids of a topic's records of this key, in order.
+fn stored(gateway: &Gateway, key: &str) -> Vec<String> {
+    let records = gateway.log.records("orders.v1").into_iter();
+    let its = records.filter(|record| record.key.as_deref() == Some(key.as_bytes()));
+    its.map(|record| json_of(record.value.as_ref())["eventId"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_batch_waits_with_a_key_for_the_first_of_a_repeat() {
+    let gateway = Gateway::start().await;
+    gateway.log.script([Answer::StoreLater]);
+    let first = gateway.submit(&order_with_id(ID, "a")).unwrap();
+    let body = behind_a_repeat();
+    let mut batch = pin!(gateway.batch(Validation::All, &body));
+    assert!(futures_util::poll!(&mut batch).is_pending());
+    assert_eq!(gateway.log.appends().len(), 2, "the first, and what is of another key");
+    gateway.log.answer_waiting();
+    accepted(first.await);
+    assert_eq!(statuses(&batch.await.unwrap()), ["duplicate", "accepted", "accepted"]);
+    assert_eq!((stored(&gateway, "a")[0].as_str(), stored(&gateway, "a").len()), (ID, 2));
+    assert_eq!(gateway.metric("weirgate_publish_queue_bytes"), "0");
+}
+
+#[tokio::test]
+async fn a_batch_aborts_what_comes_behind_a_repeat_whose_first_failed() {
+    let gateway = Gateway::start().await;
+    gateway.log.script([Answer::RefuseLater(log::Error::Overloaded)]);
+    let first = gateway.submit(&order_with_id(ID, "a")).unwrap();
+    let body = behind_a_repeat();
+    let mut batch = pin!(gateway.batch(Validation::All, &body));
+    assert!(futures_util::poll!(&mut batch).is_pending());
+    gateway.log.answer_waiting();
+    drop(first);
+    assert_eq!(statuses(&batch.await.unwrap()), ["failed", "aborted", "accepted"]);
+    assert_eq!(stored(&gateway, "a"), [] as [&str; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_that_was_not_stored_is_stored_before_what_comes_behind_it() {
+    let gateway = Gateway::start().await;
+    gateway.log.script([Answer::Lose]);
+    assert!(matches!(gateway.publish(&order_with_id(ID, "a")).await, Err(Error::OutcomeUnknown { .. })));
+    let unknown = gateway.batch(Validation::All, &behind_a_repeat()).await.unwrap();
+    assert_eq!(statuses(&unknown), ["unknown", "aborted", "accepted"], "its first may still arrive");
+    gateway.advance(Duration::from_secs(30)).await;
+    let batch = gateway.batch(Validation::All, &behind_a_repeat()).await.unwrap();
+    assert_eq!(statuses(&batch), ["accepted", "accepted", "accepted"]);
+    assert_eq!((stored(&gateway, "a")[0].as_str(), stored(&gateway, "a").len()), (ID, 2));
+}
+
+#[tokio::test]
+async fn repeats_behind_a_repeat_are_found_in_their_turn() {
+    let gateway = Gateway::start().await;
+    gateway.log.script([Answer::StoreLater]);
+    let body = format!("[{},{},{}]", order_with_id(ID, "a"), order_with_id(ID2, "a"), order("a"));
+    let mut first = pin!(gateway.batch(Validation::All, &body));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    let mut second = pin!(gateway.batch(Validation::All, &body));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    gateway.log.answer_waiting();
+    assert_eq!(statuses(&first.await.unwrap()), ["accepted"; 3]);
+    assert_eq!(statuses(&second.await.unwrap()), ["duplicate", "duplicate", "accepted"]);
+}
+
+#[tokio::test]
+async fn a_repeat_within_a_batch_holds_nothing_up() {
+    let gateway = Gateway::start().await;
+    gateway.log.script([Answer::StoreLater]);
+    let body = format!("[{},{},{}]", order_with_id(ID, "a"), order_with_id(ID, "a"), order("a"));
+    let mut batch = pin!(gateway.batch(Validation::All, &body));
+    assert!(futures_util::poll!(&mut batch).is_pending());
+    assert_eq!(gateway.log.appends()[0].records.len(), 2);
+    gateway.log.answer_waiting();
+    assert_eq!(statuses(&batch.await.unwrap()), ["accepted", "duplicate", "accepted"]);
 }
 
 #[tokio::test]
