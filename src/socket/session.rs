@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::delivery::ConnectionId;
 use crate::problem::CloseCode;
 
-use self::phase::{PATIENCE, Phase, poll_written};
+use self::phase::{Phase, poll_written};
 use super::Handshake;
 use super::identity::{self, Identity};
 use super::job::{Done, Job};
@@ -221,7 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Event::Force => self.phase = Phase::Over(Some(CloseCode::Drain)),
             Event::Pushes(index, pushes) => self.on_pushes(index, pushes),
             Event::Room => {}
-            Event::Flushed | Event::Lost => self.end_phase(),
+            Event::Flushed => self.end_phase(),
+            Event::Lost => self.phase = self.phase.broken(true, Instant::now()),
         }
         self.settle_phase();
     }
@@ -230,13 +231,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         if matches!(incoming, Incoming::Text(_) | Incoming::Binary) {
             self.shared.metrics.messages_in.inc();
         }
-        if let Phase::Closing { code, until, is_readable: true } = self.phase {
+        if matches!(self.phase, Phase::Closing { .. }) {
             match incoming {
                 Incoming::Text(_) | Incoming::Binary | Incoming::Control => {}
                 // Who has stopped sending may still read its bye.
-                Incoming::Close | Incoming::Fault(_) | Incoming::End => {
-                    self.phase = Phase::Closing { code, until, is_readable: false };
-                }
+                Incoming::Close | Incoming::Fault(_) | Incoming::End => self.phase.stop_reading(),
             }
             return;
         }
@@ -246,15 +245,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Incoming::Control => self.tell(Input::Control),
             Incoming::Fault(code) => {
                 self.tell(Input::Fault(code));
-                if let Phase::Finishing { farewell, .. } = &mut self.phase {
-                    farewell.is_readable = false;
-                }
+                self.phase.stop_reading();
             }
             Incoming::Close => {
                 self.leave_groups();
-                self.phase = Phase::Answering { until: Instant::now() + PATIENCE };
+                self.phase = self.phase.closed_by_client(Instant::now());
             }
-            Incoming::End => self.phase = Phase::Over(None),
+            Incoming::End => self.phase = self.phase.broken(false, Instant::now()),
         }
     }
 
@@ -316,10 +313,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     fn is_reading(&self) -> bool {
         match self.phase {
-            Phase::Open => {
+            Phase::Open | Phase::Broken { is_readable: true, .. } => {
                 !self.is_held && self.under_way() < JOBS_MAX && !self.machine.is_being_introduced()
             }
-            Phase::Closing { is_readable, .. } => is_readable,
+            Phase::Closing { is_readable, .. } | Phase::Broken { is_readable, .. } => is_readable,
             Phase::Finishing { .. } | Phase::Answering { .. } | Phase::Answered { .. } | Phase::Over(_) => {
                 false
             }

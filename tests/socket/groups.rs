@@ -1,6 +1,10 @@
 //! Work shared by a group.
 
+use std::sync::atomic::Ordering;
+
+use futures_util::SinkExt;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{OWNER, TestClient, TestGateway};
 
@@ -99,6 +103,56 @@ async fn what_was_settled_before_a_clean_close_counts_and_the_rest_goes_on_at_on
     join(&mut client).await;
     let next = delivery(&mut client).await;
     assert_eq!((&next["offset"], &next["attempt"]), (&json!(1), &json!(1)));
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_settled_before_a_connection_broke_counts() {
+    let gateway = TestGateway::start().await;
+    gateway.append_all("orders.v1", "c-1", 0..3).await;
+    let mut client = gateway.connect(OWNER).await;
+    let connection = client.ok(json!({"op": "hello"})).await["connection"].clone();
+    let sub = join(&mut client).await["sub"].clone();
+    let mut tags = Vec::new();
+    for _ in 0..3 {
+        tags.push(delivery(&mut client).await["delivery"].clone());
+    }
+    for tag in &tags[..2] {
+        client.say(&json!({"op": "ack", "sub": sub, "delivery": tag})).await;
+    }
+    client.vanish().await;
+    let mut client = gateway.connect(OWNER).await;
+    let ok = client.ok(json!({"op": "subscribe", "group": "workers", "adopt": connection})).await;
+    assert_eq!(ok["adopted"], true);
+    for tag in &tags[..2] {
+        let again = json!({"op": "nack", "sub": ok["sub"], "delivery": tag});
+        assert_eq!(client.refused(again).await, "conflict", "it was settled");
+    }
+    client.ok(json!({"op": "ack", "sub": ok["sub"], "delivery": tags[2]})).await;
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_settled_is_read_though_nothing_can_be_written_any_more() {
+    let gateway = TestGateway::start().await;
+    gateway.append("orders.v1", "c-1", 0).await;
+    let (mut client, is_deaf) = gateway.connect_deafening(OWNER).await;
+    let connection = client.ok(json!({"op": "hello"})).await["connection"].clone();
+    let sub = join(&mut client).await["sub"].clone();
+    let tag = delivery(&mut client).await["delivery"].clone();
+    is_deaf.store(true, Ordering::Relaxed);
+    // Answers fall due before the settlement has been read.
+    for _ in 0..100 {
+        client.stream.feed(Message::text(json!({"op": "ping"}).to_string())).await.unwrap();
+    }
+    client.say(&json!({"op": "ack", "sub": sub, "delivery": tag})).await;
+    client.vanish().await;
+    let mut client = gateway.connect(OWNER).await;
+    let ok = client.ok(json!({"op": "subscribe", "group": "workers", "adopt": connection})).await;
+    let again = json!({"op": "ack", "sub": ok["sub"], "delivery": tag, "id": 1});
+    assert_eq!(client.refused(again).await, "conflict", "it was settled");
     client.close().await;
     gateway.stop().await;
 }

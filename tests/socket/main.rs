@@ -11,6 +11,8 @@
 mod broadcast;
 /// The contract is a valid AsyncAPI document.
 mod contract;
+/// A pipe that cannot be written any more.
+mod deafening;
 /// Leaving in good order.
 mod drain;
 /// Work shared by a group: settle, adopt, credit.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use sha2::Digest;
 use tempfile::TempDir;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -30,6 +31,8 @@ use weirgate::publish::{self, Publisher};
 use weirgate::schema::{self, Schemas};
 use weirgate::socket::{self, Handshake, Sessions};
 use weirgate::telemetry::Registry;
+
+use crate::deafening::Deafening;
 
 /// Who holds every right.
 pub(crate) const OWNER: &str = "wg_owner_0123456789abcdef0123456789abcdef";
@@ -172,6 +175,16 @@ impl TestGateway {
         TestClient { stream, session, held: Vec::new() }
     }
 
+    /// A client, and a switch: from when it is on, the gateway's writes to it fail.
+    pub(crate) async fn connect_deafening(&self, key: &str) -> (TestClient, Arc<AtomicBool>) {
+        let principal = self.authenticator.authenticate(Credential::ApiKey(key)).await;
+        let (near, far) = duplex(64 * 1024);
+        let is_deaf = Arc::new(AtomicBool::new(false));
+        let session = self.serve(Deafening { stream: far, is_deaf: Arc::clone(&is_deaf) }, Some(principal));
+        let stream = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+        (TestClient { stream, session, held: Vec::new() }, is_deaf)
+    }
+
     /// The client's end of a session, without any WebSocket on it.
     pub(crate) fn pipe(
         &self,
@@ -179,10 +192,17 @@ impl TestGateway {
         bytes: usize,
     ) -> (DuplexStream, JoinHandle<()>) {
         let (near, far) = duplex(bytes);
+        (near, self.serve(far, principal))
+    }
+
+    fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        principal: Option<Result<Arc<auth::Principal>, auth::Error>>,
+    ) -> JoinHandle<()> {
         let (sessions, stop) = (self.sessions.clone(), self.stop.clone());
         let handshake = Handshake { principal, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
-        let session = tokio::spawn(async move { sessions.serve(far, handshake, stop).await });
-        (near, session)
+        tokio::spawn(async move { sessions.serve(stream, handshake, stop).await })
     }
 
     /// Appends an event of this customer and number.

@@ -18,7 +18,7 @@ use crate::socket::source::{Source, Task, Worker};
 use crate::socket::wire::Turn;
 
 use super::Session;
-use super::phase::{Farewell, PATIENCE, Phase, is_clean};
+use super::phase::{Farewell, is_clean};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
     /// Does what the machine says.
@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                     self.leave_groups();
                 }
                 let farewell = Farewell { code, detail, delay, is_readable: true };
-                self.phase = Phase::Finishing { farewell, until: Instant::now() + PATIENCE };
+                self.phase = self.phase.finishing(farewell, Instant::now());
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Open ── machine says close ──► Finishing ── jobs done ──► Closing ── client gone ──► Over
-//!   └──── client's close frame ──► Answering ── jobs done ──► Answered ── written ──► Over
+//!   ├──── client's close frame ──► Answering ── jobs done ──► Answered ── written ──► Over
+//!   └──── stream ended or broke ──► Broken ── all that came was read, jobs done ──► Over
 //! ```
 //! Every step has [`PATIENCE`]; the machine's timers rest then.
 
@@ -46,6 +47,11 @@ pub(super) enum Phase {
     Answered {
         until: Instant,
     },
+    /// The stream is gone; what the client sent before is applied first, and nothing is written any more.
+    Broken {
+        until: Instant,
+        is_readable: bool,
+    },
     /// `None` ended without a close frame.
     Over(Option<CloseCode>),
 }
@@ -60,13 +66,64 @@ pub(super) struct Farewell {
 }
 
 impl Phase {
+    /// The machine has said close: a connection that is on its way out already goes on as it does.
+    pub(super) fn finishing(self, farewell: Farewell, now: Instant) -> Self {
+        match self {
+            Self::Open => Self::Finishing { farewell, until: now + PATIENCE },
+            Self::Finishing { .. }
+            | Self::Closing { .. }
+            | Self::Answering { .. }
+            | Self::Answered { .. }
+            | Self::Broken { .. }
+            | Self::Over(_) => self,
+        }
+    }
+
+    /// The stream ended; what cannot be written may still be readable.
+    pub(super) fn broken(self, is_readable: bool, now: Instant) -> Self {
+        match self {
+            Self::Open => Self::Broken { until: now + PATIENCE, is_readable },
+            Self::Finishing { until, .. } | Self::Answering { until } => {
+                Self::Broken { until, is_readable: false }
+            }
+            Self::Broken { until, is_readable: was_readable } => {
+                Self::Broken { until, is_readable: is_readable && was_readable }
+            }
+            Self::Closing { .. } | Self::Answered { .. } | Self::Over(_) => Self::Over(self.close_code()),
+        }
+    }
+
+    /// The client's close frame has come.
+    pub(super) fn closed_by_client(self, now: Instant) -> Self {
+        match self {
+            Self::Open => Self::Answering { until: now + PATIENCE },
+            Self::Broken { .. } => self.broken(false, now),
+            Self::Finishing { .. }
+            | Self::Closing { .. }
+            | Self::Answering { .. }
+            | Self::Answered { .. }
+            | Self::Over(_) => self,
+        }
+    }
+
+    /// Nothing more can be read.
+    pub(super) const fn stop_reading(&mut self) {
+        match self {
+            Self::Finishing { farewell: Farewell { is_readable, .. }, .. }
+            | Self::Closing { is_readable, .. }
+            | Self::Broken { is_readable, .. } => *is_readable = false,
+            Self::Open | Self::Answering { .. } | Self::Answered { .. } | Self::Over(_) => {}
+        }
+    }
+
     /// When the step must be over; `None` where the machine knows.
     pub(super) const fn until(self) -> Option<Instant> {
         match self {
             Self::Finishing { until, .. }
             | Self::Closing { until, .. }
             | Self::Answering { until }
-            | Self::Answered { until } => Some(until),
+            | Self::Answered { until }
+            | Self::Broken { until, .. } => Some(until),
             Self::Open | Self::Over(_) => None,
         }
     }
@@ -77,7 +134,7 @@ impl Phase {
             Self::Closing { code, .. } => Some(code),
             Self::Answered { .. } => Some(CloseCode::Normal),
             Self::Over(code) => code,
-            Self::Open | Self::Finishing { .. } | Self::Answering { .. } => None,
+            Self::Open | Self::Finishing { .. } | Self::Answering { .. } | Self::Broken { .. } => None,
         }
     }
 }
@@ -89,7 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Phase::Open => self.tell(Input::Tick),
             Phase::Finishing { farewell, .. } => self.say_bye(farewell),
             Phase::Answering { .. } => self.answer_close(),
-            Phase::Closing { .. } | Phase::Answered { .. } | Phase::Over(_) => self.end_phase(),
+            Phase::Closing { .. } | Phase::Answered { .. } | Phase::Broken { .. } | Phase::Over(_) => {
+                self.end_phase();
+            }
         }
     }
 
@@ -104,11 +163,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
         match self.phase {
             Phase::Finishing { farewell, .. } if is_idle => self.say_bye(farewell),
             Phase::Answering { .. } if is_idle => self.answer_close(),
+            Phase::Broken { is_readable: false, .. } if is_idle => self.end_phase(),
             Phase::Open
             | Phase::Finishing { .. }
             | Phase::Closing { .. }
             | Phase::Answering { .. }
             | Phase::Answered { .. }
+            | Phase::Broken { .. }
             | Phase::Over(_) => {}
         }
     }
@@ -160,6 +221,9 @@ pub(super) fn poll_written<S: AsyncRead + AsyncWrite + Unpin>(
     phase: Phase,
     context: &mut Context<'_>,
 ) -> Poll<Event> {
+    if matches!(phase, Phase::Broken { .. }) {
+        return Poll::Pending;
+    }
     match wire.poll_flush(context) {
         Poll::Ready(Err(_)) => return Poll::Ready(Event::Lost),
         Poll::Pending => return Poll::Pending,
@@ -175,6 +239,7 @@ pub(super) fn poll_written<S: AsyncRead + AsyncWrite + Unpin>(
         | Phase::Finishing { .. }
         | Phase::Closing { .. }
         | Phase::Answering { .. }
+        | Phase::Broken { .. }
         | Phase::Over(_) => false,
     };
     if is_over { Poll::Ready(Event::Flushed) } else { Poll::Pending }
@@ -191,4 +256,39 @@ pub(super) const fn is_clean(code: CloseCode) -> bool {
             | CloseCode::TokenExpired
             | CloseCode::Drain
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use crate::problem::CloseCode;
+
+    use super::{Farewell, PATIENCE, Phase};
+
+    #[test]
+    fn a_close_that_falls_due_while_the_clients_is_answered_changes_nothing() {
+        let now = Instant::now();
+        let farewell = Farewell { code: CloseCode::Drain, detail: None, delay: None, is_readable: true };
+        assert!(matches!(Phase::Open.finishing(farewell, now), Phase::Finishing { .. }));
+        let until = now + PATIENCE;
+        let answering = Phase::Answering { until }.finishing(farewell, now);
+        assert!(matches!(answering, Phase::Answering { until: its } if its == until));
+        let broken = Phase::Broken { until, is_readable: true }.finishing(farewell, now);
+        assert!(matches!(broken, Phase::Broken { is_readable: true, .. }));
+    }
+
+    #[test]
+    fn a_stream_that_ends_behind_the_last_word_is_over_and_one_before_it_is_heard_out() {
+        let now = Instant::now();
+        assert!(matches!(Phase::Open.broken(true, now), Phase::Broken { is_readable: true, .. }));
+        assert!(matches!(
+            Phase::Open.broken(true, now).broken(false, now),
+            Phase::Broken { is_readable: false, .. }
+        ));
+        let answering = Phase::Answering { until: now }.broken(true, now);
+        assert!(matches!(answering, Phase::Broken { is_readable: false, until } if until == now));
+        let closing = Phase::Closing { code: CloseCode::Drain, until: now, is_readable: true };
+        assert!(matches!(closing.broken(true, now), Phase::Over(Some(CloseCode::Drain))));
+    }
 }
