@@ -15,6 +15,7 @@ mod config;
 mod dedupe;
 mod dispatch;
 mod error;
+mod guess;
 mod idempotency;
 mod judge;
 mod key;
@@ -28,6 +29,7 @@ mod queue;
 mod quota;
 mod request;
 mod resolve;
+mod series;
 mod spread;
 
 pub use config::{Config, Quota, TopicTemplate};
@@ -37,6 +39,7 @@ pub use outcome::{Batch, Checked, Item, ItemResult, Outcome, Published, Queued, 
 pub use pending::Pending;
 pub use publisher::Publisher;
 pub use request::{Ack, BatchForm, Form, IdSeed, Options, Validation};
+pub use series::{Series, Submitted, Underway};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Reading and publishing go on in a task of their own while the client does not read its results; when those
-//! exceed their bound, the stream ends and what is open is answered `unknown`.
+//! exceed their bound, the stream ends and what is open is answered `unknown`. A line that is not stored aborts the later
+//! lines of its topic and key until the stream ends, as in a batch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticator, Principal};
 use crate::problem::{Code, Problem};
-use crate::publish::{Error, Form, Item, ItemResult, Options, Outcome, Part, Pending, Published, Publisher};
+use crate::publish::{Error, Item, Part, Published, Series, Submitted, Underway};
 
 use super::answer;
 use super::call::Call;
@@ -38,6 +39,9 @@ const RESULTS_BYTES_MAX: usize = 4 << 20;
 
 /// Events of one stream handed over and not yet answered.
 const OPEN_MAX: usize = 1024;
+
+/// Keys of one stream with a line that was not stored; then the stream ends.
+const HELD_KEYS_MAX: usize = 10_000;
 
 /// Takes the stream, answers at once, and goes on in a task.
 pub(super) fn serve(
@@ -59,12 +63,12 @@ pub(super) fn serve(
         return Err(invalid("ce- headers go with a single event only"));
     }
     let (results, output) = Results::channel();
+    let principal = Arc::clone(call.principal()?);
     let stream = Stream {
-        publisher: shared.parts.publisher.clone(),
+        series: shared.parts.publisher.series(Arc::clone(&principal), given.options, HELD_KEYS_MAX),
         authenticator: shared.parts.authenticator.clone(),
-        principal: Arc::clone(call.principal()?),
+        principal,
         call: call.clone(),
-        options: given.options,
         refusing: shared.drain.refusing().clone(),
         lines: Lines::new(body, shared.config.limits.event_bytes_max, shared.config.limits.keep_alive),
         open: VecDeque::new(),
@@ -75,11 +79,10 @@ pub(super) fn serve(
 }
 
 struct Stream {
-    publisher: Publisher,
+    series: Series,
     authenticator: Authenticator,
     principal: Arc<Principal>,
     call: Call,
-    options: Options,
     refusing: CancellationToken,
     lines: Lines,
     open: VecDeque<Open>,
@@ -88,24 +91,26 @@ struct Stream {
 
 /// An event whose answer is on its way or there, in input order.
 enum Open {
-    Pending(usize, Box<Pending>),
+    Underway(Box<Underway>),
     Done(Box<Item>),
 }
 
 impl Stream {
     async fn run(mut self) {
-        let mut index = 0;
         let end = loop {
             if self.results.is_abandoned() {
                 return;
+            }
+            if self.series.is_full() {
+                break Some(too_many_keys());
             }
             let next = tokio::select! {
                 // Lines read from now on would hold the drain up; the client sends them to another gateway.
                 () = self.refusing.cancelled() => break Some(Problem::hidden(Code::Draining)),
                 // Cancel safe: a line begun stays in `lines`.
                 line = self.lines.next(), if self.open.len() < OPEN_MAX => Some(line),
-                item = first(&mut self.open), if !self.open.is_empty() => {
-                    self.send(&item);
+                answer = first(&mut self.open), if !self.open.is_empty() => {
+                    self.send_first(answer);
                     None
                 }
             };
@@ -116,8 +121,7 @@ impl Stream {
                     if let Err(error) = self.authenticator.recheck(&self.principal) {
                         break Some(answer::problem_of(&error));
                     }
-                    self.take(index, line).await;
-                    index += 1;
+                    self.take(line).await;
                 }
                 Some(Ok(None)) => break None,
                 Some(Err(problem)) => break Some(problem),
@@ -127,8 +131,8 @@ impl Stream {
             }
         };
         while !self.open.is_empty() && !self.results.is_abandoned() {
-            let item = first(&mut self.open).await;
-            self.send(&item);
+            let answer = first(&mut self.open).await;
+            self.send_first(answer);
             if self.results.is_full() {
                 return self.give_up();
             }
@@ -140,20 +144,35 @@ impl Stream {
     }
 
     /// Hands one line over.
-    async fn take(&mut self, index: usize, line: Line) {
+    async fn take(&mut self, line: Line) {
         let submitted = match line {
-            Line::Event(body) => self.publisher.submit(&self.principal, body, Form::Native, &self.options),
+            Line::Event(body) => self.series.submit(body),
             Line::TooLong { bytes, bytes_max } => {
-                Err(Error::TooLarge { part: Part::Event, bytes, bytes_max })
+                let error = Error::TooLarge { part: Part::Event, bytes, bytes_max };
+                Submitted::Done(self.series.refuse(error))
             }
         };
         let open = match submitted {
-            // Its topic is being made: later events must not overtake it.
-            Ok(pending) if pending.is_deferred() => Open::Done(Box::new(item(index, pending.await))),
-            Ok(pending) => Open::Pending(index, Box::new(pending)),
-            Err(error) => Open::Done(Box::new(item(index, Err(error)))),
+            // It may still have to be handed over: later events must not overtake it.
+            Submitted::Open(mut underway) if underway.is_deferred() => {
+                let answer = (&mut underway).await;
+                Open::Done(Box::new(self.series.end(underway, answer)))
+            }
+            Submitted::Open(underway) => Open::Underway(Box::new(underway)),
+            Submitted::Done(item) => Open::Done(Box::new(item)),
         };
         self.open.push_back(open);
+    }
+
+    /// Sends the first open event's result.
+    fn send_first(&mut self, answer: Option<Result<Published, Error>>) {
+        let item = match (self.open.pop_front(), answer) {
+            (Some(Open::Underway(underway)), Some(answer)) => self.series.end(*underway, answer),
+            (Some(Open::Underway(underway)), None) => underway.into_unknown(),
+            (Some(Open::Done(item)), _) => *item,
+            (None, _) => return,
+        };
+        self.send(&item);
     }
 
     fn send(&self, item: &Item) {
@@ -165,50 +184,28 @@ impl Stream {
         while let Some(open) = self.open.pop_front() {
             let item = match open {
                 Open::Done(item) => *item,
-                Open::Pending(index, _) => {
-                    Item { index, event_id: None, result: ItemResult::Unknown, warnings: Vec::new() }
-                }
+                Open::Underway(underway) => underway.into_unknown(),
             };
             self.send(&item);
         }
     }
 }
 
-/// The first open event's result, taken out. Cancel safe: it stays first until it is there.
-async fn first(open: &mut VecDeque<Open>) -> Item {
+/// Waits for the first open event's answer; `None` where it has been given. Cancel safe: it stays first.
+async fn first(open: &mut VecDeque<Open>) -> Option<Result<Published, Error>> {
     match open.front_mut() {
         None => std::future::pending().await,
-        Some(Open::Pending(index, pending)) => {
-            let index = *index;
-            let result = pending.await;
-            open.pop_front();
-            item(index, result)
-        }
-        Some(Open::Done(_)) => match open.pop_front() {
-            Some(Open::Done(item)) => *item,
-            Some(Open::Pending(..)) | None => std::future::pending().await,
-        },
+        Some(Open::Underway(underway)) => Some(underway.await),
+        Some(Open::Done(_)) => None,
     }
 }
 
-fn item(index: usize, result: Result<Published, Error>) -> Item {
-    match result {
-        Ok(Published { outcome, warnings }) => {
-            let (event_id, result) = match outcome {
-                Outcome::Accepted(receipt) => (Some(receipt.event_id.clone()), ItemResult::Accepted(receipt)),
-                Outcome::Duplicate(receipt) => {
-                    (Some(receipt.event_id.clone()), ItemResult::Duplicate(receipt))
-                }
-                Outcome::Queued(queued) => (Some(queued.event_id.clone()), ItemResult::Queued(queued)),
-                Outcome::Checked(checked) => (checked.event_id.clone(), ItemResult::Checked(checked)),
-            };
-            Item { index, event_id, result, warnings }
-        }
-        Err(Error::OutcomeUnknown { event_id }) => {
-            Item { index, event_id, result: ItemResult::Unknown, warnings: Vec::new() }
-        }
-        Err(error) => Item { index, event_id: None, result: ItemResult::Failed(error), warnings: Vec::new() },
-    }
+fn too_many_keys() -> Problem {
+    let detail = format!(
+        "events of {HELD_KEYS_MAX} keys were not stored, and no more can be remembered to keep the order of their keys; \
+         begin a new stream with what was not stored"
+    );
+    Problem::new(Code::Overloaded, detail)
 }
 
 /// Lines of results on their way to the client.

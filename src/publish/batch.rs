@@ -13,16 +13,15 @@ use tokio::time::Instant;
 
 use crate::auth::Principal;
 use crate::event::json::{Document, Limits, Node};
-use crate::event::{Catalogue, Draft, EventId, Topic, envelope};
+use crate::event::{Catalogue, Draft, EventId, Topic};
 
 use super::dedupe::{EventKey, Fingerprint, Seen};
-use super::judge::{Judged, Labels, Refused, Request, check_headers, rule_of_text};
-use super::lanes::{Lane, Lanes};
+use super::guess::guess;
+use super::judge::{Judged, Labels, Refused, Request, check_headers};
+use super::lanes::Lanes;
 use super::parts::Parts;
 use super::pending::Arrival;
-use super::{
-    Batch, BatchForm, Error, Item, ItemResult, Options, Outcome, Published, Validation, dispatch, key,
-};
+use super::{Batch, BatchForm, Error, Item, ItemResult, Options, Outcome, Published, Validation, dispatch};
 
 /// One event of a batch after its judgement.
 #[derive(Debug)]
@@ -121,7 +120,7 @@ impl Judgement<'_> {
         };
         let judged = match draft {
             Ok(draft) => self.parts.judge(request, &draft, &[node.bytes()]),
-            Err(error) => Err(Box::new(self.guess(error, node))),
+            Err(error) => Err(Box::new(guess(self.catalogue, self.form, node, error))),
         };
         match judged {
             Ok(judged) if self.held.holds(&judged.rule.topic, judged.record.key.as_ref()) => {
@@ -148,33 +147,6 @@ impl Judgement<'_> {
         let Some((key, fingerprint)) = judged.identity else { return false };
         *self.ids.entry(key).or_insert(fingerprint) != fingerprint
             || self.parts.dedupe.look(key, fingerprint) == Seen::Other
-    }
-
-    /// What can be told of an event whose envelope is wrong: its id, and its lane where type and key can be read.
-    fn guess(&self, error: envelope::Error, node: Node<'_>) -> Refused {
-        let text = |name| node.value().member(name).and_then(|value| value.as_str());
-        let (id, event_type) = match self.form {
-            BatchForm::Native => (text("eventId"), text("eventType")),
-            BatchForm::CloudEvents => (text("id"), text("type")),
-        };
-        Refused {
-            error: error.into(),
-            event_id: id.and_then(|id| EventId::parse(id).ok()),
-            lane: event_type.and_then(|event_type| self.guess_lane(event_type, node)),
-            labels: Labels::default(),
-        }
-    }
-
-    fn guess_lane(&self, event_type: &str, node: Node<'_>) -> Option<Lane> {
-        let rule = rule_of_text(self.catalogue, event_type)?;
-        let partition_key = match self.form {
-            BatchForm::Native => None,
-            BatchForm::CloudEvents => node.value().member("partitionkey"),
-        };
-        // A pointer into /data leads to the same place in both forms, and so does any in the native one.
-        let value = partition_key.or_else(|| node.value().at(&rule.key.as_ref()?.pointer))?;
-        let key = key::text_of(value).filter(|key| key.len() <= key::KEY_BYTES_MAX)?;
-        Some((rule.topic.clone(), Bytes::copy_from_slice(key.as_bytes())))
     }
 }
 

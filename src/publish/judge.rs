@@ -74,6 +74,13 @@ pub(super) struct Refused {
     pub(super) labels: Labels,
 }
 
+/// An event of which nothing can be told.
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { error, event_id: None, lane: None, labels: Labels::default() }
+    }
+}
+
 /// Which of an event's names the catalogue knows, and so may label a metric.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Labels {

@@ -19,6 +19,11 @@ impl Lanes {
         self.0.extend(lane);
     }
 
+    /// How many are held.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn holds(&self, topic: &Topic, key: Option<&Bytes>) -> bool {
         match key {
             Some(key) if !self.0.is_empty() => self.0.contains(&(topic.clone(), key.clone())),

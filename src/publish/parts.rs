@@ -252,9 +252,14 @@ impl Parts {
 
     /// Counts an event that is refused, and hands the reason on.
     pub(super) fn refused(&self, labels: &Labels, error: Error) -> Error {
+        self.count_refused(labels, &error);
+        error
+    }
+
+    /// Counts an event that is refused.
+    pub(super) fn count_refused(&self, labels: &Labels, error: &Error) {
         let is_callers = error.fault() == log::Fault::Caller;
         self.count(labels, if is_callers { "refused" } else { "failed" });
-        error
     }
 
     pub(super) fn count(&self, labels: &Labels, outcome: &str) {

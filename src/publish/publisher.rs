@@ -17,14 +17,15 @@ use crate::telemetry::Registry;
 
 use super::batch;
 use super::dedupe::Dedupe;
-use super::judge::{Judged, Labels, Request, check_headers};
+use super::guess::guess;
+use super::judge::{Judged, Refused, Request, check_headers};
 use super::metrics::Metrics;
 use super::parts::{Names, Parts};
 use super::pending::{Arrival, Pending};
 use super::queue::Queue;
 use super::quota::Quotas;
 use super::spread::Spread;
-use super::{Batch, BatchForm, Config, Error, Form, Idempotency, Options, Published, Validation};
+use super::{Batch, BatchForm, Config, Error, Form, Idempotency, Options, Published, Series, Validation};
 
 /// Searches read old records; more at once would only slow each other down.
 const SEARCHES_MAX: usize = 4;
@@ -98,8 +99,33 @@ impl Publisher {
         form: Form,
         options: &Options,
     ) -> Result<Pending, Error> {
-        let arrival = (Instant::now(), self.parts.clock.now());
-        let judged = self.judge(principal, &body, &form, options, arrival)?;
+        let arrival = self.arrival();
+        let judged = self.judge(principal, &body, &form, options, arrival);
+        self.hand_over(principal, judged.map_err(|refused| refused.error)?, options, arrival)
+    }
+
+    /// Begins a series of events, each handed over in the order of the calls, with at most `lanes_max` lanes held.
+    #[must_use]
+    pub fn series(&self, principal: Arc<Principal>, options: Options, lanes_max: usize) -> Series {
+        Series::new(self.clone(), principal, options, lanes_max)
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    pub(super) fn arrival(&self) -> Arrival {
+        (Instant::now(), self.parts.clock.now())
+    }
+
+    /// Hands an event over, its judgement being good.
+    pub(super) fn hand_over(
+        &self,
+        principal: &Principal,
+        judged: Judged,
+        options: &Options,
+        arrival: Arrival,
+    ) -> Result<Pending, Error> {
         let parts = &self.parts;
         parts
             .take_quota(principal.id(), 1, judged.bytes)
@@ -142,16 +168,31 @@ impl Publisher {
         self.parts.tasks.wait().await;
     }
 
-    fn judge(
+    /// Judges an event; a refusal is counted.
+    pub(super) fn judge(
         &self,
         principal: &Principal,
         body: &[u8],
         form: &Form,
         options: &Options,
         arrival: Arrival,
-    ) -> Result<Judged, Error> {
+    ) -> Result<Judged, Box<Refused>> {
+        let judged = self.judge_uncounted(principal, body, form, options, arrival);
+        judged.inspect_err(|refused| {
+            self.parts.count_refused(&refused.labels, &refused.error);
+        })
+    }
+
+    fn judge_uncounted(
+        &self,
+        principal: &Principal,
+        body: &[u8],
+        form: &Form,
+        options: &Options,
+        arrival: Arrival,
+    ) -> Result<Judged, Box<Refused>> {
         let parts = &self.parts;
-        let refused = |error: Error| parts.refused(&Labels::default(), error);
+        let refused = |error: Error| Box::new(Refused::from(error));
         check_headers(options).map_err(refused)?;
         let limits = Limits { depth_max: parts.config.json_depth_max };
         let has_body = !matches!(form, Form::CloudEventBinary { .. }) || !body.is_empty();
@@ -183,10 +224,13 @@ impl Publisher {
                 return Err(refused(Error::NotSingle));
             }
         };
-        let draft = draft.map_err(|error| refused(error.into()))?;
+        let draft = draft.map_err(|error| match (form, node) {
+            (Form::Native, Some(node)) => Box::new(guess(&catalogue, BatchForm::Native, node, error)),
+            (Form::Native | Form::CloudEvent | Form::CloudEventBinary { .. } | Form::Data { .. }, _) => {
+                refused(error.into())
+            }
+        })?;
         let request = Request { catalogue: &catalogue, principal, options, topic, index: 0, now: arrival.1 };
-        parts
-            .judge(request, &draft, &received)
-            .map_err(|refused| parts.refused(&refused.labels, refused.error))
+        parts.judge(request, &draft, &received)
     }
 }

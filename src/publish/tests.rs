@@ -10,4 +10,5 @@ mod gateway;
 mod keys;
 mod metrics;
 mod repeats;
+mod series;
 mod single;

@@ -312,6 +312,61 @@ fn a_stream_of_lines_is_answered_line_by_line() {
     assert_eq!(client.send("GET", "/livez", &[], b"").status, 200);
 }
 
+/// The items of a stream's lines.
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_refused_line_aborts_the_later_lines_of_its_key() {
+    let gateway = Gateway::start();
+    let (good, other) = (envelope(""), envelope("").replace("c-42", "c-43"));
+    let refused = envelope(r#""source":"elsewhere","#);
+    let body = [&good, &refused, &other, &good, r#"{"eventType":"things.noted.v1","data":{}}"#].join("\n");
+    let answer = gateway.send("POST", "/v1/events", &[SHOP, ("content-type", "application/x-ndjson")], &body);
+    let items = lines(answer.text());
+    let statuses: Vec<&str> = items.iter().map(|item| item["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["accepted", "failed", "accepted", "aborted", "accepted"]);
+    assert_eq!(items[3].get("problem"), None);
+    assert_eq!(gateway.log.records("orders.v1").len(), 2);
+    let again = gateway.send("POST", "/v1/events", &[SHOP, ("content-type", "application/x-ndjson")], &good);
+    assert_eq!(lines(again.text())[0]["status"], "accepted", "another stream begins anew");
+}
+
+#[test]
+fn a_stream_with_too_many_keys_refused_ends_and_says_so() {
+    const KEYS: usize = 10_000;
+    const AT_ONCE: usize = 500;
+    let gateway = Gateway::start();
+    let mut client = gateway.client();
+    let headers = [SHOP, ("content-type", "application/x-ndjson"), ("transfer-encoding", "chunked")];
+    client.write(request("POST", "/v1/events", &headers, b""));
+    let refused = |number: usize| {
+        format!(
+            r#"{{"eventType":"orders.placed.v1","source":"x","data":{{"customerId":"c-{number}"}}}}{}"#,
+            "\n"
+        )
+    };
+    let mut text = String::new();
+    for first in (0..KEYS).step_by(AT_ONCE) {
+        let part: String = (first..first + AT_ONCE).map(refused).collect();
+        client.write(format!("{:x}\r\n{part}\r\n", part.len()));
+        if first == 0 {
+            assert!(client.head().starts_with("HTTP/1.1 200 "));
+        }
+        text = client.chunks_until(|text| text.matches('\n').count() >= AT_ONCE);
+    }
+    while let Some(chunk) = client.chunk() {
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let last = lines(&text).pop().unwrap();
+    assert_eq!(
+        (&last["problem"]["code"], &last["problem"]["retryable"]),
+        (&json!("overloaded"), &json!(true))
+    );
+    assert!(last["problem"]["detail"].as_str().unwrap().contains("begin a new stream"), "{last}");
+}
+
 #[test]
 fn streams_take_no_options_of_single_events() {
     let gateway = Gateway::start();
