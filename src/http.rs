@@ -11,6 +11,7 @@
 
 mod admission;
 mod answer;
+mod bodies;
 mod body;
 mod call;
 mod config;

@@ -98,6 +98,7 @@ fn http_limits(http: &Section<'_>) -> http::Limits {
     let section = http.section("limits");
     let limits = http::Limits {
         body_bytes_max: section.bytes("body_bytes_max"),
+        bodies_bytes_max: section.bytes("bodies_bytes_max"),
         event_bytes_max: section.bytes("event_bytes_max"),
         batch_items_max: section.number("batch_items_max"),
         json_depth_max: section.number("json_depth_max"),
@@ -112,6 +113,10 @@ fn http_limits(http: &Section<'_>) -> http::Limits {
         connections_per_address_max: section.number("connections_per_address_max"),
         connections_new_per_second_max: section.number("connections_new_per_second_max"),
     };
+    if limits.bodies_bytes_max < limits.body_bytes_max {
+        section
+            .mistake("bodies_bytes_max", "must be at least body_bytes_max, or no large body ever finds room");
+    }
     if limits.json_depth_max > 100 {
         section.mistake("json_depth_max", "must be at most 100");
     }

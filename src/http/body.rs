@@ -11,6 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::problem::{Code, Problem};
 
 use super::Limits;
+use super::bodies::Share;
+use super::call::Call;
+use super::serve::Shared;
 
 /// A body slower than this on the whole is given up, after the first pause allowed.
 const BYTES_PER_SECOND_MIN: u64 = 1024;
@@ -18,50 +21,64 @@ const BYTES_PER_SECOND_MIN: u64 = 1024;
 /// A refused request's body up to this size is read and thrown away, so that the connection stays usable.
 const DISCARD_MAX: u64 = 256 << 10;
 
-/// Reads the whole body, without copying when it came in one piece.
-pub(super) async fn read(body: Body, limits: &Limits) -> Result<Bytes, Problem> {
-    read_within(body, limits.body_bytes_max, limits.body_idle_timeout).await
-}
-
-/// Reads a body of at most `max` bytes.
-pub(super) async fn read_within(mut body: Body, max: usize, pause: Duration) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let megabytes = format!("the body is above the limit of {max} bytes");
-        Problem::new(Code::BodyTooLarge, megabytes)
-    };
-    let announced = body.size_hint().lower();
-    if announced > max as u64 {
-        return Err(too_large());
-    }
-    let mut pace = Pace::new(pause);
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    while let Some(data) = pace.next(&mut body).await? {
-        if first.is_empty() {
-            first = data;
-        } else {
-            if all.is_empty() {
-                let room = usize::try_from(announced).unwrap_or(0).max(first.len() + data.len());
-                all.reserve(room);
-                all.extend_from_slice(&first);
-            }
-            all.extend_from_slice(&data);
+/// Reads the whole body, without copying when it came in one piece. A body that finds no room is left where it is,
+/// and its connection closes after the answer.
+pub(super) async fn read(body: Body, shared: &Shared, call: &Call) -> Result<Bytes, Problem> {
+    let limits = &shared.config.limits;
+    let bounds = Bounds { bytes_max: limits.body_bytes_max, pause: limits.body_idle_timeout };
+    let read = read_within(body, bounds, shared.bodies.share()).await;
+    read.inspect_err(|problem| {
+        if problem.code == Code::Overloaded {
+            call.connection().leave_unread();
         }
-        if first.len().max(all.len()) > max {
-            return Err(too_large());
-        }
-    }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    })
 }
 
 /// Throws a refused request's body away when that is cheap; a body that waits for `100 Continue` never comes.
-pub(super) async fn discard(body: Body, is_awaiting_continue: bool, limits: &Limits) {
+pub(super) async fn discard(mut body: Body, is_awaiting_continue: bool, limits: &Limits) {
     let is_small = body.size_hint().upper().is_some_and(|size| size <= DISCARD_MAX);
     if is_awaiting_continue || !is_small || body.is_end_stream() {
         return;
     }
-    let max = usize::try_from(DISCARD_MAX).unwrap_or(usize::MAX);
-    drop(read_within(body, max, limits.body_idle_timeout).await);
+    let mut pace = Pace::new(limits.body_idle_timeout);
+    while let Ok(Some(_)) = pace.next(&mut body).await {}
+}
+
+/// What one body may be.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    bytes_max: usize,
+    pause: Duration,
+}
+
+async fn read_within(mut body: Body, bounds: Bounds, mut share: Share) -> Result<Bytes, Problem> {
+    let max = bounds.bytes_max;
+    let too_large =
+        || Problem::new(Code::BodyTooLarge, format!("the body is above the limit of {max} bytes"));
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > max {
+        return Err(too_large());
+    }
+    share.check(announced)?;
+    let mut pace = Pace::new(bounds.pause);
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(data) = pace.next(&mut body).await? {
+        if first.len().max(all.len()) + data.len() > max {
+            return Err(too_large());
+        }
+        share.grow(data.len())?;
+        if first.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.reserve(announced.max(first.len() + data.len()));
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(share.hold(if all.is_empty() { first } else { all.freeze() }))
 }
 
 /// How a body keeps coming.
@@ -118,10 +135,20 @@ mod tests {
     use bytes::Bytes;
     use futures_util::{StreamExt as _, stream};
 
-    use super::read_within;
+    use super::super::bodies::Bodies;
+    use super::{Bounds, Problem};
     use crate::problem::Code;
+    use crate::telemetry::Registry;
 
-    const PAUSE: Duration = Duration::from_secs(10);
+    /// Reads a body of at most 5 bytes.
+    async fn read(body: Body) -> Result<Bytes, Problem> {
+        read_beside(body, &Bodies::new(100, Registry::new().gauge("fill", "Bytes."))).await
+    }
+
+    async fn read_beside(body: Body, bodies: &Bodies) -> Result<Bytes, Problem> {
+        let bounds = Bounds { bytes_max: 5, pause: Duration::from_secs(10) };
+        super::read_within(body, bounds, bodies.share()).await
+    }
 
     /// A body of pieces, each after its pause in seconds.
     fn slow(pieces: Vec<(u64, &'static [u8])>) -> Body {
@@ -134,23 +161,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pieces_are_joined() {
-        let body = read_within(slow(vec![(0, b"ab"), (9, b"cd"), (0, b""), (0, b"e")]), 5, PAUSE).await;
+        let body = read(slow(vec![(0, b"ab"), (9, b"cd"), (0, b""), (0, b"e")])).await;
         assert_eq!(body.unwrap(), "abcde");
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_byte_above_the_limit_is_too_large() {
-        let announced = read_within(Body::from("abcdef"), 5, PAUSE).await;
+        let announced = read(Body::from("abcdef")).await;
         assert_eq!(announced.unwrap_err().code, Code::BodyTooLarge);
-        let streamed = read_within(slow(vec![(0, b"abc"), (0, b"def")]), 5, PAUSE).await;
+        let streamed = read(slow(vec![(0, b"abc"), (0, b"def")])).await;
         assert_eq!(streamed.unwrap_err().code, Code::BodyTooLarge);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stalled_or_dripping_body_is_given_up() {
-        let stalled = read_within(slow(vec![(0, b"abc"), (11, b"d")]), 5, PAUSE).await;
+        let stalled = read(slow(vec![(0, b"abc"), (11, b"d")])).await;
         assert_eq!(stalled.unwrap_err().code, Code::RequestTimeout);
-        let dripping = read_within(slow(vec![(4, b"a"), (4, b"b"), (4, b"c"), (4, b"d")]), 5, PAUSE).await;
+        let dripping = read(slow(vec![(4, b"a"), (4, b"b"), (4, b"c"), (4, b"d")])).await;
         assert_eq!(dripping.unwrap_err().code, Code::RequestTimeout);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_room_is_refused_before_and_while_it_comes() {
+        let bodies = Bodies::new(6, Registry::new().gauge("fill", "Bytes."));
+        let held = read_beside(Body::from("abc"), &bodies).await.unwrap();
+        let announced = read_beside(Body::from("abcd"), &bodies).await;
+        assert_eq!(announced.unwrap_err().code, Code::Overloaded);
+        let streamed = read_beside(slow(vec![(0, b"abc"), (0, b"d")]), &bodies).await;
+        assert_eq!(streamed.unwrap_err().code, Code::Overloaded);
+        assert_eq!(read_beside(Body::from("abc"), &bodies).await.unwrap(), "abc");
+        drop(held);
+        assert_eq!(read_beside(slow(vec![(0, b"abc"), (0, b"d")]), &bodies).await.unwrap(), "abcd");
     }
 }

@@ -33,6 +33,8 @@ pub struct Config {
 pub struct Limits {
     /// Bytes of a whole request body.
     pub body_bytes_max: usize,
+    /// Bytes of all request bodies being read or in work.
+    pub bodies_bytes_max: usize,
     /// Bytes of one event, and so of one line of a stream.
     pub event_bytes_max: usize,
     /// Events in a batch.
@@ -67,6 +69,7 @@ impl Limits {
     pub(super) const fn for_tests() -> Self {
         Self {
             body_bytes_max: 8 << 20,
+            bodies_bytes_max: 256 << 20,
             event_bytes_max: 960 << 10,
             batch_items_max: 1000,
             json_depth_max: 64,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -42,6 +42,8 @@ pub(super) struct Connection {
     watch: Arc<Watch>,
     /// Heads that reached the service.
     heads: AtomicU32,
+    /// Whether a request's body was left where it is, so that nothing can follow it.
+    is_unread: AtomicBool,
     tasks: TaskTracker,
     _permit: Permit,
 }
@@ -49,7 +51,14 @@ pub(super) struct Connection {
 impl Connection {
     /// A connection just let in.
     pub(super) fn new(peer: IpAddr, permit: Permit, tasks: TaskTracker) -> Self {
-        Self { peer, watch: Arc::new(Watch::new()), heads: AtomicU32::new(0), tasks, _permit: permit }
+        Self {
+            peer,
+            watch: Arc::new(Watch::new()),
+            heads: AtomicU32::new(0),
+            is_unread: AtomicBool::new(false),
+            tasks,
+            _permit: permit,
+        }
     }
 
     /// The address at its other end.
@@ -65,6 +74,16 @@ impl Connection {
     /// Tasks that must end before the shard does.
     pub(super) const fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// A request's body is not read to its end; over HTTP/1 the connection can only close.
+    pub(super) fn leave_unread(&self) {
+        self.is_unread.store(true, Ordering::Release);
+    }
+
+    /// Whether some request's body was not read to its end.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Acquire)
     }
 
     /// Counts a head, and tells what is wrong with its framing.

@@ -155,7 +155,7 @@ fn finish(
 ) -> Response {
     // HTTP/2 has no such header; its connections are told otherwise.
     let is_http1 = version < Version::HTTP_2;
-    let mut must_close = shared.drain.phase() >= Phase::Leaving;
+    let mut must_close = shared.drain.phase() >= Phase::Leaving || call.connection().is_unread();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if problem.code == Code::Internal {
             tracing::error!(

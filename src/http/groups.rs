@@ -63,9 +63,8 @@ pub(super) async fn put(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let limits = &shared.config.limits;
-    let request = media::require_json(request, limits).await?;
-    let body = body::read(request.into_body(), limits).await?;
+    let request = media::require_json(request, &shared.config.limits).await?;
+    let body = body::read(request.into_body(), &shared, &call).await?;
     Query::parse(query.as_deref(), &[])?;
     let patch = PolicyPatch::parse(&body).map_err(|error| problem_of(&error))?;
     let group =

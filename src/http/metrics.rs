@@ -14,6 +14,8 @@ pub(super) struct Metrics {
     refusals: CounterBy,
     /// Requests being served now.
     pub(super) in_flight: Gauge,
+    /// Bytes of request bodies read and not yet let go.
+    pub(super) bodies_bytes: Gauge,
     /// Handlers that panicked.
     pub(super) panics: Counter,
 }
@@ -43,6 +45,10 @@ impl Metrics {
                 &["reason"],
             ),
             in_flight: registry.gauge("weirgate_http_requests_in_flight", "Requests being served now."),
+            bodies_bytes: registry.gauge(
+                "weirgate_http_bodies_bytes",
+                "Bytes of request bodies read and not yet let go; http.limits.bodies_bytes_max bounds them.",
+            ),
             panics: registry
                 .counter("weirgate_http_panics_total", "Requests ended by a mistake of the gateway."),
         }

@@ -52,7 +52,7 @@ pub(super) async fn events(
         given.refuse_envelope_members()?;
         return publish_stream::serve(&shared, &call, given, body);
     }
-    let body = body::read(body, limits).await?;
+    let body = body::read(body, &shared, &call).await?;
     let mut given = Given::read(&parts.headers, parts.uri.query())?;
     given.refuse_envelope_members()?;
     let attributes = given.take_attributes()?;
@@ -81,7 +81,7 @@ pub(super) async fn topic_events(
     let limits = &shared.config.limits;
     let (media, request) = media::require(request, DATA, limits).await?;
     let (parts, body) = request.into_parts();
-    let body = body::read(body, limits).await?;
+    let body = body::read(body, &shared, &call).await?;
     let mut given = Given::read(&parts.headers, parts.uri.query())?;
     if given.has_attributes() {
         return Err(invalid("ce- headers go with POST /v1/events; here the body is the data alone"));

@@ -28,6 +28,7 @@ use crate::problem::{Code, Problem};
 use crate::publish::{Error, Item, Part, Published, Series, Submitted, Underway};
 
 use super::answer;
+use super::bodies::Share;
 use super::call::Call;
 use super::publish_options::Given;
 use super::query::invalid;
@@ -70,7 +71,12 @@ pub(super) fn serve(
         principal,
         call: call.clone(),
         refusing: shared.drain.refusing().clone(),
-        lines: Lines::new(body, shared.config.limits.event_bytes_max, shared.config.limits.keep_alive),
+        lines: Lines::new(
+            body,
+            shared.config.limits.event_bytes_max,
+            shared.config.limits.keep_alive,
+            shared.bodies.share(),
+        ),
         open: VecDeque::new(),
         results,
     };
@@ -278,11 +284,13 @@ struct Lines {
     begun: BytesMut,
     /// Length of that line, which may be more than is kept.
     length: usize,
+    /// The room that the beginning takes.
+    share: Share,
     is_ended: bool,
 }
 
 impl Lines {
-    fn new(body: Body, line_max: usize, pause: Duration) -> Self {
+    fn new(body: Body, line_max: usize, pause: Duration, share: Share) -> Self {
         Self {
             body,
             line_max,
@@ -290,6 +298,7 @@ impl Lines {
             chunk: Bytes::new(),
             begun: BytesMut::new(),
             length: 0,
+            share,
             is_ended: false,
         }
     }
@@ -297,8 +306,14 @@ impl Lines {
     /// The next line; `None` at the end. Cancel safe.
     async fn next(&mut self) -> Result<Option<Line>, Problem> {
         loop {
-            if let Some(line) = self.cut() {
-                return Ok(Some(line));
+            match self.cut() {
+                Ok(Some(line)) => return Ok(Some(line)),
+                Ok(None) => {}
+                Err(problem) => {
+                    self.is_ended = true;
+                    self.forget();
+                    return Err(problem);
+                }
             }
             if self.is_ended {
                 return Ok(None);
@@ -326,44 +341,50 @@ impl Lines {
     }
 
     /// Cuts a line off what was received; at the end of the body the rest is one.
-    fn cut(&mut self) -> Option<Line> {
+    fn cut(&mut self) -> Result<Option<Line>, Problem> {
         while !self.chunk.is_empty() {
             let Some(end) = self.chunk.iter().position(|&byte| byte == b'\n') else {
                 let rest = std::mem::take(&mut self.chunk);
-                self.begin(&rest);
-                return None;
+                self.begin(&rest)?;
+                return Ok(None);
             };
             let piece = self.chunk.split_to(end + 1);
             let piece = piece.slice(..end);
-            if let Some(line) = self.finish(piece) {
-                return Some(line);
+            if let Some(line) = self.finish(piece)? {
+                return Ok(Some(line));
             }
         }
-        if self.is_ended && self.length > 0 { self.finish(Bytes::new()) } else { None }
+        if self.is_ended && self.length > 0 { self.finish(Bytes::new()) } else { Ok(None) }
     }
 
-    fn begin(&mut self, bytes: &[u8]) {
-        let room = (self.line_max + 1).saturating_sub(self.begun.len()).min(bytes.len());
-        self.begun.extend_from_slice(bytes.get(..room).unwrap_or_default());
+    fn begin(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        let kept = (self.line_max + 1).saturating_sub(self.begun.len()).min(bytes.len());
+        self.share.grow(kept)?;
+        self.begun.extend_from_slice(bytes.get(..kept).unwrap_or_default());
         self.length += bytes.len();
+        Ok(())
     }
 
-    fn finish(&mut self, piece: Bytes) -> Option<Line> {
+    fn finish(&mut self, piece: Bytes) -> Result<Option<Line>, Problem> {
         let (line, length) = if self.length == 0 {
             let length = piece.len();
             (piece, length)
         } else {
-            self.begin(&piece);
+            self.begin(&piece)?;
+            // The line is judged before the next one begins.
+            self.share.clear();
             (self.begun.split().freeze(), std::mem::take(&mut self.length))
         };
         if length > self.line_max {
-            return Some(Line::TooLong { bytes: length, bytes_max: self.line_max });
+            return Ok(Some(Line::TooLong { bytes: length, bytes_max: self.line_max }));
         }
-        (!line.trim_ascii().is_empty()).then_some(Line::Event(line))
+        Ok((!line.trim_ascii().is_empty()).then_some(Line::Event(line)))
     }
 
     fn forget(&mut self) {
+        self.chunk.clear();
         self.begun.clear();
+        self.share.clear();
         self.length = 0;
     }
 }
@@ -377,11 +398,18 @@ mod tests {
     use bytes::Bytes;
     use futures_util::stream;
 
+    use super::super::bodies::{Bodies, Share};
     use super::{Line, Lines};
+    use crate::telemetry::Registry;
+
+    fn share(bytes_max: usize) -> Share {
+        Bodies::new(bytes_max, Registry::new().gauge("fill", "Bytes.")).share()
+    }
 
     async fn cut(pieces: Vec<&'static [u8]>) -> Vec<Line> {
         let pieces = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
-        let mut lines = Lines::new(Body::from_stream(stream::iter(pieces)), 5, Duration::from_secs(75));
+        let mut lines =
+            Lines::new(Body::from_stream(stream::iter(pieces)), 5, Duration::from_secs(75), share(6));
         let mut all = Vec::new();
         while let Some(line) = lines.next().await.unwrap() {
             all.push(line);
@@ -412,8 +440,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_may_pause_for_keep_alive_and_no_longer() {
         let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-        let mut lines = Lines::new(body, 5, Duration::from_secs(75));
+        let mut lines = Lines::new(body, 5, Duration::from_secs(75), share(6));
         assert_eq!(lines.next().await.unwrap_err().code.as_str(), "request_timeout");
+        assert_eq!(lines.next().await.unwrap(), None);
+    }
+    #[tokio::test]
+    async fn a_line_that_finds_no_room_ends_the_stream() {
+        let pieces = ["12", "34\n12", "345", "6\n1\n"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
+        let body = Body::from_stream(stream::iter(pieces));
+        let mut lines = Lines::new(body, 9, Duration::from_secs(75), share(5));
+        assert_eq!(lines.next().await.unwrap(), Some(event("1234")));
+        assert_eq!(lines.next().await.unwrap_err().code.as_str(), "overloaded");
         assert_eq!(lines.next().await.unwrap(), None);
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
+use super::bodies::Bodies;
 use super::connection::{self, Connection};
 use super::drain::{Drain, Phase};
 use super::metrics::Metrics;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) drain: Drain,
     pub(super) admission: Arc<Admission>,
+    /// Where all request bodies find room.
+    pub(super) bodies: Bodies,
     /// How to shake hands; `None` speaks plain HTTP.
     pub(super) tls: Option<TlsAcceptor>,
     /// Told apart from those of other runs by a random beginning.
@@ -52,6 +55,7 @@ impl Shared {
             Admission::new(config.limits.clone(), config.trusted_proxies.clone(), metrics.clone());
         Self {
             admission: Arc::new(admission),
+            bodies: Bodies::new(config.limits.bodies_bytes_max, metrics.bodies_bytes.clone()),
             tls,
             drain: Drain::default(),
             request_ids: RequestIds::new(),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::client::request;
-use crate::gateway::{Gateway, JSON, SHOP, envelope};
+use crate::client::{Client, request};
+use crate::gateway::{Gateway, JSON, SHOP, envelope, until};
 
 /// A refused framing is answered once and the connection closed: what follows is never served.
 fn is_refused(gateway: &Gateway, bytes: &[u8]) {
@@ -200,4 +200,45 @@ fn refusals_leave_the_connection_usable() {
     }
     assert_eq!(client.send("POST", "/v1/events", &[SHOP, JSON], envelope("").as_bytes()).status, 201);
     assert_eq!(gateway.log.records("orders.v1").len(), 1);
+}
+
+#[test]
+fn all_bodies_together_are_bounded() {
+    let gateway = Gateway::with(|setup| setup.limits.bodies_bytes_max = 300_000);
+    let metric = |bytes: &str| {
+        let text = Client::connect(gateway.metrics_address).send("GET", "/metrics", &[], b"");
+        text.text().contains(&format!("\nweirgate_http_bodies_bytes {bytes}\n"))
+    };
+    let batch = |length: usize| {
+        let event = envelope("");
+        format!("[{event}{}]", " ".repeat(length - event.len() - 2)).into_bytes()
+    };
+    let (first, second) = (batch(200_000), batch(100_001));
+    let length = first.len().to_string();
+    let mut slow = gateway.client();
+    slow.write(request("POST", "/v1/events", &[SHOP, JSON, ("content-length", &length)], b""));
+    slow.write(&first[..199_999]);
+    until("the bytes sent so far to be counted", || metric("199999"));
+    for headers in [&[SHOP, JSON][..], &[SHOP, JSON, ("transfer-encoding", "chunked")]] {
+        let mut client = gateway.client();
+        if headers.len() == 2 {
+            client.try_write(&request("POST", "/v1/events", headers, &batch(100_002)));
+        } else {
+            client.write(request("POST", "/v1/events", headers, b""));
+            let chunk = batch(100_002);
+            client
+                .try_write(&[format!("{:x}\r\n", chunk.len()).as_bytes(), &chunk, b"\r\n0\r\n\r\n"].concat());
+        }
+        let refused = client.answer();
+        assert_eq!((refused.status, refused.code().as_str()), (503, "overloaded"));
+        assert!(refused.header("retry-after").is_some());
+        assert_eq!(refused.header("connection"), Some("close"));
+        assert!(client.is_ended());
+    }
+    assert!(gateway.log.records("orders.v1").is_empty());
+    assert_eq!(gateway.client().send("POST", "/v1/events", &[SHOP, JSON], &second).status, 207);
+    slow.write(&first[199_999..]);
+    assert_eq!(slow.answer().status, 207);
+    until("all room to be given back", || metric("0"));
+    assert_eq!(gateway.log.records("orders.v1").len(), 2);
 }

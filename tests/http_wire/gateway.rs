@@ -69,6 +69,7 @@ impl Default for Setup {
         Self {
             limits: Limits {
                 body_bytes_max: 256 << 10,
+                bodies_bytes_max: 8 << 20,
                 event_bytes_max: 64 << 10,
                 batch_items_max: 10,
                 json_depth_max: 64,
