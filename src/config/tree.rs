@@ -58,10 +58,11 @@ impl Node {
         Self { value, origin }
     }
 
-    /// Lays `over` on this tree: maps merge member by member, everything else is replaced.
+    /// Lays `over` on this tree: maps merge member by member, everything else is replaced, and so is where a secret is
+    /// read from.
     pub(super) fn overlay(&mut self, over: Self) {
         match (&mut self.value, over.value) {
-            (Value::Map(mine), Value::Map(theirs)) => {
+            (Value::Map(mine), Value::Map(theirs)) if !(is_reference(mine) && is_reference(&theirs)) => {
                 self.origin = over.origin;
                 for (key, node) in theirs {
                     match mine.iter_mut().find(|(have, _)| *have == key) {
@@ -82,6 +83,11 @@ impl Node {
         });
         self.overlay(wrapped);
     }
+}
+
+/// Whether a map is `{env: NAME}` or `{file: path}`.
+fn is_reference(members: &[(String, Node)]) -> bool {
+    matches!(members, [(kind, Node { value: Value::Text(_), .. })] if kind == "env" || kind == "file")
 }
 
 #[derive(Debug)]
@@ -200,6 +206,13 @@ mod tests {
         assert_eq!(member(a, "b").origin, Origin::Default);
         assert!(matches!(&member(a, "c").value, Value::List(items) if items.len() == 1));
         assert_eq!(member(a, "d").value, Value::Text("x".to_owned()));
+    }
+
+    #[test]
+    fn where_a_secret_is_read_from_is_replaced() {
+        let mut node = Node::parse("key: {env: NAME}").unwrap();
+        node.overlay(Node::parse("key: {file: path}").unwrap());
+        assert_eq!(node, Node::parse("key: {file: path}").unwrap());
     }
 
     #[test]
