@@ -33,6 +33,9 @@ use crate::publish;
 
 pub use node::NodeError;
 
+/// What reloads the configuration; it blocks, and logs its outcome itself.
+pub type Reload = http::Reload;
+
 /// How long what is under way may take to end once the drain is over.
 const LAST_GRACE: Duration = Duration::from_secs(4);
 
@@ -88,7 +91,7 @@ impl App {
 
     /// What reloads the configuration, for a signal handler.
     #[must_use]
-    pub fn reload(&self) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
+    pub fn reload(&self) -> Reload {
         self.reload.hook()
     }
 

@@ -8,6 +8,7 @@
 //! deploy/weirgate.yaml ◁ deploy/dev.yaml (dev) ◁ the operator's file ◁ WEIRGATE__… ◁ flags ── Section ── Config
 //! ```
 
+mod live;
 mod rooms;
 mod section;
 mod show;
@@ -31,6 +32,7 @@ use crate::schema;
 use crate::socket;
 use crate::telemetry;
 
+pub(crate) use live::adopt;
 pub use section::Mistake;
 
 use section::{Reading, Section};
@@ -152,7 +154,8 @@ fn merge(sources: &Sources) -> Result<Node, Vec<Mistake>> {
     let parse = |text: &str| {
         Node::parse(text).map_err(|error| {
             let line = error.location().map(|location| location.line());
-            vec![Mistake { path: String::new(), line, problem: format!("not YAML: {error}") }]
+            let (problem, cause) = ("not YAML".to_owned(), Some(error.to_string()));
+            vec![Mistake { path: String::new(), line, problem, cause }]
         })
     };
     let mut tree = parse(REFERENCE)?.with_origin(Origin::Default);

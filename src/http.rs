@@ -23,6 +23,7 @@ mod framing;
 mod front;
 mod groups;
 mod head;
+mod limits;
 mod listen;
 mod media;
 mod metrics;
@@ -49,13 +50,35 @@ use crate::auth::Authenticator;
 use crate::delivery::Delivery;
 use crate::event::Clock;
 use crate::feed::Feed;
-use crate::log::EventLog;
+use crate::log::{self, EventLog};
 use crate::publish::Publisher;
 use crate::socket::Sessions;
 use crate::telemetry::Registry;
 
-pub use config::{Config, Limits, Network, NetworkError, OriginError, OriginPattern, Tls};
+pub use config::{Config, Network, NetworkError, OriginError, OriginPattern, Tls};
+pub use limits::{Limits, LiveLimits};
 pub use listen::Listeners;
+
+/// Reads the configuration again and puts in force what can change while running.
+pub type Reload = Arc<dyn Fn() -> Result<Reloaded, ReloadError> + Send + Sync>;
+
+/// What a reload left for a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Keys of the configuration that differ from what is in force and stay as they were.
+    pub kept: Vec<String>,
+}
+
+/// Why a reload did not happen, or not whole. Every text may be told to the caller.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReloadError {
+    /// The new configuration cannot be used; nothing was changed.
+    #[error("nothing was changed: {0}")]
+    Refused(String),
+    /// The log did not take topics or groups; others before them hold, and a repeat takes up the rest.
+    #[error("not all was changed, reload again: {0}")]
+    Log(#[from] log::Error),
+}
 
 /// What the routes stand on: handles of the rooms below and what `app` tells of itself.
 #[derive(Clone)]
@@ -78,8 +101,8 @@ pub struct Parts {
     pub registry: Registry,
     /// What `GET /v1/admin/config` answers: the configuration with its secrets hidden, as JSON.
     pub config_view: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
-    /// What `POST /v1/admin/reload` does; the text says what is wrong with the new configuration.
-    pub reload: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// What `POST /v1/admin/reload` does. It blocks.
+    pub reload: Reload,
     /// The page of `GET /`, in dev mode.
     pub front_page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
 }

@@ -1,5 +1,6 @@
 //! Builds the rooms on one another, ground floor first.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
@@ -11,7 +12,7 @@ use crate::delivery;
 use crate::event::{Clock, LiveCatalogue};
 use crate::feed;
 use crate::http;
-use crate::log::{EventLog, Groups};
+use crate::log::{EventLog, Groups, TopicSpec};
 use crate::log_embedded;
 use crate::publish::Publisher;
 use crate::schema::{self, Schemas};
@@ -32,17 +33,13 @@ pub(super) async fn build(
     let engine = open_engine(&config.log, clock.clone(), registry.clone()).await?;
     let log: Arc<dyn EventLog> = Arc::<log_embedded::Engine>::clone(&engine);
     let groups: Arc<dyn Groups> = Arc::<log_embedded::Engine>::clone(&engine);
-    for spec in &config.topics {
-        log.ensure_topic(spec).await.with_context(|| format!("topic '{}'", spec.name))?;
-    }
+    make_topics(&*log, &config.topics).await?;
 
     let node_name = node::name(config.node.as_deref(), &data_directory)?;
     config.delivery.node = node_name.as_str().into();
-    let schemas = load_schemas(config.schemas.clone()).await?;
-    let dev_key = match config.auth.mode {
-        auth::Mode::Dev => Some(auth::dev::Key::load_or_create(&data_directory)?),
-        auth::Mode::Required => None,
-    };
+    let schema_config = config.schemas.clone();
+    let schemas = load_schemas(schema_config.clone()).await?;
+    let dev_key = dev_key(config.auth.mode, &data_directory)?;
     config.auth.dev_key.clone_from(&dev_key);
     let authenticator = Authenticator::build(&config.auth, clock.clone(), &registry)?;
     let dev_token = dev_key.as_ref().map(|key| key.dev_token(clock.now())).transpose()?;
@@ -86,11 +83,17 @@ pub(super) async fn build(
     let reload = Reload {
         read_sources,
         authenticator: authenticator.clone(),
+        auth_mode: config.auth.mode,
         dev_key,
         catalogue,
         schemas,
+        schema_config,
+        publisher: publisher.clone(),
+        delivery: delivery.clone(),
+        limits: config.http.limits.clone(),
         log: Arc::clone(&log),
         view: Arc::clone(&shown),
+        turn: Arc::default(),
         runtime: Handle::current(),
     };
     let parts = http::Parts {
@@ -136,6 +139,20 @@ async fn open_engine(
     off_thread(move || log_embedded::Engine::open(&config, clock, &registry))
         .await?
         .context("the log cannot be opened")
+}
+
+async fn make_topics(log: &dyn EventLog, topics: &[TopicSpec]) -> anyhow::Result<()> {
+    for spec in topics {
+        log.ensure_topic(spec).await.with_context(|| format!("topic '{}'", spec.name))?;
+    }
+    Ok(())
+}
+
+fn dev_key(mode: auth::Mode, directory: &Path) -> anyhow::Result<Option<auth::dev::Key>> {
+    Ok(match mode {
+        auth::Mode::Dev => Some(auth::dev::Key::load_or_create(directory)?),
+        auth::Mode::Required => None,
+    })
 }
 
 /// The origins of the development gateway's own pages.

@@ -87,7 +87,7 @@ fn http(root: &Section<'_>, limits: http::Limits) -> Option<http::Config> {
         }),
         drain_delay: section.duration("drain_delay"),
         drain_window: root.section("socket").duration("drain_window"),
-        limits,
+        limits: http::LiveLimits::new(limits),
     });
     section.section("limits");
     section.finish();
@@ -181,7 +181,11 @@ fn auth(root: &Section<'_>) -> Option<auth::Config> {
     let checked = raw.check();
     if let Err(mistakes) = &checked {
         for (path, problem) in mistakes {
-            section.mistake_below(path, problem);
+            if path.ends_with(".jwks_file") {
+                section.mistake_in_file_below(path, problem);
+            } else {
+                section.mistake_below(path, problem);
+            }
         }
     }
     section.finish();
@@ -258,6 +262,7 @@ fn publish(
         })
         .collect();
     let Log::Embedded(embedded) = log;
+    let limits = http.limits.load();
     let config = publish::Config {
         dedupe_window: section.duration("dedupe_window"),
         dedupe_entries_max: section.number("dedupe_entries_max"),
@@ -267,9 +272,9 @@ fn publish(
         idempotency_bytes_max: section.bytes("queue_bytes_max"),
         queue_bytes_max: section.bytes("queue_bytes_max") as u64,
         quotas,
-        event_bytes_max: http.limits.event_bytes_max,
-        batch_items_max: http.limits.batch_items_max,
-        json_depth_max: http.limits.json_depth_max,
+        event_bytes_max: limits.event_bytes_max,
+        batch_items_max: limits.batch_items_max,
+        json_depth_max: limits.json_depth_max,
         topics_auto_create,
         answers_are_durable: embedded.fsync == log_embedded::Fsync::Group,
     };
@@ -304,6 +309,9 @@ fn delivery(root: &Section<'_>) -> delivery::Config {
     let mut groups = BTreeMap::new();
     for (name, section) in root.named_sections("groups") {
         let patch = policy(&section, true);
+        if patch.topics.as_ref().is_none_or(Vec::is_empty) {
+            section.mistake("topics", "a group reads at least one topic");
+        }
         if let Err(error) = patch.apply(&defaults) {
             section.mistake_below("", &error.to_string());
         }

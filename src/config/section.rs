@@ -19,6 +19,16 @@ pub struct Mistake {
     pub line: Option<u64>,
     /// What is wrong and what was expected.
     pub problem: String,
+    /// What lies behind it, for the operator alone: it may name files and hold what they say.
+    pub cause: Option<String>,
+}
+
+impl Mistake {
+    /// The mistake for a caller from outside: without its cause.
+    #[must_use]
+    pub fn told(&self) -> String {
+        Self { cause: None, ..self.clone() }.to_string()
+    }
 }
 
 impl fmt::Display for Mistake {
@@ -29,7 +39,8 @@ impl fmt::Display for Mistake {
         if !self.path.is_empty() {
             write!(formatter, "{}: ", self.path)?;
         }
-        formatter.write_str(&self.problem)
+        formatter.write_str(&self.problem)?;
+        self.cause.iter().try_for_each(|cause| write!(formatter, ": {cause}"))
     }
 }
 
@@ -271,7 +282,11 @@ impl<'a> Section<'a> {
                     match std::fs::read_to_string(path) {
                         Ok(secret) => Some(secret.trim_end().to_owned()),
                         Err(error) => {
-                            self.mistake(key, format!("cannot read {path}: {error}"));
+                            self.mistake_in_file(
+                                &self.join(key),
+                                node,
+                                format!("cannot read {path}: {error}"),
+                            );
                             None
                         }
                     }
@@ -299,6 +314,11 @@ impl<'a> Section<'a> {
         self.mistake_at(&self.join(path), self.find(path).unwrap_or(self.node), problem);
     }
 
+    /// As [`Self::mistake_below`], in the file that the value names.
+    pub(super) fn mistake_in_file_below(&self, path: &str, cause: &str) {
+        self.mistake_in_file(&self.join(path), self.find(path).unwrap_or(self.node), cause);
+    }
+
     /// The deepest node on a path that was written.
     fn find(&self, path: &str) -> Option<&'a Node> {
         let mut node = self.node;
@@ -317,11 +337,15 @@ impl<'a> Section<'a> {
     }
 
     fn mistake_at(&self, path: &str, node: &Node, problem: impl Into<String>) {
-        let line = match node.origin {
-            Origin::Line(line) => Some(line),
-            Origin::Default | Origin::Environment => None,
-        };
-        let mistake = Mistake { path: path.to_owned(), line, problem: problem.into() };
+        self.note(mistake(path, node, problem.into()));
+    }
+
+    fn mistake_in_file(&self, path: &str, node: &Node, cause: impl Into<String>) {
+        let problem = "the file it names cannot be used".to_owned();
+        self.note(Mistake { cause: Some(cause.into()), ..mistake(path, node, problem) });
+    }
+
+    fn note(&self, mistake: Mistake) {
         self.reading.mistakes.borrow_mut().push(mistake);
     }
 
@@ -360,6 +384,14 @@ impl<'a> Section<'a> {
             (false, false) => format!("{}.{key}", self.path),
         }
     }
+}
+
+fn mistake(path: &str, node: &Node, problem: String) -> Mistake {
+    let line = match node.origin {
+        Origin::Line(line) => Some(line),
+        Origin::Default | Origin::Environment => None,
+    };
+    Mistake { path: path.to_owned(), line, problem, cause: None }
 }
 
 /// Levenshtein distance, for suggestions.

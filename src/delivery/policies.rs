@@ -31,21 +31,22 @@ pub(super) struct Policies {
     all: Arc<ArcSwap<All>>,
     changes: Arc<watch::Sender<u64>>,
     is_loaded: Arc<watch::Sender<bool>>,
-    puts: mpsc::Sender<PutOrder>,
+    orders: mpsc::Sender<Order>,
 }
 
 #[derive(Debug)]
-struct PutOrder {
-    group: GroupName,
-    patch: PolicyPatch,
-    reply: oneshot::Sender<Result<Put, Error>>,
+enum Order {
+    /// One policy, by an administrator.
+    Put { group: GroupName, patch: Box<PolicyPatch>, reply: oneshot::Sender<Result<Put, Error>> },
+    /// All of the file, read again.
+    File { config: Box<Config>, reply: oneshot::Sender<Result<(), Error>> },
 }
 
 /// The one writer of the table.
 #[derive(Debug)]
 pub(super) struct Keeper {
     policies: Policies,
-    orders: mpsc::Receiver<PutOrder>,
+    orders: mpsc::Receiver<Order>,
 }
 
 /// An entry of the table.
@@ -60,19 +61,19 @@ struct Stored {
 impl Policies {
     /// The policies of the file, until the table is read, and the keeper that reads it.
     pub(super) fn new(config: &Config) -> (Self, Keeper) {
-        const PUTS_MAX: usize = 64;
+        const ORDERS_MAX: usize = 64;
         let of_file = config.groups.iter().filter_map(|(group, patch)| {
             let policy = of_file(config, patch).inspect_err(|error| {
                 tracing::error!(%group, %error, "the policy of the configuration cannot be");
             });
             Some((group.clone(), Arc::new(policy.ok()?)))
         });
-        let (puts, orders) = mpsc::channel(PUTS_MAX);
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let policies = Self {
             all: Arc::new(ArcSwap::from_pointee(of_file.collect())),
             changes: Arc::new(watch::Sender::new(0)),
             is_loaded: Arc::new(watch::Sender::new(false)),
-            puts,
+            orders: sender,
         };
         (policies.clone(), Keeper { policies, orders })
     }
@@ -96,7 +97,16 @@ impl Policies {
     /// Creates or changes a policy, durably.
     pub(super) async fn put(&self, group: GroupName, patch: PolicyPatch) -> Result<Put, Error> {
         let (reply, answer) = oneshot::channel();
-        self.puts.send(PutOrder { group, patch, reply }).await.map_err(|_| Error::Closed)?;
+        let order = Order::Put { group, patch: Box::new(patch), reply };
+        self.orders.send(order).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Creates and updates what another reading of the file says, durably, and takes its defaults for groups to come.
+    pub(super) async fn follow(&self, config: Config) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::File { config: Box::new(config), reply };
+        self.orders.send(order).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 
@@ -113,15 +123,26 @@ impl Keeper {
     /// when dropped.
     pub(super) async fn run(mut self, config: &Config, log: &Arc<dyn EventLog>) {
         let table = open(config, log).await;
+        let mut config = config.clone();
         self.policies.set(read(&table));
         self.policies.is_loaded.send_replace(true);
         let mut changes = table.changes();
         loop {
             tokio::select! {
                 order = self.orders.recv() => {
-                    let Some(PutOrder { group, patch, reply }) = order else { return };
-                    let outcome = self.put(&table, &group, &patch, config, log).await;
-                    drop(reply.send(outcome));
+                    match order {
+                        Some(Order::Put { group, patch, reply }) => {
+                            let outcome = self.put(&table, &group, &patch, &config, log).await;
+                            drop(reply.send(outcome));
+                        }
+                        Some(Order::File { config: file, reply }) => {
+                            let outcome = apply(&table, &file).await;
+                            self.policies.set(read(&table));
+                            config = *file;
+                            drop(reply.send(outcome));
+                        }
+                        None => return,
+                    }
                 }
                 changed = changes.changed() => {
                     if changed.is_err() {
@@ -178,15 +199,21 @@ async fn open(config: &Config, log: &Arc<dyn EventLog>) -> Table {
 async fn try_open(config: &Config, log: &Arc<dyn EventLog>) -> Result<Table, Error> {
     let topic = Topic::parse(TABLE).map_err(|error| Error::invalid("", error.to_string()))?;
     let table = Table::open(Arc::clone(log), topic, 1).await?;
+    apply(&table, config).await?;
+    Ok(table)
+}
+
+/// Brings the table to the policies of the file that changed since they were applied last.
+async fn apply(table: &Table, config: &Config) -> Result<(), Error> {
     for (group, patch) in &config.groups {
         let Ok(policy) = of_file(config, patch) else { continue };
         let hash = fingerprint(&policy);
-        let is_applied = stored(&table, group).is_some_and(|stored| stored.file.as_ref() == Some(&hash));
+        let is_applied = stored(table, group).is_some_and(|stored| stored.file.as_ref() == Some(&hash));
         if !is_applied {
-            write(&table, group, &Stored { policy, file: Some(hash) }).await?;
+            write(table, group, &Stored { policy, file: Some(hash) }).await?;
         }
     }
-    Ok(table)
+    Ok(())
 }
 
 fn of_file(config: &Config, patch: &PolicyPatch) -> Result<Policy, Error> {

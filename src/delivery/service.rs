@@ -253,6 +253,15 @@ impl Delivery {
         Ok((put, self.group(group).await?))
     }
 
+    /// Puts the groups and defaults of another configuration in force, durably: groups of the file are created, and
+    /// updated where the file changed since it was followed last; none is deleted. The rest stays as it is.
+    ///
+    /// # Errors
+    /// What the log says; what was written before then holds, and the rest can be tried again.
+    pub async fn replace(&self, config: Config) -> Result<(), Error> {
+        self.shared.policies.follow(config).await
+    }
+
     /// Takes no new members, withdraws what is unsent, gives members up to `rebalance_grace` to settle, commits
     /// and leaves every group. Returns when that is done.
     pub async fn drain(&self) {

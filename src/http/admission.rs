@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
-use super::{Limits, Network};
+use super::{LiveLimits, Network};
 
 /// Why a connection is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Refusal {
 /// The doorkeeper, one for all shards.
 #[derive(Debug)]
 pub(super) struct Admission {
-    limits: Limits,
+    limits: LiveLimits,
     trusted: Vec<Network>,
     metrics: Metrics,
     open: AtomicUsize,
@@ -54,8 +54,8 @@ struct Allowance {
 
 impl Admission {
     /// A doorkeeper with these limits; addresses in `trusted` are not counted one by one.
-    pub(super) fn new(limits: Limits, trusted: Vec<Network>, metrics: Metrics) -> Self {
-        let tokens = f64::from(limits.connections_new_per_second_max);
+    pub(super) fn new(limits: LiveLimits, trusted: Vec<Network>, metrics: Metrics) -> Self {
+        let tokens = f64::from(limits.load().connections_new_per_second_max);
         Self {
             limits,
             trusted,
@@ -81,7 +81,7 @@ impl Admission {
         if let Some(address) = counted {
             let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             let count = counts.entry(address).or_insert(0);
-            if *count >= self.limits.connections_per_address_max {
+            if *count >= self.limits.load().connections_per_address_max {
                 return Err(Refusal::Address);
             }
             *count += 1;
@@ -89,7 +89,7 @@ impl Admission {
         self.open.fetch_add(1, Ordering::AcqRel);
         self.metrics.connections.inc();
         let permit = Permit { admission: Arc::clone(self), counted };
-        if self.open.load(Ordering::Acquire) > self.limits.connections_max {
+        if self.open.load(Ordering::Acquire) > self.limits.load().connections_max {
             return Err(Refusal::Total);
         }
         if self.take_token() { Ok(permit) } else { Err(Refusal::Rate) }
@@ -97,7 +97,7 @@ impl Admission {
 
     /// A bucket that holds one second's worth.
     fn take_token(&self) -> bool {
-        let rate = f64::from(self.limits.connections_new_per_second_max);
+        let rate = f64::from(self.limits.load().connections_new_per_second_max);
         let now = Instant::now();
         let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
         let gained = now.duration_since(allowance.at).as_secs_f64() * rate;
@@ -149,7 +149,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::metrics::Metrics;
-    use super::super::{Limits, Network};
+    use super::super::{Limits, LiveLimits, Network};
     use super::{Admission, Refusal};
     use crate::telemetry::Registry;
 
@@ -161,7 +161,7 @@ mod tests {
             ..Limits::for_tests()
         };
         let trusted = vec![Network::parse("10.0.0.0/8").unwrap()];
-        Arc::new(Admission::new(limits, trusted, Metrics::register(&Registry::new())))
+        Arc::new(Admission::new(LiveLimits::new(limits), trusted, Metrics::register(&Registry::new())))
     }
 
     fn from(text: &str) -> IpAddr {

@@ -11,13 +11,15 @@ use bytes::Bytes;
 use crate::problem::{Code, Problem};
 use crate::telemetry::Gauge;
 
+use super::LiveLimits;
+
 /// The room that all bodies share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Bodies(Arc<Room>);
 
 #[derive(Debug)]
 struct Room {
-    bytes_max: usize,
+    limits: LiveLimits,
     held: AtomicUsize,
     fill: Gauge,
 }
@@ -30,9 +32,9 @@ pub(super) struct Share {
 }
 
 impl Bodies {
-    /// Room for so many bytes; `fill` shows how many are taken.
-    pub(super) fn new(bytes_max: usize, fill: Gauge) -> Self {
-        Self(Arc::new(Room { bytes_max, held: AtomicUsize::new(0), fill }))
+    /// Room for as many bytes as the limits say; `fill` shows how many are taken.
+    pub(super) fn new(limits: LiveLimits, fill: Gauge) -> Self {
+        Self(Arc::new(Room { limits, held: AtomicUsize::new(0), fill }))
     }
 
     /// The share of a body of which nothing has come yet.
@@ -48,7 +50,8 @@ impl Share {
     /// `overloaded` where there is none; the share stays as it is.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         let room = &self.room;
-        let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= room.bytes_max);
+        let bytes_max = room.limits.load().bodies_bytes_max;
+        let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= bytes_max);
         if room.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_err() {
             return Err(full());
         }
@@ -63,7 +66,8 @@ impl Share {
     /// `overloaded` where they would not.
     pub(super) fn check(&self, bytes: usize) -> Result<(), Problem> {
         let held = self.room.held.load(Ordering::Acquire);
-        if held.saturating_add(bytes) > self.room.bytes_max { Err(full()) } else { Ok(()) }
+        let bytes_max = self.room.limits.load().bodies_bytes_max;
+        if held.saturating_add(bytes) > bytes_max { Err(full()) } else { Ok(()) }
     }
 
     /// Gives all room back.
@@ -109,14 +113,20 @@ fn amount(bytes: usize) -> i64 {
 mod tests {
     use bytes::Bytes;
 
-    use super::Bodies;
+    use super::super::{Limits, LiveLimits};
+    use super::{Bodies, Gauge};
     use crate::problem::Code;
     use crate::telemetry::Registry;
+
+    fn room(bodies_bytes_max: usize, fill: &Gauge) -> (LiveLimits, Bodies) {
+        let limits = LiveLimits::new(Limits { bodies_bytes_max, ..Limits::for_tests() });
+        (limits.clone(), Bodies::new(limits, fill.clone()))
+    }
 
     #[test]
     fn bodies_fill_their_room_and_not_a_byte_more() {
         let fill = Registry::new().gauge("fill", "Bytes.");
-        let bodies = Bodies::new(10, fill.clone());
+        let (limits, bodies) = room(10, &fill);
         let (mut one, mut other) = (bodies.share(), bodies.share());
         one.grow(6).unwrap();
         assert_eq!(other.grow(5).unwrap_err().code, Code::Overloaded);
@@ -128,12 +138,14 @@ mod tests {
         drop(other);
         one.grow(4).unwrap();
         assert_eq!(fill.get(), 10);
+        limits.replace(Limits { bodies_bytes_max: 12, ..Limits::for_tests() });
+        one.grow(2).unwrap();
     }
 
     #[test]
     fn a_share_lasts_as_long_as_any_part_of_its_body() {
         let fill = Registry::new().gauge("fill", "Bytes.");
-        let bodies = Bodies::new(10, fill.clone());
+        let (_, bodies) = room(10, &fill);
         let mut share = bodies.share();
         share.grow(4).unwrap();
         let body = share.hold(Bytes::from_static(b"abcd"));

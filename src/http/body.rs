@@ -10,10 +10,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::problem::{Code, Problem};
 
-use super::Limits;
 use super::bodies::Share;
 use super::call::Call;
 use super::serve::Shared;
+use super::{Limits, LiveLimits};
 
 /// A body slower than this on the whole is given up, after the first pause allowed.
 const BYTES_PER_SECOND_MIN: u64 = 1024;
@@ -24,8 +24,7 @@ const DISCARD_MAX: u64 = 256 << 10;
 /// Reads the whole body, without copying when it came in one piece. A body that finds no room is left where it is,
 /// and its connection closes after the answer.
 pub(super) async fn read(body: Body, shared: &Shared, call: &Call) -> Result<Bytes, Problem> {
-    let limits = &shared.config.limits;
-    let bounds = Bounds { bytes_max: limits.body_bytes_max, pause: limits.body_idle_timeout };
+    let bounds = Bounds::new(&shared.config.limits.load());
     let read = read_within(body, bounds, shared.bodies.share()).await;
     read.inspect_err(|problem| {
         if problem.code == Code::Overloaded {
@@ -35,12 +34,12 @@ pub(super) async fn read(body: Body, shared: &Shared, call: &Call) -> Result<Byt
 }
 
 /// Throws a refused request's body away when that is cheap; a body that waits for `100 Continue` never comes.
-pub(super) async fn discard(mut body: Body, is_awaiting_continue: bool, limits: &Limits) {
+pub(super) async fn discard(mut body: Body, is_awaiting_continue: bool, limits: &LiveLimits) {
     let is_small = body.size_hint().upper().is_some_and(|size| size <= DISCARD_MAX);
     if is_awaiting_continue || !is_small || body.is_end_stream() {
         return;
     }
-    let mut pace = Pace::new(limits.body_idle_timeout);
+    let mut pace = Pace::new(limits.load().body_idle_timeout);
     while let Ok(Some(_)) = pace.next(&mut body).await {}
 }
 
@@ -49,6 +48,12 @@ pub(super) async fn discard(mut body: Body, is_awaiting_continue: bool, limits: 
 struct Bounds {
     bytes_max: usize,
     pause: Duration,
+}
+
+impl Bounds {
+    const fn new(limits: &Limits) -> Self {
+        Self { bytes_max: limits.body_bytes_max, pause: limits.body_idle_timeout }
+    }
 }
 
 async fn read_within(mut body: Body, bounds: Bounds, mut share: Share) -> Result<Bytes, Problem> {
@@ -136,13 +141,18 @@ mod tests {
     use futures_util::{StreamExt as _, stream};
 
     use super::super::bodies::Bodies;
-    use super::{Bounds, Problem};
+    use super::{Bounds, Limits, LiveLimits, Problem};
     use crate::problem::Code;
     use crate::telemetry::Registry;
 
     /// Reads a body of at most 5 bytes.
     async fn read(body: Body) -> Result<Bytes, Problem> {
-        read_beside(body, &Bodies::new(100, Registry::new().gauge("fill", "Bytes."))).await
+        read_beside(body, &room(100)).await
+    }
+
+    fn room(bodies_bytes_max: usize) -> Bodies {
+        let limits = Limits { bodies_bytes_max, ..Limits::for_tests() };
+        Bodies::new(LiveLimits::new(limits), Registry::new().gauge("fill", "Bytes."))
     }
 
     async fn read_beside(body: Body, bodies: &Bodies) -> Result<Bytes, Problem> {
@@ -182,7 +192,7 @@ mod tests {
     }
     #[tokio::test(start_paused = true)]
     async fn what_finds_no_room_is_refused_before_and_while_it_comes() {
-        let bodies = Bodies::new(6, Registry::new().gauge("fill", "Bytes."));
+        let bodies = room(6);
         let held = read_beside(Body::from("abc"), &bodies).await.unwrap();
         let announced = read_beside(Body::from("abcd"), &bodies).await;
         assert_eq!(announced.unwrap_err().code, Code::Overloaded);

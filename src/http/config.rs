@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::LiveLimits;
+
 /// The HTTP side's configuration, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -24,67 +26,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long sockets and running requests have after that.
     pub drain_window: Duration,
-    /// Bounds on requests and connections.
-    pub limits: Limits,
-}
-
-/// Bounds on requests and connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a whole request body.
-    pub body_bytes_max: usize,
-    /// Bytes of all request bodies being read or in work.
-    pub bodies_bytes_max: usize,
-    /// Bytes of one event, and so of one line of a stream.
-    pub event_bytes_max: usize,
-    /// Events in a batch.
-    pub batch_items_max: usize,
-    /// Nesting of arrays and objects.
-    pub json_depth_max: usize,
-    /// Bytes of a request's header block.
-    pub header_bytes_max: usize,
-    /// Header fields of a request.
-    pub headers_max: usize,
-    /// Bytes of a request's URI.
-    pub uri_bytes_max: usize,
-    /// How long a request head may take, from its first byte (the first one of a connection: from the accept).
-    pub header_timeout: Duration,
-    /// How long a body may pause.
-    pub body_idle_timeout: Duration,
-    /// How long a client may refuse to take bytes of an answer.
-    pub write_timeout: Duration,
-    /// How long a connection may idle between requests.
-    pub keep_alive: Duration,
-    /// Connections at once, sockets included.
-    pub connections_max: usize,
-    /// Connections at once from one address.
-    pub connections_per_address_max: usize,
-    /// New connections a second.
-    pub connections_new_per_second_max: u32,
-}
-
-#[cfg(test)]
-impl Limits {
-    /// The reference configuration's.
-    pub(super) const fn for_tests() -> Self {
-        Self {
-            body_bytes_max: 8 << 20,
-            bodies_bytes_max: 256 << 20,
-            event_bytes_max: 960 << 10,
-            batch_items_max: 1000,
-            json_depth_max: 64,
-            header_bytes_max: 32 << 10,
-            headers_max: 100,
-            uri_bytes_max: 8 << 10,
-            header_timeout: Duration::from_secs(10),
-            body_idle_timeout: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(20),
-            keep_alive: Duration::from_secs(75),
-            connections_max: 20_000,
-            connections_per_address_max: 200,
-            connections_new_per_second_max: 100,
-        }
-    }
+    /// Bounds on requests and connections, which a reload may change.
+    pub limits: LiveLimits,
 }
 
 /// Where certificate and key lie, both PEM.

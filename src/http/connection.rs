@@ -102,7 +102,8 @@ pub(super) async fn serve(
     let Some(acceptor) = &shared.tls else {
         return serve_http1(&shared, &router, stream, &connection).await;
     };
-    match tls::accept(acceptor, stream, shared.config.limits.header_timeout).await {
+    let header_timeout = shared.config.limits.load().header_timeout;
+    match tls::accept(acceptor, stream, header_timeout).await {
         Ok((stream, Agreed::Http1)) => Box::pin(serve_http1(&shared, &router, stream, &connection)).await,
         Ok((stream, Agreed::Http2)) => Box::pin(serve_http2(&shared, &router, stream, &connection)).await,
         Err(error) => tracing::debug!(%error, "no TLS handshake"),
@@ -113,8 +114,8 @@ async fn serve_http1<S>(shared: &Arc<Shared>, router: &Router, stream: S, connec
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let limits = &shared.config.limits;
-    let transport = Transport::http1(stream, Arc::clone(&connection.watch), Patience::new(limits));
+    let limits = shared.config.limits.load_full();
+    let transport = Transport::http1(stream, Arc::clone(&connection.watch), Patience::new(&limits));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -148,8 +149,8 @@ async fn serve_http2<S>(shared: &Arc<Shared>, router: &Router, stream: S, connec
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let limits = &shared.config.limits;
-    let transport = Transport::unframed(stream, Arc::clone(&connection.watch), Patience::new(limits));
+    let limits = shared.config.limits.load_full();
+    let transport = Transport::unframed(stream, Arc::clone(&connection.watch), Patience::new(&limits));
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

@@ -52,7 +52,8 @@ pub(super) async fn serve(
         Err(problem) => (None, Some(problem)),
     };
     let peer = head::client_address(&shared.admission, connection.peer(), &parts.headers);
-    let head = head::check_framing(connection).and_then(|()| head::check(&parts, &shared.config.limits));
+    let head =
+        head::check_framing(connection).and_then(|()| head::check(&parts, &shared.config.limits.load()));
     let version = parts.version;
     let is_doubtful = head.as_ref().is_err_and(|problem| problem.code == Code::BadRequest);
     let checked = match head {
@@ -236,9 +237,9 @@ mod tests {
     use http::Request;
     use tokio_util::task::TaskTracker;
 
-    use super::super::Limits;
     use super::super::admission::Admission;
     use super::super::metrics::Metrics;
+    use super::super::{Limits, LiveLimits};
     use super::{Call, Connection, route};
     use crate::problem::{Code, Problem};
     use crate::telemetry::Registry;
@@ -246,7 +247,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_its_request_only() {
         let metrics = Metrics::register(&Registry::new());
-        let admission = Arc::new(Admission::new(Limits::for_tests(), vec![], metrics.clone()));
+        let admission =
+            Arc::new(Admission::new(LiveLimits::new(Limits::for_tests()), vec![], metrics.clone()));
         let peer = "127.0.0.1".parse().unwrap();
         let permit = admission.admit(peer).unwrap();
         let connection = Arc::new(Connection::new(peer, permit, TaskTracker::new()));

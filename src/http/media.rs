@@ -6,7 +6,7 @@ use http::{HeaderMap, Request};
 
 use crate::problem::{Code, Problem};
 
-use super::{Limits, body};
+use super::{LiveLimits, body};
 
 /// What a body says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(super) fn of_body(headers: &HeaderMap) -> Result<Media, Problem> {
 pub(super) async fn require(
     request: Request<Body>,
     taken: &[(Media, &str)],
-    limits: &Limits,
+    limits: &LiveLimits,
 ) -> Result<(Media, Request<Body>), Problem> {
     let found = of_body(request.headers()).and_then(|media| {
         if taken.iter().any(|(one, _)| *one == media) {
@@ -97,7 +97,10 @@ pub(super) async fn require(
 ///
 /// # Errors
 /// As [`require`].
-pub(super) async fn require_json(request: Request<Body>, limits: &Limits) -> Result<Request<Body>, Problem> {
+pub(super) async fn require_json(
+    request: Request<Body>,
+    limits: &LiveLimits,
+) -> Result<Request<Body>, Problem> {
     let taken = [(Media::Json, "application/json")];
     require(request, &taken, limits).await.map(|(_, request)| request)
 }

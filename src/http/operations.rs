@@ -25,6 +25,7 @@ use super::call::Call;
 use super::drain::Phase;
 use super::query::{Query, RawQuery};
 use super::serve::Shared;
+use super::{ReloadError, Reloaded};
 
 /// The process answers.
 pub(super) async fn livez() -> Response {
@@ -105,8 +106,11 @@ pub(super) async fn reload(
     Query::parse(query.as_deref(), &[])?;
     let reload = Arc::clone(&shared.parts.reload);
     match tokio::task::spawn_blocking(move || reload()).await {
-        Ok(Ok(())) => Ok(answer::json(StatusCode::OK, r#"{"reloaded":true}"#)),
-        Ok(Err(mistakes)) => Err(Problem::new(Code::Conflict, format!("nothing was changed: {mistakes}"))),
+        Ok(Ok(Reloaded { kept })) => {
+            answer::json_of(StatusCode::OK, &json!({"reloaded": true, "kept": kept}))
+        }
+        Ok(Err(error @ ReloadError::Refused(_))) => Err(Problem::new(Code::Conflict, error.to_string())),
+        Ok(Err(ReloadError::Log(error))) => Err(problem_of(&error)),
         Err(error) => {
             tracing::error!(%error, "reload panicked");
             Err(Problem::hidden(Code::Internal))

@@ -65,18 +65,14 @@ pub(super) fn serve(
     }
     let (results, output) = Results::channel();
     let principal = Arc::clone(call.principal()?);
+    let limits = shared.config.limits.load();
     let stream = Stream {
         series: shared.parts.publisher.series(Arc::clone(&principal), given.options, HELD_KEYS_MAX),
         authenticator: shared.parts.authenticator.clone(),
         principal,
         call: call.clone(),
         refusing: shared.drain.refusing().clone(),
-        lines: Lines::new(
-            body,
-            shared.config.limits.event_bytes_max,
-            shared.config.limits.keep_alive,
-            shared.bodies.share(),
-        ),
+        lines: Lines::new(body, limits.event_bytes_max, limits.keep_alive, shared.bodies.share()),
         open: VecDeque::new(),
         results,
     };
@@ -399,11 +395,13 @@ mod tests {
     use futures_util::stream;
 
     use super::super::bodies::{Bodies, Share};
+    use super::super::{Limits, LiveLimits};
     use super::{Line, Lines};
     use crate::telemetry::Registry;
 
     fn share(bytes_max: usize) -> Share {
-        Bodies::new(bytes_max, Registry::new().gauge("fill", "Bytes.")).share()
+        let limits = Limits { bodies_bytes_max: bytes_max, ..Limits::for_tests() };
+        Bodies::new(LiveLimits::new(limits), Registry::new().gauge("fill", "Bytes.")).share()
     }
 
     async fn cut(pieces: Vec<&'static [u8]>) -> Vec<Line> {

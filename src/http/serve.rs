@@ -55,7 +55,7 @@ impl Shared {
             Admission::new(config.limits.clone(), config.trusted_proxies.clone(), metrics.clone());
         Self {
             admission: Arc::new(admission),
-            bodies: Bodies::new(config.limits.bodies_bytes_max, metrics.bodies_bytes.clone()),
+            bodies: Bodies::new(config.limits.clone(), metrics.bodies_bytes.clone()),
             tls,
             drain: Drain::default(),
             request_ids: RequestIds::new(),
@@ -191,7 +191,9 @@ fn serve_one(shared: &Arc<Shared>, router: &Router, tasks: &TaskTracker, stream:
         Err(refusal) => {
             tracing::debug!(reason = refusal.as_str(), "connection refused");
             // A TLS client could not read a plain refusal.
-            if shared.tls.is_none() && tasks.len() < shared.config.limits.connections_max.saturating_mul(2) {
+            if shared.tls.is_none()
+                && tasks.len() < shared.config.limits.load().connections_max.saturating_mul(2)
+            {
                 tasks.spawn(connection::refuse(stream));
             }
         }

@@ -80,10 +80,10 @@ fn judge(
 ) -> Result<Vec<Slot>, Error> {
     let refused = |error| parts.refused(&Labels::default(), error);
     // The array itself is one level more than an event alone has.
-    let limits = Limits { depth_max: parts.config.json_depth_max + 1 };
+    let limits = Limits { depth_max: parts.config.load().json_depth_max + 1 };
     let document = Document::parse(body, limits).map_err(|error| refused(error.into()))?;
     let items = document.root().as_array().ok_or_else(|| refused(Error::NotABatch))?.len();
-    let items_max = parts.config.batch_items_max;
+    let items_max = parts.config.load().batch_items_max;
     if items == 0 {
         return Err(refused(Error::EmptyBatch));
     }

@@ -202,8 +202,9 @@ impl Parts {
 
     fn topic_info(&self, topic: &Topic, event_type: &EventType) -> Result<Option<Arc<TopicInfo>>, Error> {
         let info = self.log.topic(topic);
-        let may_be_made =
-            self.config.topics_auto_create.is_some() && !topic.is_internal() && !topic.is_dead_letters();
+        let may_be_made = self.config.load().topics_auto_create.is_some()
+            && !topic.is_internal()
+            && !topic.is_dead_letters();
         if info.is_none() && !may_be_made {
             return Err(Error::TopicNotFound { topic: topic.clone(), event_type: event_type.clone() });
         }
@@ -271,7 +272,7 @@ impl Parts {
 
     fn check_size(&self, record: &NewRecord) -> Result<(), Error> {
         let bytes = bytes_of(record);
-        let bytes_max = self.config.event_bytes_max;
+        let bytes_max = self.config.load().event_bytes_max;
         if bytes > bytes_max {
             return Err(Error::TooLarge { part: Part::Event, bytes, bytes_max });
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -28,7 +29,8 @@ use super::{Checked, Config, Error, Outcome, Published, Queued, Receipt};
 /// What the way in works with.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) config: Config,
+    /// A reload replaces it; windows and queues keep what they began with.
+    pub(super) config: ArcSwap<Config>,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) catalogue: LiveCatalogue,
     pub(super) schemas: Schemas,
@@ -163,7 +165,7 @@ impl Parts {
             correlationId = handed.correlation_id.as_deref(),
             "Event published"
         );
-        let is_durable = self.config.answers_are_durable;
+        let is_durable = self.config.load().answers_are_durable;
         if told == Told::Nothing {
             self.count(&labels, if is_durable { "accepted" } else { "queued" });
         }
@@ -228,7 +230,7 @@ impl Parts {
     pub(super) fn checked(&self, judged: Judged) -> Published {
         self.count(&judged.labels, "checked");
         let Judged { rule, record, .. } = judged;
-        let template = self.config.topics_auto_create.map(|template| template.partitions);
+        let template = self.config.load().topics_auto_create.map(|template| template.partitions);
         let partitions = judged.info.map(|info| info.spec.partitions).or(template);
         let by_key = match (rule.partitioner, &record.key, partitions) {
             (Partitioner::Murmur2, Some(key), Some(partitions)) => Some(partition_of(key, partitions)),
@@ -292,7 +294,7 @@ impl Parts {
         if let Some(info) = self.log.topic(topic) {
             return Ok(info);
         }
-        let Some(template) = self.config.topics_auto_create else {
+        let Some(template) = self.config.load().topics_auto_create else {
             return Err(log::Error::UnknownTopic(topic.clone()).into());
         };
         let spec = log::TopicSpec {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -61,7 +62,7 @@ impl Publisher {
             searches: Semaphore::new(SEARCHES_MAX),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
-            config,
+            config: ArcSwap::from_pointee(config),
             log,
             catalogue,
             schemas,
@@ -154,6 +155,14 @@ impl Publisher {
         batch::publish(&self.parts, principal, body, form, validation, options).await
     }
 
+    /// Puts the quotas, limits and auto-creation of another configuration in force; the rest stays as it is.
+    pub fn replace(&self, config: Config) {
+        let parts = &self.parts;
+        let answers_are_durable = parts.config.load().answers_are_durable;
+        parts.quotas.replace(&config.quotas);
+        parts.config.store(Arc::new(Config { answers_are_durable, ..config }));
+    }
+
     /// The claims and answers of idempotency keys.
     #[must_use]
     pub const fn idempotency(&self) -> &Idempotency {
@@ -194,7 +203,7 @@ impl Publisher {
         let parts = &self.parts;
         let refused = |error: Error| Box::new(Refused::from(error));
         check_headers(options).map_err(refused)?;
-        let limits = Limits { depth_max: parts.config.json_depth_max };
+        let limits = Limits { depth_max: parts.config.load().json_depth_max };
         let has_body = !matches!(form, Form::CloudEventBinary { .. }) || !body.is_empty();
         let document = has_body.then(|| Document::parse(body, limits)).transpose();
         let document = document.map_err(|error| refused(error.into()))?;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::event::Pattern;
@@ -28,20 +29,20 @@ pub(super) struct Exhausted {
 /// The quotas and how far each principal has used its own.
 #[derive(Debug)]
 pub(super) struct Quotas {
-    rules: Vec<Rule>,
+    rules: ArcSwap<Vec<Rule>>,
     /// Guards the buckets.
     principals: Mutex<HashMap<Box<str>, Buckets>>,
     metrics: Arc<Metrics>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Rule {
     principal: Pattern,
     events: Option<Rate>,
     bytes: Option<Rate>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rate {
     policy: &'static str,
     unit: &'static str,
@@ -64,21 +65,25 @@ struct Bucket {
 
 impl Quotas {
     pub(super) fn new(quotas: &[Quota], metrics: Arc<Metrics>) -> Self {
-        let rate = |policy, unit| move |per_second| Rate { policy, unit, per_second };
-        let rules = quotas
-            .iter()
-            .map(|quota| Rule {
-                principal: unreserved(quota.principal.as_str()),
-                events: quota.events_per_second.map(rate("events", "requests")),
-                bytes: quota.bytes_per_second.map(rate("bytes", "content-bytes")),
-            })
-            .collect();
+        let rules = ArcSwap::from_pointee(rules(quotas));
         Self { rules, principals: Mutex::default(), metrics }
+    }
+
+    /// Puts other quotas in force; every principal begins anew with one second's worth.
+    pub(super) fn replace(&self, quotas: &[Quota]) {
+        let rules = rules(quotas);
+        if **self.rules.load() == rules {
+            return;
+        }
+        let mut principals = self.principals.lock().unwrap_or_else(PoisonError::into_inner);
+        self.rules.store(Arc::new(rules));
+        principals.clear();
+        self.metrics.quota_principals.set(0);
     }
 
     /// Takes these from the principal's quota, or nothing.
     pub(super) fn take(&self, principal: &str, events: u64, bytes: u64) -> Result<(), Exhausted> {
-        if self.rules.is_empty() {
+        if self.rules.load().is_empty() {
             return Ok(());
         }
         let now = Instant::now();
@@ -118,13 +123,24 @@ impl Quotas {
 
     fn buckets(&self, principal: &str, now: Instant) -> Buckets {
         let name = format!("={principal}");
-        let rule = self.rules.iter().find(|rule| rule.principal.matches(&name));
+        let rules = self.rules.load();
+        let rule = rules.iter().find(|rule| rule.principal.matches(&name));
         let bucket = |rate: Rate| Bucket { rate, tokens: as_tokens(rate.per_second), at: now };
         Buckets {
             events: rule.and_then(|rule| rule.events).map(bucket),
             bytes: rule.and_then(|rule| rule.bytes).map(bucket),
         }
     }
+}
+
+fn rules(quotas: &[Quota]) -> Vec<Rule> {
+    let rate = |policy, unit| move |per_second| Rate { policy, unit, per_second };
+    let rule = |quota: &Quota| Rule {
+        principal: unreserved(quota.principal.as_str()),
+        events: quota.events_per_second.map(rate("events", "requests")),
+        bytes: quota.bytes_per_second.map(rate("bytes", "content-bytes")),
+    };
+    quotas.iter().map(rule).collect()
 }
 
 /// A pattern over principals after a `=`: the rule that keeps wildcards from reserved topic names must not let a
@@ -234,6 +250,24 @@ mod tests {
         assert_eq!(quotas.take("a", 1, 1).unwrap_err().used.policy, "bytes");
         tokio::time::advance(Duration::from_millis(10)).await;
         quotas.take("a", 1, 1).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_quotas_hold_from_the_next_event_on_and_equal_ones_change_nothing() {
+        let quota = |events| Quota {
+            principal: Pattern::new("**"),
+            events_per_second: Some(events),
+            bytes_per_second: None,
+        };
+        let quotas = quotas("**", Some(1), None);
+        quotas.take("a", 1, 1).unwrap();
+        quotas.replace(&[quota(1)]);
+        assert!(quotas.take("a", 1, 1).is_err());
+        quotas.replace(&[quota(2)]);
+        quotas.take("a", 2, 1).unwrap();
+        assert!(quotas.take("a", 1, 1).is_err());
+        quotas.replace(&[]);
+        quotas.take("a", 100, 1).unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,9 @@ use weirgate::event::{
     Catalogue, Clock, Enforcement, EventType, KeyRule, LiveCatalogue, Partitioner, Pattern, Storage, Topic,
     TopicRule, json::Pointer,
 };
-use weirgate::http::{Config, Error, Limits, Listeners, OriginPattern, Parts, Server, Tls};
+use weirgate::http::{
+    Config, Error, Limits, Listeners, LiveLimits, OriginPattern, Parts, ReloadError, Server, Tls,
+};
 use weirgate::publish::{Publisher, Quota};
 use weirgate::schema::Schemas;
 use weirgate::socket::Sessions;
@@ -223,7 +225,7 @@ async fn run(
         clock,
         registry,
         config_view: Arc::new(|| serde_json::json!({"node": "g1"})),
-        reload: Arc::new(|| Err("http.listen cannot change".to_owned())),
+        reload: Arc::new(|| Err(ReloadError::Refused("line 7: http.listen: must be an address".to_owned()))),
         front_page: setup.front_page.map(|page| Arc::new(move || page.to_owned()) as Arc<_>),
     };
     let result = Server::new(config, parts).unwrap().run(listeners, shutdown).await;
@@ -243,7 +245,7 @@ fn config(setup: &Setup) -> Config {
         tls: setup.tls.clone(),
         drain_delay: setup.drain_delay,
         drain_window: setup.drain_window,
-        limits: setup.limits.clone(),
+        limits: LiveLimits::new(setup.limits.clone()),
     }
 }
 

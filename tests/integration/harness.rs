@@ -5,7 +5,7 @@ mod process;
 mod socket;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -35,6 +35,7 @@ pub(crate) struct TestGateway {
     address: std::net::SocketAddr,
     metrics_address: std::net::SocketAddr,
     token: String,
+    sources: Arc<Mutex<Sources>>,
     shutdown: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
     client: reqwest::Client,
@@ -74,7 +75,9 @@ impl Builder {
             ..Sources::default()
         };
         let config = Config::read(&sources).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-        let reader = Arc::new(move || Ok(sources.clone()));
+        let sources = Arc::new(Mutex::new(sources));
+        let written = Arc::clone(&sources);
+        let reader = Arc::new(move || Ok(written.lock().unwrap().clone()));
         let app = App::build(config, reader, Clock::system()).await.unwrap();
         let shutdown = CancellationToken::new();
         TestGateway {
@@ -82,6 +85,7 @@ impl Builder {
             metrics_address: app.metrics_address().unwrap(),
             token: app.dev_token().unwrap().to_owned(),
             running: tokio::spawn(app.run(shutdown.clone())),
+            sources,
             shutdown,
             client: reqwest::Client::new(),
             _directory: directory,
@@ -96,6 +100,11 @@ impl TestGateway {
 
     pub(crate) fn with(yaml: &str) -> Builder {
         Builder::default().with(yaml)
+    }
+
+    /// Writes another configuration file; it holds after a reload.
+    pub(crate) fn rewrite(&self, yaml: &str) {
+        self.sources.lock().unwrap().file = Some(yaml.to_owned());
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -1,6 +1,7 @@
 //! The real gateway on port 0 over the embedded log in a directory of its own, asked over the wire.
 //!
 //! - `harness`: starts gateways, speaks HTTP and WebSocket to them, waits for conditions.
+//! - `reload`: what another reading of the configuration changes, keeps and refuses.
 //! - `story`: the shop's story end to end, as the README tells it.
 //! - `restart`: kill -9 and SIGTERM of the real binary: nothing lost, groups and cursors go on.
 //! - `suites`: the suites of JSON and JSON Schema through the publish path.
@@ -14,6 +15,7 @@
 )]
 
 mod harness;
+mod reload;
 mod restart;
 mod story;
 mod suites;
