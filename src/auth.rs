@@ -7,6 +7,7 @@
 //! ```text
 //! Bearer  ── cache by hash ── strict JWT (header, issuer, key, signature, claims) ──┐
 //! ApiKey  ── hash, constant-time compare ───────────────────────────────────────────┼── Principal
+//! Cert    ── verified by TLS ── its name and end ───────────────────────────────────┤
 //! Ticket  ── HMAC, time, used once ─────────────────────────────────────────────────┘
 //! Principal + Operation + Object ── rights (grants that select it, compiled once) ── Access | Forbidden
 //! ```
@@ -14,6 +15,7 @@
 mod access;
 pub mod api_key;
 mod authenticator;
+mod certificate;
 mod check;
 mod claims;
 mod config;

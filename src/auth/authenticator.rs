@@ -15,7 +15,7 @@ use super::principal::Origin;
 use super::ticket::{TicketKey, UsedTickets};
 use super::{
     Access, Config, Error, GrantView, Object, Operation, Principal, Refusal, SetupError, Ticket, api_key,
-    claims, strict_json, token_cache,
+    certificate, claims, strict_json, token_cache,
 };
 use crate::event::{Clock, Timestamp, Topic};
 use crate::telemetry::Registry;
@@ -29,6 +29,8 @@ pub enum Credential<'a> {
     ApiKey(&'a str),
     /// A ticket of [`Authenticator::issue_ticket`].
     Ticket(&'a str),
+    /// A client certificate in DER that the TLS side has verified.
+    Certificate(&'a [u8]),
 }
 
 impl Credential<'_> {
@@ -37,6 +39,7 @@ impl Credential<'_> {
             Self::Bearer(_) => "bearer",
             Self::ApiKey(_) => "api_key",
             Self::Ticket(_) => "ticket",
+            Self::Certificate(_) => "certificate",
         }
     }
 }
@@ -124,12 +127,14 @@ impl Authenticator {
         let policy = self.0.policy.load_full();
         let now = self.0.clock.now();
         let result = match credential {
-            Credential::Bearer("") | Credential::ApiKey("") | Credential::Ticket("") => {
-                Err(Error::BadCredential { problem: "is empty" })
-            }
+            Credential::Bearer("")
+            | Credential::ApiKey("")
+            | Credential::Ticket("")
+            | Credential::Certificate([]) => Err(Error::BadCredential { problem: "is empty" }),
             Credential::Bearer(token) => self.check_token(&policy, token, now).await,
             Credential::ApiKey(key) => check_api_key(&policy, key, now),
             Credential::Ticket(ticket) => self.check_ticket(&policy, ticket, now),
+            Credential::Certificate(der) => check_certificate(&policy, der, now),
         };
         self.0.metrics.attempts.with_label_values(&[credential.kind(), outcome(&result)]).inc();
         result
@@ -278,7 +283,7 @@ async fn verify_token(policy: &Policy, token: &str, now: Timestamp) -> Result<Pr
 
 async fn is_key_still_held(policy: &Policy, principal: &Principal) -> Result<bool, Error> {
     match &principal.origin {
-        Origin::ApiKey { .. } => Ok(true),
+        Origin::ApiKey { .. } | Origin::Certificate { .. } => Ok(true),
         Origin::Token { issuer, key } => match policy.issuer(issuer) {
             None => Ok(false),
             Some(trusted) => trusted.keys.still_hold(*key).await,
@@ -295,10 +300,25 @@ fn check_api_key(policy: &Policy, key: &str, now: Timestamp) -> Result<Arc<Princ
     }
 }
 
-/// A token has its leeway; an API key ends at its end.
+/// The holder of a certificate, remembered like a token so that its rights are picked once.
+fn check_certificate(policy: &Policy, der: &[u8], now: Timestamp) -> Result<Arc<Principal>, Error> {
+    let hash = token_cache::hash(der);
+    let principal = match policy.tokens.find(&hash) {
+        Some(principal) => principal,
+        None => {
+            let holder = certificate::read(der).ok_or(Error::TokenInvalid(Refusal::Certificate))?;
+            let principal = Arc::new(Principal::of_certificate(&policy.certificate_prefix, &holder));
+            policy.tokens.insert(hash, Arc::clone(&principal), der.len());
+            principal
+        }
+    };
+    if is_over(&principal, now) { Err(Error::TokenExpired) } else { Ok(principal) }
+}
+
+/// A token has its leeway; an API key and a certificate end at their end.
 fn is_over(principal: &Principal, now: Timestamp) -> bool {
     principal.expires_at().is_some_and(|end| match principal.origin {
-        Origin::ApiKey { .. } => now >= end,
+        Origin::ApiKey { .. } | Origin::Certificate { .. } => now >= end,
         Origin::Token { .. } => claims::is_over(end, now),
     })
 }

@@ -41,6 +41,10 @@ impl RawConfig {
         let mut mistakes = Mistakes::default();
         let issuers = issuer::check(self.issuers, &mut mistakes);
         let api_keys = check_api_keys(self.api_keys, &mut mistakes);
+        if !self.client_certificate_prefix.is_empty() && !is_principal(&self.client_certificate_prefix) {
+            mistakes
+                .add("client_certificate_prefix", "must have at most 256 bytes and no control characters");
+        }
         if self.ticket_key.as_ref().is_some_and(|key| key.expose().len() < TICKET_KEY_BYTES_MIN) {
             mistakes.add("ticket_key", format!("must have at least {TICKET_KEY_BYTES_MIN} bytes"));
         }
@@ -64,6 +68,7 @@ impl RawConfig {
                 dev_key: None,
                 issuers,
                 api_keys,
+                client_certificate_prefix: self.client_certificate_prefix,
                 ticket_key: self.ticket_key,
                 ticket_ttl,
                 grants,

@@ -27,6 +27,8 @@ pub struct Config {
     pub dev_key: Option<dev::Key>,
     pub(super) issuers: Vec<Issuer>,
     pub(super) api_keys: Vec<ApiKey>,
+    /// What stands before the name in a client certificate to make its principal.
+    pub(super) client_certificate_prefix: String,
     pub(super) ticket_key: Option<Secret>,
     pub(super) ticket_ttl: Duration,
     pub(super) grants: Vec<Grant>,

@@ -73,6 +73,9 @@ pub enum Refusal {
     /// `sub` is missing or no usable name.
     #[error("its subject is missing or malformed")]
     Subject,
+    /// A client certificate without a usable name.
+    #[error("the client certificate names nobody: it has no URI, no DNS name and no common name")]
+    Certificate,
     /// A ticket that was used before.
     #[error("the ticket was used before")]
     Used,

@@ -20,7 +20,7 @@ impl Metrics {
         Self {
             attempts: registry.counter_by(
                 "weirgate_auth_attempts_total",
-                "Credentials shown, by kind (bearer, api_key, ticket) and result (ok, refused, expired, unavailable).",
+                "Credentials shown, by kind (bearer, api_key, ticket, certificate) and result (ok, refused, expired, unavailable).",
                 &["kind", "result"],
             ),
             denials: registry.counter_by(

@@ -26,6 +26,8 @@ pub(super) struct Policy {
     pub(super) claims: BTreeSet<String>,
     /// Tokens verified under this policy; a new policy verifies anew.
     pub(super) tokens: TokenCache,
+    /// What stands before the name in a client certificate.
+    pub(super) certificate_prefix: Arc<str>,
     pub(super) ticket_key: TicketKey,
     pub(super) ticket_ttl: Duration,
 }
@@ -78,6 +80,7 @@ impl Policy {
             claims: grants.iter().flat_map(|grant| claims_of(grant)).collect(),
             grants,
             tokens: TokenCache::new(cache_entries),
+            certificate_prefix: config.client_certificate_prefix.as_str().into(),
             ticket_key: config
                 .ticket_key
                 .as_ref()
@@ -106,6 +109,8 @@ impl Policy {
     pub(super) fn honours(&self, origin: &Origin) -> bool {
         match origin {
             Origin::ApiKey { id, sha256 } => self.api_key(id).is_some_and(|holder| holder.sha256 == *sha256),
+            // The TLS side asks for certificates until a restart; only their naming can change.
+            Origin::Certificate { prefix } => *prefix == self.certificate_prefix,
             Origin::Token { issuer, key } => {
                 self.issuer(issuer).is_some_and(|trusted| !trusted.keys.have_withdrawn(*key))
             }

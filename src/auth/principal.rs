@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 
+use super::certificate::Holder;
 use super::claims::Identity;
 use super::key_set::Fingerprint;
 use super::rights::Rights;
@@ -29,6 +30,7 @@ pub struct Principal {
 pub(super) enum Origin {
     ApiKey { id: Arc<str>, sha256: [u8; 32] },
     Token { issuer: Arc<str>, key: Fingerprint },
+    Certificate { prefix: Arc<str> },
 }
 
 impl Principal {
@@ -40,6 +42,12 @@ impl Principal {
     ) -> Self {
         let origin = Origin::ApiKey { id: id.into(), sha256 };
         Self::new(principal, Vec::new(), Map::new(), origin, expires_at)
+    }
+
+    pub(super) fn of_certificate(prefix: &Arc<str>, holder: &Holder) -> Self {
+        let origin = Origin::Certificate { prefix: Arc::clone(prefix) };
+        let id = format!("{prefix}{}", holder.name);
+        Self::new(&id, Vec::new(), Map::new(), origin, Some(holder.expires_at))
     }
 
     pub(super) fn of_token(
@@ -70,13 +78,14 @@ impl Principal {
         }
     }
 
-    /// The name grants, quotas and logs know the caller by: an issuer's prefix and `sub`, or an API key's principal.
+    /// The name grants, quotas and logs know the caller by: an issuer's prefix and `sub`, an API key's
+    /// principal, or the prefix of certificates and the name in one.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// When the credential ends (a token's `exp`, leeway not added); `None` where it has no end.
+    /// When the credential ends (a token's `exp`, leeway not added; a certificate's end); `None` where it has no end.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at

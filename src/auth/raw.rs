@@ -14,6 +14,9 @@ pub struct RawConfig {
     pub issuers: Vec<RawIssuer>,
     /// Keys of services.
     pub api_keys: Vec<RawApiKey>,
+    /// Put before the name in a client certificate to make the principal; without one, whoever signs them can name any
+    /// principal, those of API keys too.
+    pub client_certificate_prefix: String,
     /// The shared key of tickets, at least 32 bytes; absent: a random one of this process.
     pub ticket_key: Option<Secret>,
     /// How long a ticket may be used; 30 s when absent.

@@ -81,6 +81,7 @@ struct Written {
 enum WrittenOrigin {
     ApiKey { id: String, mark: String },
     Token { issuer: String, key: String },
+    Certificate { prefix: String },
 }
 
 impl TicketKey {
@@ -149,6 +150,9 @@ impl TicketKey {
             Origin::ApiKey { id, sha256 } => {
                 WrittenOrigin::ApiKey { id: id.as_ref().to_owned(), mark: self.mark(sha256) }
             }
+            Origin::Certificate { prefix } => {
+                WrittenOrigin::Certificate { prefix: prefix.as_ref().to_owned() }
+            }
             Origin::Token { issuer, key } => WrittenOrigin::Token {
                 issuer: issuer.as_ref().to_owned(),
                 key: URL_SAFE_NO_PAD.encode(key.as_bytes()),
@@ -167,6 +171,7 @@ impl TicketKey {
                     sha256_of(&id).filter(|sha256| self.mark(sha256) == mark).ok_or(Error::Revoked)?;
                 Ok(Origin::ApiKey { id: id.into(), sha256 })
             }
+            WrittenOrigin::Certificate { prefix } => Ok(Origin::Certificate { prefix: prefix.into() }),
             WrittenOrigin::Token { issuer, key } => {
                 let key = URL_SAFE_NO_PAD.decode(key).ok().and_then(|bytes| bytes.try_into().ok());
                 let key = key.ok_or(Error::TokenInvalid(Refusal::Malformed))?;

@@ -35,9 +35,9 @@ struct Generations {
     old: HashMap<Hash, (Arc<Principal>, usize)>,
 }
 
-/// The hash a token is remembered by.
-pub(super) fn hash(token: &str) -> Hash {
-    Sha256::digest(token.as_bytes()).into()
+/// The hash a token or certificate is remembered by; no text is a certificate, whose second byte is above 127.
+pub(super) fn hash(credential: impl AsRef<[u8]>) -> Hash {
+    Sha256::digest(credential).into()
 }
 
 impl TokenCache {

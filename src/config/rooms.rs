@@ -81,9 +81,13 @@ fn http(root: &Section<'_>, limits: http::Limits) -> Option<http::Config> {
             |text| http::Network::parse(text).ok(),
         ),
         tls: section.optional_section("tls").map(|tls| {
-            let paths = http::Tls { certificate: tls.path("certificate"), key: tls.path("key") };
+            let files = http::Tls {
+                certificate: tls.path("certificate"),
+                key: tls.path("key"),
+                client_ca: tls.optional_text("client_ca").map(Into::into),
+            };
             tls.finish();
-            paths
+            files
         }),
         drain_delay: section.duration("drain_delay"),
         drain_window: root.section("socket").duration("drain_window"),
@@ -174,6 +178,7 @@ fn auth(root: &Section<'_>) -> Option<auth::Config> {
         mode: mode.unwrap_or_default(),
         issuers: section.sections("issuers").into_iter().map(issuer).collect(),
         api_keys: section.sections("api_keys").into_iter().map(api_key).collect(),
+        client_certificate_prefix: section.text("client_certificate_prefix"),
         ticket_key: section.secret("ticket_key").map(auth::Secret::new),
         ticket_ttl: section.optional_text("ticket_ttl"),
         grants: section.sections("grants").into_iter().map(grant).collect(),

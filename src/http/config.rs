@@ -30,13 +30,15 @@ pub struct Config {
     pub limits: LiveLimits,
 }
 
-/// Where certificate and key lie, both PEM.
+/// Where certificates and key lie, all PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// The certificate chain.
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// Certificates of those who sign certificates of clients; `None` asks clients for none.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// An allowed origin: exact (`https://shop.example.com`, `http://localhost:5173`) or all hosts below a domain

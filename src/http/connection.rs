@@ -1,17 +1,20 @@
 //! One connection: hyper over a transport with time limits, and what its requests share.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
+
+use crate::auth::Credential;
 
 use super::admission::Permit;
 use super::framing::Fault;
@@ -44,6 +47,8 @@ pub(super) struct Connection {
     heads: AtomicU32,
     /// Whether a request's body was left where it is, so that nothing can follow it.
     is_unread: AtomicBool,
+    /// What the client showed in the TLS handshake, verified.
+    certificate: OnceLock<CertificateDer<'static>>,
     tasks: TaskTracker,
     _permit: Permit,
 }
@@ -56,6 +61,7 @@ impl Connection {
             watch: Arc::new(Watch::new()),
             heads: AtomicU32::new(0),
             is_unread: AtomicBool::new(false),
+            certificate: OnceLock::new(),
             tasks,
             _permit: permit,
         }
@@ -64,6 +70,11 @@ impl Connection {
     /// The address at its other end.
     pub(super) const fn peer(&self) -> IpAddr {
         self.peer
+    }
+
+    /// The client's certificate as a credential, where it showed one.
+    pub(super) fn credential(&self) -> Option<Credential<'_>> {
+        self.certificate.get().map(|certificate| Credential::Certificate(certificate))
     }
 
     /// What its transport knows.
@@ -103,10 +114,16 @@ pub(super) async fn serve(
         return serve_http1(&shared, &router, stream, &connection).await;
     };
     let header_timeout = shared.config.limits.load().header_timeout;
-    match tls::accept(acceptor, stream, header_timeout).await {
-        Ok((stream, Agreed::Http1)) => Box::pin(serve_http1(&shared, &router, stream, &connection)).await,
-        Ok((stream, Agreed::Http2)) => Box::pin(serve_http2(&shared, &router, stream, &connection)).await,
-        Err(error) => tracing::debug!(%error, "no TLS handshake"),
+    let (stream, agreed) = match tls::accept(acceptor, stream, header_timeout).await {
+        Ok(accepted) => accepted,
+        Err(error) => return tracing::debug!(%error, "no TLS handshake"),
+    };
+    if let Some(certificate) = tls::client_certificate(&stream) {
+        connection.certificate.get_or_init(|| certificate);
+    }
+    match agreed {
+        Agreed::Http1 => Box::pin(serve_http1(&shared, &router, stream, &connection)).await,
+        Agreed::Http2 => Box::pin(serve_http2(&shared, &router, stream, &connection)).await,
     }
 }
 

@@ -84,6 +84,7 @@ mod tests {
             Ok(Some(Credential::Bearer(_))) => "bearer",
             Ok(Some(Credential::ApiKey(_))) => "key",
             Ok(Some(Credential::Ticket(_))) => "ticket",
+            Ok(Some(Credential::Certificate(_))) => "certificate",
             Err(problem) => problem.code.as_str(),
         }
     }

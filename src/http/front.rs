@@ -57,7 +57,7 @@ pub(super) async fn serve(
     let version = parts.version;
     let is_doubtful = head.as_ref().is_err_and(|problem| problem.code == Code::BadRequest);
     let checked = match head {
-        Ok(()) => check(shared, &parts, correlation_problem).await,
+        Ok(()) => check(shared, connection, &parts, correlation_problem).await,
         Err(problem) => Err(problem),
     };
     let (call, response) = match checked {
@@ -95,6 +95,7 @@ enum Passed {
 
 async fn check(
     shared: &Arc<Shared>,
+    connection: &Connection,
     parts: &Parts,
     correlation_problem: Option<Problem>,
 ) -> Result<Passed, Problem> {
@@ -125,9 +126,9 @@ async fn check(
         }
         (Some(credential), None) => credential,
         (None, Some(ticket)) => Credential::Ticket(ticket),
-        (None, None) => {
-            return Err(Problem::new(Code::Unauthenticated, "send a bearer token or an API key"));
-        }
+        (None, None) => connection
+            .credential()
+            .ok_or_else(|| Problem::new(Code::Unauthenticated, "send a bearer token or an API key"))?,
     };
     let principal =
         shared.parts.authenticator.authenticate(found).await.map_err(|error| problem_of(&error))?;

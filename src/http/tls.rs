@@ -1,6 +1,8 @@
-//! TLS before HTTP: certificate and key from files, HTTP/2 by ALPN. They are read once, at the start.
+//! TLS before HTTP: certificate and key from files, clients' certificates, HTTP/2 by ALPN. Files are read once, at the
+//! start. A client need not show a certificate, since there are other credentials; one that it shows must be good.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,9 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::{Error, Tls};
@@ -24,24 +28,49 @@ pub(super) enum Agreed {
 
 /// Reads certificate and key.
 pub(super) fn acceptor(files: &Tls) -> Result<TlsAcceptor, Error> {
-    let unusable = |what: &str, path: &std::path::Path, problem: &dyn std::fmt::Display| {
+    let unusable = |what: &str, path: &Path, problem: &dyn std::fmt::Display| {
         Error::Tls(format!("the {what} {} cannot be used: {problem}", path.display()))
     };
     let certificate = &files.certificate;
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable("certificate", certificate, &error))?;
-    if chain.is_empty() {
-        return Err(unusable("certificate", certificate, &"it holds none"));
-    }
+    let chain = certificates(certificate).map_err(|error| unusable("certificate", certificate, &error))?;
     let key =
         PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable("key", &files.key, &error))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| unusable("certificate", certificate, &error))?;
+    let builder = match &files.client_ca {
+        None => ServerConfig::builder().with_no_client_auth(),
+        Some(path) => {
+            let verifier = verifier(path).map_err(|error| unusable("client_ca", path, &error))?;
+            ServerConfig::builder().with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config =
+        builder.with_single_cert(chain, key).map_err(|error| unusable("certificate", certificate, &error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The certificates of a file; at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| error.to_string())?;
+    if certificates.is_empty() { Err("it holds none".to_owned()) } else { Ok(certificates) }
+}
+
+/// What judges clients' certificates: chain, times and use.
+fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    WebPkiClientVerifier::builder(Arc::new(roots))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// The certificate that the client showed, verified.
+pub(super) fn client_certificate(stream: &TlsStream<TcpStream>) -> Option<CertificateDer<'static>> {
+    stream.get_ref().1.peer_certificates()?.first().map(|certificate| certificate.clone().into_owned())
 }
 
 /// Shakes hands within `patience`.
@@ -65,7 +94,8 @@ mod tests {
     #[test]
     fn files_that_hold_no_certificate_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        let files = Tls { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+        let file = |name| folder.path().join(name);
+        let mut files = Tls { certificate: file("cert.pem"), key: file("key.pem"), client_ca: None };
         let message = |files: &Tls| match acceptor(files) {
             Err(Error::Tls(message)) => message,
             other => panic!("{:?}", other.map(drop)),
@@ -73,5 +103,14 @@ mod tests {
         assert!(message(&files).contains("cert.pem"));
         std::fs::write(&files.certificate, "").unwrap();
         assert!(message(&files).contains("cert.pem"));
+        let pair = rcgen::generate_simple_self_signed(["gateway.test".to_owned()]).unwrap();
+        std::fs::write(&files.certificate, pair.cert.pem()).unwrap();
+        assert!(message(&files).contains("key.pem"));
+        std::fs::write(&files.key, pair.signing_key.serialize_pem()).unwrap();
+        assert!(acceptor(&files).is_ok());
+        files.client_ca = Some(file("ca.pem"));
+        assert!(message(&files).contains("ca.pem"));
+        std::fs::write(file("ca.pem"), pair.signing_key.serialize_pem()).unwrap();
+        assert!(message(&files).contains("ca.pem"));
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn stream(
     let ticket = credential::ticket_of(query).map(ToOwned::to_owned);
     let upgrade = Upgrade::read(request.headers())?;
     check_origin(&shared, request.headers())?;
-    let principal = authenticate(&shared, request.headers(), &upgrade, ticket.as_deref()).await?;
+    let principal = authenticate(&shared, &call, request.headers(), &upgrade, ticket.as_deref()).await?;
     let Some(upgraded) = request.extensions_mut().remove::<OnUpgrade>() else {
         return Err(Problem::new(Code::BadRequest, "sockets need HTTP/1.1"));
     };
@@ -75,6 +75,7 @@ fn check_origin(shared: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
 /// upgrade, where a page can see it.
 async fn authenticate(
     shared: &Shared,
+    call: &Call,
     headers: &HeaderMap,
     upgrade: &Upgrade,
     ticket: Option<&str>,
@@ -90,7 +91,9 @@ async fn authenticate(
             "send one credential: a header, a subprotocol or a ticket",
         ));
     }
-    if let Some(credential) = from_headers {
+    // A certificate counts where nothing else was given, and is no page's: it is judged before the upgrade too.
+    let certificate = call.connection().credential().filter(|_| given == 0);
+    if let Some(credential) = from_headers.or(certificate) {
         let principal = authenticator.authenticate(credential).await;
         return principal.map(|principal| Some(Ok(principal))).map_err(|error| problem_of(&error));
     }

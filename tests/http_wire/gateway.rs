@@ -274,7 +274,12 @@ fn auth() -> weirgate::auth::Config {
             key("slow", SLOW),
         ],
         ticket_key: Some(Secret::new("0123456789abcdef0123456789abcdef".to_owned())),
+        client_certificate_prefix: "cert:".to_owned(),
         grants: vec![
+            RawGrant {
+                principal: Some("cert:spiffe://shop/**".to_owned()),
+                ..grant("", &["publish", "subscribe"], None)
+            },
             grant("shop", &all, None),
             grant("slow", &["publish"], None),
             grant("reader", &["subscribe"], Some("/data/customerId == c-42")),

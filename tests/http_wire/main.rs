@@ -1,5 +1,6 @@
 //! The HTTP side over real sockets: bytes in, bytes out, with a log in memory that fails when told to.
 //!
+//! - `certificates`: clients that show a certificate
 //! - `client`: a raw client that says exactly what it is told
 //! - `contract`: routes, methods, statuses and codes against `openapi/openapi.yaml`
 //! - `drain`: going away without a reset
@@ -19,6 +20,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod certificates;
 mod client;
 mod contract;
 mod drain;

@@ -15,22 +15,39 @@ use weirgate::http::Tls;
 use crate::client::request;
 use crate::gateway::{Gateway, JSON, SHOP, envelope};
 
+pub(crate) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http_wire/tls").join(name)
 }
 
+/// The gateway's certificate and key, and who signs those of its clients.
+pub(crate) fn served(client_ca: Option<PathBuf>) -> Tls {
+    Tls { certificate: file("certificate.pem"), key: file("key.pem"), client_ca }
+}
+
 fn gateway() -> Gateway {
     Gateway::with(|setup| {
-        setup.tls = Some(Tls { certificate: file("certificate.pem"), key: file("key.pem") });
+        setup.tls = Some(served(None));
         setup.limits.header_timeout = Duration::from_millis(500);
     })
 }
 
-fn connect(gateway: &Gateway, protocol: &[u8]) -> StreamOwned<ClientConnection, TcpStream> {
+/// Trusts the gateway's certificate.
+pub(crate) fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(file("certificate.pem")).unwrap()).unwrap();
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    roots
+}
+
+fn connect(gateway: &Gateway, protocol: &[u8]) -> TlsStream {
+    let mut config = ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
+    shake_hands(gateway, config)
+}
+
+/// A connection over which nothing was sent yet; the hands are shaken with the first bytes.
+pub(crate) fn shake_hands(gateway: &Gateway, config: ClientConfig) -> TlsStream {
     let name = ServerName::try_from("gateway.test").unwrap();
     let stream = TcpStream::connect(gateway.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
