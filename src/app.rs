@@ -39,6 +39,9 @@ pub type Reload = http::Reload;
 /// How long what is under way may take to end once the drain is over.
 const LAST_GRACE: Duration = Duration::from_secs(4);
 
+/// As much of it as the log has for itself, however long the others take.
+const LOG_GRACE: Duration = Duration::from_secs(1);
+
 /// Reads the configuration again, for a reload; blocks on the file system.
 pub type ReadSources = Arc<dyn Fn() -> Result<Sources, String> + Send + Sync>;
 
@@ -107,13 +110,16 @@ impl App {
         tracing::info!(address = %self.listeners.address(), "serving");
         let served = self.server.run(self.listeners, shutdown).await.context("the HTTP side failed");
         rooms.cancel();
-        let deadline = Instant::now() + LAST_GRACE;
+        let end = Instant::now() + LAST_GRACE;
+        let deadline = end - LOG_GRACE;
         join("delivery", delivery, deadline).await;
         join("feed", feed, deadline).await;
         if tokio::time::timeout_at(deadline, self.publisher.drain()).await.is_err() {
             tracing::warn!("publishes under way did not end in time");
         }
-        self.engine.close().await;
+        if !self.engine.close_by(end).await {
+            tracing::error!("the log did not close in time; it is left as after a kill");
+        }
         tracing::info!("stopped");
         served
     }

@@ -1,6 +1,9 @@
 //! What the engine does when the disk fails: tested over a store that fails on demand.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::event::{Clock, Offset};
 use crate::log::{Append, Appended, Error, EventLog, Health, NewRecord, Purpose};
@@ -80,4 +83,27 @@ async fn a_group_that_fails_fails_for_all_its_producers() {
     let atomic = engine.append_atomic(vec![append(), append()]).await;
     assert!(matches!(atomic, Err(Error::Unavailable(_))), "{atomic:?}");
     assert_eq!(texts(&engine).await, ["first"]);
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_holds_no_close_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, disk) = engine(directory.path()).await;
+    disk.shut();
+    let appending =
+        engine.append(Append { topic: topic(), partition: FIRST, records: vec![NewRecord::default()] });
+    disk.until_waiting();
+    assert!(!engine.close_by(Instant::now()).await);
+    // Would wait for the commit thread, and so for ever.
+    drop(engine);
+    disk.open();
+    appending.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_close_that_comes_to_its_end_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, _disk) = engine(directory.path()).await;
+    assert!(engine.close_by(Instant::now() + Duration::from_secs(60)).await);
+    assert!(matches!(append(&engine, "late").await, Err(Error::Closed)));
 }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::event::{Clock, GroupName, Offset, Partition as Number, Record, Timestamp, Topic};
 use crate::log::{
@@ -53,6 +54,16 @@ impl Engine {
         self.shared.queue.close();
         // An error means that the thread is gone, which is as good.
         drop(self.finishing.clone().wait_for(|is_finished| *is_finished).await);
+    }
+
+    /// Closes, but waits no longer than until `deadline`; whether it has closed by then. If not, the disk does not answer:
+    /// what it does with the last commit is left to it, as after a kill, and nobody waits for it any more.
+    pub async fn close_by(&self, deadline: Instant) -> bool {
+        let is_closed = timeout_at(deadline, self.close()).await.is_ok();
+        if !is_closed {
+            drop(locked(&self.thread).take());
+        }
+        is_closed
     }
 
     /// Looks for old records now rather than at the next interval; returns when none is left.
