@@ -243,7 +243,7 @@ impl Committer {
 
     /// Leaves everything tidy: readers first, so that the last checkpoint meets none.
     fn finish(mut self) {
-        self.shared.pool.close();
+        self.shared.close_pools();
         for reader in self.readers.drain(..) {
             if reader.join().is_err() {
                 tracing::error!("a reading thread of the log panicked");
@@ -280,7 +280,7 @@ impl Drop for Guard {
         self.0.close();
         self.0.metrics.writable.set(0);
         if std::thread::panicking() {
-            self.0.pool.close();
+            self.0.close_pools();
         }
     }
 }

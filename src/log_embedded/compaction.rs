@@ -41,17 +41,28 @@ enum Fate {
     Goes,
 }
 
-/// Whether a pass is worth it; if so it counts as begun.
-pub(super) fn begin(partition: &Partition) -> bool {
-    let appended = partition.appended_bytes.load(Ordering::Relaxed);
-    let is_due = appended >= APPENDED_BYTES_MIN && appended >= partition.kept_bytes.load(Ordering::Relaxed);
-    is_due && !partition.is_compacting.swap(true, Ordering::AcqRel)
+/// A pass that is begun, until it is dropped, whatever becomes of it.
+#[derive(Debug)]
+pub(super) struct Begun(Arc<Partition>);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.is_compacting.store(false, Ordering::Release);
+    }
 }
 
-/// One pass over a partition.
-pub(super) fn run(source: &mut dyn Source, shared: &Shared, partition: &Arc<Partition>, now: Timestamp) {
+/// Begins a pass where it is worth it and none is under way.
+pub(super) fn begin(partition: &Arc<Partition>) -> Option<Begun> {
+    let appended = partition.appended_bytes.load(Ordering::Relaxed);
+    let is_due = appended >= APPENDED_BYTES_MIN && appended >= partition.kept_bytes.load(Ordering::Relaxed);
+    (is_due && !partition.is_compacting.swap(true, Ordering::AcqRel)).then(|| Begun(Arc::clone(partition)))
+}
+
+/// One pass over a partition; given up when the engine closes.
+pub(super) fn run(source: &mut dyn Source, shared: &Shared, begun: &Begun, now: Timestamp) {
+    let partition = &begun.0;
     let before = partition.appended_bytes.load(Ordering::Relaxed);
-    let passed = pass(source, partition, now, &mut |edits| {
+    let passed = pass(source, partition, now, &|| shared.is_closed(), &mut |edits| {
         shared.metrics.compacted_batches.inc_by(edits.len() as u64);
         let (answer, answered) = oneshot::channel();
         shared.submit_control(Control::Rewrite(Arc::clone(partition), edits, answer));
@@ -62,29 +73,31 @@ pub(super) fn run(source: &mut dyn Source, shared: &Shared, partition: &Arc<Part
             partition.kept_bytes.store(kept, Ordering::Relaxed);
             partition.appended_bytes.fetch_sub(before, Ordering::Relaxed);
         }
+        Err(Error::Closed) => {}
         Err(error) => {
             tracing::warn!(topic = %partition.topic, error = &error as &dyn std::error::Error, "a compaction was given up; it will be tried again");
         }
     }
-    partition.is_compacting.store(false, Ordering::Release);
 }
 
-/// Finds the edits and hands them to `apply` in small portions. Answers how many bytes stay.
+/// Finds the edits and hands them to `apply` in small portions, until all is done or `is_over`. Answers how many bytes
+/// stay.
 fn pass(
     source: &mut dyn Source,
     partition: &Partition,
     now: Timestamp,
+    is_over: &dyn Fn() -> bool,
     apply: &mut dyn FnMut(Vec<Edit>) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let end = partition.end();
     let mut latest = Latest::default();
-    for_each_batch(source, partition, end, &mut |_, records| {
+    for_each_batch(source, partition, end, is_over, &mut |_, records| {
         latest.learn(records);
         Ok(())
     })?;
     let tombstones_from = now.plus_millis(-TOMBSTONES_KEPT_MILLIS);
     let (mut edits, mut edit_bytes, mut kept) = (Vec::new(), 0, 0);
-    for_each_batch(source, partition, end, &mut |batch, records| {
+    for_each_batch(source, partition, end, is_over, &mut |batch, records| {
         let is_newest = batch.last.next() >= end;
         let fate =
             if is_newest { Fate::Stays } else { latest.fate(partition.log, batch, records, tombstones_from) };
@@ -116,10 +129,14 @@ fn for_each_batch(
     source: &mut dyn Source,
     partition: &Partition,
     end: Offset,
+    is_over: &dyn Fn() -> bool,
     visit: &mut Visit<'_>,
 ) -> Result<(), Error> {
     let (mut next, mut names, mut records) = (Offset::ZERO, Names::default(), Vec::new());
     while next < end {
+        if is_over() {
+            return Err(Error::Closed);
+        }
         let batches = source
             .read(partition.log, next, READ_BYTES)
             .map_err(|failure| failed(partition, next, failure))?;
@@ -196,7 +213,7 @@ mod tests {
     use super::super::batch::{Batch, Builder, Content, Names};
     use super::super::partition::Partition;
     use super::super::storage::{Entry, Extent, Failure, LogId, Source};
-    use super::{TOMBSTONES_KEPT_MILLIS, pass};
+    use super::{TOMBSTONES_KEPT_MILLIS, begin, pass};
 
     const LOG: LogId = LogId::new(1);
 
@@ -280,6 +297,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pass_that_ends_in_any_way_can_be_begun_again() {
+        let bounds = Bounds { start: Offset::ZERO, end: Offset::ZERO };
+        let partition = Arc::new(Partition::new(&table(), Number::new(0), LOG, bounds, &Arc::default()));
+        let begun = begin(&partition).expect("what was appended before the start is not known");
+        assert!(begin(&partition).is_none());
+        let panicked = std::panic::catch_unwind(move || {
+            let _begun = begun;
+            panic!("a pass that panics");
+        });
+        assert!(panicked.is_err());
+        assert!(begin(&partition).is_some());
+    }
+
     proptest! {
         #[test]
         fn what_stays_is_what_a_naive_reader_would_keep(batches in batches()) {
@@ -312,7 +343,7 @@ mod tests {
                 edits.extend(found);
                 Ok(())
             };
-            let kept = pass(&mut log, &partition, Timestamp::from_millis(now), collect).unwrap();
+            let kept = pass(&mut log, &partition, Timestamp::from_millis(now), &|| false, collect).unwrap();
             for (last, batch) in edits {
                 match batch {
                     Some(batch) => assert!(log.0.insert(last, batch).is_some()),

@@ -1,12 +1,14 @@
 //! What the engine does when the disk fails: tested over a store that fails on demand.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use futures_util::poll;
+use tokio::time::{Instant, timeout};
 
-use crate::event::{Clock, Offset};
-use crate::log::{Append, Appended, Error, EventLog, Health, NewRecord, Purpose};
+use crate::event::{Clock, Offset, Timestamp, Topic};
+use crate::log::{Append, Appended, Cleanup, Error, EventLog, Health, NewRecord, Purpose, TopicSpec};
 use crate::telemetry::Registry;
 
 use super::faulty::{FIRST, Fault, engine, topic};
@@ -106,4 +108,33 @@ async fn a_close_that_comes_to_its_end_says_so() {
     let (engine, _disk) = engine(directory.path()).await;
     assert!(engine.close_by(Instant::now() + Duration::from_secs(60)).await);
     assert!(matches!(append(&engine, "late").await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn a_compaction_keeps_no_reader_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, disk) = engine(directory.path()).await;
+    let table = TopicSpec {
+        name: Topic::parse("table").unwrap(),
+        partitions: 1,
+        cleanup: Cleanup::Compact,
+        retention: None,
+        retention_bytes: None,
+    };
+    engine.ensure_topic(&table).await.unwrap();
+    for _ in 0..3 {
+        let record = NewRecord { key: Some(Bytes::from_static(b"k")), ..NewRecord::default() };
+        let append = Append { topic: table.name.clone(), partition: FIRST, records: vec![record] };
+        engine.append(append).await.unwrap();
+    }
+    disk.shut();
+    let mut maintenance = pin!(engine.maintain());
+    assert!(poll!(&mut maintenance).is_pending());
+    // The compaction waits for what it has rewritten to be stored.
+    disk.until_waiting();
+    let found = engine.offset_at(&table.name, FIRST, Timestamp::from_millis(0));
+    let found = timeout(Duration::from_secs(60), found).await.expect("the one reader is free").unwrap();
+    assert_eq!(found, Offset::ZERO);
+    disk.open();
+    maintenance.await.unwrap();
 }

@@ -15,6 +15,8 @@ pub(super) struct Metrics {
     pub(super) overloads: Counter,
     pub(super) queue_bytes: Gauge,
     pub(super) read_duration: Histogram,
+    pub(super) reads_waiting: Gauge,
+    pub(super) compactions_waiting: Gauge,
     pub(super) damages: Counter,
     pub(super) trimmed_bytes: Counter,
     pub(super) compacted_batches: Counter,
@@ -46,6 +48,10 @@ impl Metrics {
                 "Time of a read from the database.",
                 &SECONDS,
             ),
+            reads_waiting: registry
+                .gauge("weirgate_log_reads_waiting", "Reads that wait for a connection to the database."),
+            compactions_waiting: registry
+                .gauge("weirgate_log_compactions_waiting", "Partitions of tables that wait for compaction."),
             damages: registry.counter(
                 "weirgate_log_damages_total",
                 "Reads that met bytes which are not what was written.",

@@ -140,7 +140,9 @@ pub(super) fn start(
         clock,
         config.record_bytes_max,
     ));
-    let readers = shared.pool.start(sources).map_err(io_error)?;
+    let compacting = storage.source().map_err(database)?;
+    let mut readers = shared.pool.start("read", sources).map_err(io_error)?;
+    readers.extend(shared.compactor.start("compact", vec![compacting]).map_err(io_error)?);
     let committer = Committer {
         shared: Arc::clone(&shared),
         storage,

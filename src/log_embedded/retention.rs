@@ -15,7 +15,7 @@ use super::commit::Committer;
 use super::compaction;
 use super::partition::Partition;
 use super::queue::Answer;
-use super::storage::{Extent, Failure, LogId};
+use super::storage::{Extent, Failure, LogId, Source};
 
 /// What one step looks at, and gives up, at most: about ten milliseconds of the commit thread.
 const STEP_BATCHES_MAX: usize = 512;
@@ -147,12 +147,16 @@ impl Committer {
         for topic in self.shared.topics.all() {
             for partition in &topic.partitions {
                 self.upkeep.visit(partition);
-                if topic.info.spec.cleanup == Cleanup::Compact && compaction::begin(partition) {
-                    let (shared, partition) = (Arc::clone(&self.shared), Arc::clone(partition));
-                    let job = move |source: &mut dyn super::storage::Source| {
-                        compaction::run(source, &shared, &partition, now);
-                    };
-                    self.shared.pool.spawn(Purpose::CatchUp, Box::new(job));
+                if topic.info.spec.cleanup == Cleanup::Compact
+                    && let Some(begun) = compaction::begin(partition)
+                {
+                    let shared = Arc::clone(&self.shared);
+                    let job = Box::new(move |source: &mut dyn Source| {
+                        compaction::run(source, &shared, &begun, now);
+                    });
+                    if self.shared.compactor.spawn(Purpose::CatchUp, job).is_err() {
+                        tracing::debug!(topic = %partition.topic, "too many tables wait for compaction; later");
+                    }
                 }
             }
         }

@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) topics: Topics,
     pub(super) pool: Arc<Pool>,
+    /// Compacts, one partition after the other.
+    pub(super) compactor: Arc<Pool>,
     pub(super) members: Members,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
@@ -42,7 +44,8 @@ impl Shared {
         Self {
             queue,
             topics,
-            pool: Arc::default(),
+            pool: Pool::new(metrics.reads_waiting.clone()),
+            compactor: Pool::new(metrics.compactions_waiting.clone()),
             members: Members::default(),
             metrics,
             clock,
@@ -75,6 +78,12 @@ impl Shared {
         self.is_closed.store(true, Ordering::Release);
         self.topics.all().iter().for_each(|topic| topic.wake());
         self.members.wake();
+    }
+
+    /// Ends the threads that read.
+    pub(super) fn close_pools(&self) {
+        self.pool.close();
+        self.compactor.close();
     }
 
     /// Refuses at once what the commit thread would refuse anyway.
