@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use crate::event::{LiveCatalogue, Partition, Record, RecordView, Topic};
@@ -47,19 +49,20 @@ pub(super) struct Mailbox {
     catalogue: LiveCatalogue,
     /// Guards the contents for moves of a few items; never held while frames are made.
     contents: Mutex<Contents>,
-    arrived: Notify,
+    /// Wakes the member.
+    arrived: AtomicWaker,
     /// Wakes the group's task.
     group: Arc<Notify>,
 }
 
 impl Mailbox {
     pub(super) fn new(member: MemberId, ack: AckMode, catalogue: LiveCatalogue, group: Arc<Notify>) -> Self {
-        Self { member, ack, catalogue, contents: Mutex::default(), arrived: Notify::new(), group }
+        Self { member, ack, catalogue, contents: Mutex::default(), arrived: AtomicWaker::new(), group }
     }
 
     pub(super) fn deliver(&self, parcel: Parcel) {
         self.lock().items.push_back(Item::Parcel(Box::new(parcel)));
-        self.arrived.notify_one();
+        self.arrived.wake();
     }
 
     /// Tells the member something; a newer assignment replaces one it has not seen.
@@ -70,7 +73,7 @@ impl Mailbox {
         }
         contents.items.push_back(Item::Push(push));
         drop(contents);
-        self.arrived.notify_one();
+        self.arrived.wake();
     }
 
     /// Takes deliveries back; the member is told of those it has seen.
@@ -111,17 +114,17 @@ impl Mailbox {
         let mut items = std::mem::take(&mut contents.items);
         let settled = std::mem::take(&mut contents.settled);
         drop(contents);
-        self.arrived.notify_one();
+        self.arrived.wake();
         items.retain(|item| matches!(item, Item::Parcel(_) | Item::Push(Push::Gap { .. })));
         to.lock().items.append(&mut items);
-        to.arrived.notify_one();
+        to.arrived.wake();
         settled
     }
 
     /// Nothing more will come.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
-        self.arrived.notify_one();
+        self.arrived.wake();
     }
 
     /// The member was left without a word.
@@ -136,13 +139,15 @@ impl Mailbox {
         (std::mem::take(&mut contents.settled), contents.left)
     }
 
-    pub(super) async fn next(&self, bytes_max: usize) -> Result<Vec<Push>, Error> {
-        loop {
-            let arrived = self.arrived.notified();
-            if let Some(items) = self.take(bytes_max)? {
-                return Ok(items.into_iter().map(|item| self.open(item)).collect());
-            }
-            arrived.await;
+    pub(super) fn poll_next(
+        &self,
+        bytes_max: usize,
+        context: &Context<'_>,
+    ) -> Poll<Result<Vec<Push>, Error>> {
+        self.arrived.register(context.waker());
+        match self.take(bytes_max)? {
+            Some(items) => Poll::Ready(Ok(items.into_iter().map(|item| self.open(item)).collect())),
+            None => Poll::Pending,
         }
     }
 
@@ -221,6 +226,7 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::sync::Arc;
 
     use bytes::Bytes;
@@ -265,6 +271,10 @@ mod tests {
         Parcel { tag, attempt: 1, deadline_ms: 1, topic: topic(), record }
     }
 
+    async fn next(mailbox: &Mailbox, bytes_max: usize) -> Result<Vec<Push>, Error> {
+        poll_fn(|context| mailbox.poll_next(bytes_max, context)).await
+    }
+
     #[tokio::test]
     async fn a_successor_gets_the_unseen_and_what_was_handed_out_stays_settled() {
         let (before, after) = (mailbox(1), mailbox(2));
@@ -273,14 +283,14 @@ mod tests {
         let gap = Push::Gap { topic: topic(), partition: Partition::new(0), from, to, reason };
         let tags = [7, 8].map(|offset| Tag { epoch: 1, topic: 0, partition: 0, offset, sequence: offset });
         before.deliver(parcel(tags[0]));
-        before.next(1).await.unwrap();
+        next(&before, 1).await.unwrap();
         before.tell(gap.clone());
         before.tell(Push::Draining);
         before.deliver(parcel(tags[1]));
         assert_eq!(before.hand_over(&after), [tags[0]]);
-        assert!(matches!(before.next(1).await, Err(Error::Closed)));
+        assert!(matches!(next(&before, 1).await, Err(Error::Closed)));
         assert_eq!(after.recall_gaps(), [gap]);
-        let pushes = after.next(1 << 20).await.unwrap();
+        let pushes = next(&after, 1 << 20).await.unwrap();
         assert!(matches!(pushes.as_slice(), [Push::Delivery { tag, .. }] if *tag == tags[1]));
     }
 }

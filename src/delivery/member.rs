@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -278,7 +280,19 @@ impl Member {
     /// # Errors
     /// [`Error::Closed`] after the drain, or when another connection took over.
     pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<Push>, Error> {
-        self.guard.mailbox.next(bytes_max).await
+        poll_fn(|context| self.poll_next(bytes_max, context)).await
+    }
+
+    /// As [`Member::next`], for who waits for many things at once.
+    ///
+    /// # Errors
+    /// As [`Member::next`].
+    pub fn poll_next(
+        &mut self,
+        bytes_max: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Push>, Error>> {
+        self.guard.mailbox.poll_next(bytes_max, context)
     }
 
     /// Its number.

@@ -11,7 +11,9 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 /// The bells of one runtime.
@@ -28,7 +30,8 @@ pub(super) struct Bell {
     shard: Arc<Shard>,
     is_listed: AtomicBool,
     is_report_due: AtomicBool,
-    wake: Notify,
+    is_rung: AtomicBool,
+    subscription: AtomicWaker,
 }
 
 /// Bells in numbered places, so that one leaves in constant time.
@@ -53,7 +56,8 @@ impl Shard {
         for bell in rung {
             // Before the wake: what comes from now on rings again.
             bell.is_listed.store(false, Ordering::Release);
-            bell.wake.notify_one();
+            bell.is_rung.store(true, Ordering::Release);
+            bell.subscription.wake();
         }
     }
 }
@@ -64,7 +68,8 @@ impl Bell {
             shard: Arc::clone(shard),
             is_listed: AtomicBool::new(false),
             is_report_due: AtomicBool::new(false),
-            wake: Notify::new(),
+            is_rung: AtomicBool::new(false),
+            subscription: AtomicWaker::new(),
         }
     }
 
@@ -89,9 +94,15 @@ impl Bell {
         self.is_report_due.load(Ordering::Relaxed) && self.is_report_due.swap(false, Ordering::Relaxed)
     }
 
-    /// Waits for a ring since the last wait. Cancel safe.
-    pub(super) async fn rung(&self) {
-        self.wake.notified().await;
+    /// Whether it has rung since it was last asked.
+    pub(super) fn take_rung(&self) -> bool {
+        self.is_rung.load(Ordering::Relaxed) && self.is_rung.swap(false, Ordering::Acquire)
+    }
+
+    /// Waits for a ring since it was last asked. The waker stays until the next ring, whoever drops what.
+    pub(super) fn poll_rung(&self, context: &Context<'_>) -> Poll<()> {
+        self.subscription.register(context.waker());
+        if self.take_rung() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One page of events: a subscription that reads up to a limit or the log's end, and goes.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +40,10 @@ pub(super) async fn read(
             return Ok(Page { frames, gaps, cursor: subscription.cursor(), is_at_end });
         }
         let until = if is_at_end { wait_until } else { search_until.min(Instant::now() + LOOK) };
-        let step = subscription.step(Budget::new(bytes, limit - frames.len()));
+        let budget = Budget::new(bytes, limit - frames.len());
+        let step = poll_fn(|context| subscription.poll_step(budget, context));
         let Ok(pushes) = timeout_at(until, step).await else { continue };
+        tokio::task::consume_budget().await;
         for push in pushes? {
             match push {
                 Push::Event(frame) => {

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-
-use futures_util::FutureExt;
 
 use crate::event::{Cursor, Pattern, Positions, Topic};
 use crate::log;
@@ -101,12 +101,25 @@ impl Subscription {
     /// [`Error::Slow`] when it fell behind and asked for that, [`Error::Closed`] when the feed ends, or what the log
     /// says.
     pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<Push>, Error> {
-        loop {
-            let pushes = self.step(Budget::new(bytes_max, usize::MAX)).await?;
-            if !pushes.is_empty() {
-                return Ok(pushes);
-            }
+        poll_fn(|context| self.poll_next(bytes_max, context)).await
+    }
+
+    /// As [`Subscription::next`], for who waits for many things at once.
+    ///
+    /// # Errors
+    /// As [`Subscription::next`].
+    pub fn poll_next(
+        &mut self,
+        bytes_max: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Push>, Error>> {
+        let pushes = ready!(self.poll_step(Budget::new(bytes_max, usize::MAX), context)?);
+        if pushes.is_empty() {
+            // Others get their turn before it looks again.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
+        Poll::Ready(Ok(pushes))
     }
 
     /// Asks admission again for every topic: call when grants changed. A topic now admitted joins at its end.
@@ -166,38 +179,40 @@ impl Subscription {
         Cursor { entries: self.seats.iter().map(entry).collect() }
     }
 
-    /// One step: takes what is at hand; where nothing is, waits for something to happen and answers nothing. Cancel
-    /// safe.
-    pub(super) async fn step(&mut self, budget: Budget) -> Result<Vec<Push>, Error> {
+    /// One step: takes what is at hand; where nothing is, waits for something to happen and answers nothing.
+    pub(super) fn poll_step(
+        &mut self,
+        budget: Budget,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Vec<Push>, Error>> {
+        if self.bell.take_rung() {
+            self.seats.iter_mut().for_each(Seat::wake);
+        }
         self.look_around()?;
         // Asked before the rings, so that steady live traffic cannot keep a place from catching up.
-        if let Some(done) = self.work.as_mut().and_then(|work| work.as_mut().now_or_never()) {
-            self.work = None;
-            self.apply(done)?;
-        }
+        self.poll_work(context)?;
         let (pushes, has_moved_behind) = self.take(budget)?;
-        if !pushes.is_empty() {
-            return Ok(pushes);
+        if has_moved_behind || !pushes.is_empty() {
+            return Poll::Ready(Ok(pushes));
         }
-        if has_moved_behind {
-            tokio::task::yield_now().await;
-            return Ok(pushes);
-        }
-        self.work = self.work.take().or_else(|| self.start_work());
-        let Some(work) = &mut self.work else {
-            self.bell.rung().await;
-            self.seats.iter_mut().for_each(Seat::wake);
-            return Ok(pushes);
-        };
-        // Both are cancel safe: the work is kept, and a ring not taken stays rung.
-        tokio::select! {
-            done = work => {
-                self.work = None;
-                self.apply(done)?;
+        if self.work.is_none() {
+            self.work = self.start_work();
+            if self.poll_work(context)? {
+                return Poll::Ready(Ok(pushes));
             }
-            () = self.bell.rung() => self.seats.iter_mut().for_each(Seat::wake),
         }
-        Ok(pushes)
+        ready!(self.bell.poll_rung(context));
+        self.seats.iter_mut().for_each(Seat::wake);
+        Poll::Ready(Ok(pushes))
+    }
+
+    /// Goes on with the work; answers whether it got done.
+    fn poll_work(&mut self, context: &mut Context<'_>) -> Result<bool, Error> {
+        let Some(work) = &mut self.work else { return Ok(false) };
+        let Poll::Ready(done) = work.as_mut().poll(context) else { return Ok(false) };
+        self.work = None;
+        self.apply(done)?;
+        Ok(true)
     }
 
     /// Whether every place has come to these positions.

@@ -6,6 +6,7 @@
 //! [`PULL_BYTES_MAX`].
 
 mod carry_out;
+mod hearing;
 mod phase;
 mod rights;
 
@@ -24,8 +25,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::ConnectionId;
-use crate::problem::CloseCode;
 
+use self::hearing::{Hearing, Word};
 use self::phase::{Phase, poll_written};
 use super::Handshake;
 use super::identity::{self, Identity};
@@ -44,7 +45,7 @@ const PULL_BYTES_MAX: usize = 64 * 1024;
 /// Unsent bytes below which subscriptions are asked for more.
 const PULL_BELOW: usize = 16 * 1024;
 
-/// Happenings after which the wire is written to, however busy the rest is.
+/// Happenings after which the wire is written to and the gateway heard, however busy the rest is.
 const UNFLUSHED_MAX: usize = 32;
 
 /// One connection.
@@ -77,10 +78,7 @@ enum Event {
     Read(Incoming),
     Done(Done),
     Time,
-    Policy,
-    Drain,
-    Stop,
-    Force,
+    Heard(Word),
     Pushes(usize, Result<Pushes, Ending>),
     /// The client has read on, and there is room for more.
     Room,
@@ -123,10 +121,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
 
     /// Serves the connection to its end. By reference, since a future keeps twice what it is given by value.
     pub(super) async fn run(&mut self, shutdown: &CancellationToken) {
-        let shared = Arc::clone(&self.shared);
         let mut timer = pin!(sleep_until(Instant::now()));
-        let mut stop = pin!(shutdown.cancelled());
-        let mut force = pin!(shared.force.cancelled());
+        let mut hearing = Hearing::default();
+        self.listen(&mut hearing, shutdown);
         if self.drain.borrow().is_some() {
             self.on_drain();
         }
@@ -137,36 +134,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 self.end(code);
                 return;
             }
-            let event = self.event(timer.as_mut(), stop.as_mut(), force.as_mut()).await;
+            let event = self.event(timer.as_mut(), &mut hearing).await;
+            let has_heard = matches!(event, Event::Heard(_));
             self.on(event);
+            if has_heard {
+                self.listen(&mut hearing, shutdown);
+            }
             count_unsent(&self.shared, &mut self.counted_unsent, self.wire.unsent_bytes());
         }
     }
 
     /// Waits for something to happen. What may not happen in this phase is not polled.
-    async fn event(
-        &mut self,
-        mut timer: Pin<&mut Sleep>,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
-        mut force: Pin<&mut impl Future<Output = ()>>,
-    ) -> Event {
+    async fn event(&mut self, mut timer: Pin<&mut Sleep>, hearing: &mut Hearing) -> Event {
         let phase = self.phase;
         let is_open = matches!(phase, Phase::Open);
         let is_reading = self.is_reading();
         self.machine.set_reading(is_reading);
         let due = if is_open { self.machine.deadline() } else { phase.until() };
         let is_writing_first = self.unflushed >= UNFLUSHED_MAX;
-        let Self { shared, wire, jobs, sources, policy, drain, turn, unflushed, counted_unsent, .. } = self;
+        let Self { shared, wire, jobs, sources, turn, unflushed, counted_unsent, .. } = self;
         let wants_more = is_open && !sources.is_empty();
         let is_pulling = wants_more && wire.unsent_bytes() < PULL_BELOW;
-        let mut pull = pin!(source::next(sources, *turn, PULL_BYTES_MAX));
-        let mut changed = pin!(async {
-            tokio::select! {
-                Ok(()) = policy.changed() => Event::Policy,
-                Ok(()) = drain.changed() => Event::Drain,
-                else => std::future::pending().await,
-            }
-        });
         *unflushed += 1;
         poll_fn(|context| {
             if is_writing_first {
@@ -174,27 +162,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
                 if let Poll::Ready(Err(_)) = wire.poll_flush(context) {
                     return Poll::Ready(Event::Lost);
                 }
-            }
-            if force.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Force);
-            }
-            if is_open && stop.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Stop);
+                if let Poll::Ready(word) = hearing.poll(context) {
+                    return Poll::Ready(Event::Heard(word));
+                }
             }
             if is_reading && let Poll::Ready(incoming) = wire.poll_read(context) {
                 return Poll::Ready(Event::Read(incoming));
             }
-            if let Poll::Ready(Some(done)) = jobs.poll_next_unpin(context) {
+            if !jobs.is_empty()
+                && let Poll::Ready(Some(done)) = jobs.poll_next_unpin(context)
+            {
                 return Poll::Ready(Event::Done(done));
             }
             if is_due(timer.as_mut(), due, context) {
                 return Poll::Ready(Event::Time);
             }
-            if is_open && let Poll::Ready(event) = changed.as_mut().poll(context) {
-                return Poll::Ready(event);
-            }
-            if is_pulling && let Poll::Ready((index, pushes)) = pull.as_mut().poll(context) {
+            if is_pulling
+                && let Poll::Ready((index, pushes)) =
+                    source::poll_next(sources, *turn, PULL_BYTES_MAX, context)
+            {
                 return Poll::Ready(Event::Pushes(index, pushes));
+            }
+            if let Poll::Ready(word) = hearing.poll(context) {
+                return Poll::Ready(Event::Heard(word));
             }
             *unflushed = 0;
             let written = poll_written(wire, phase, context);
@@ -212,13 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Event::Read(incoming) => self.on_incoming(incoming),
             Event::Done(done) => self.on_job_done(done),
             Event::Time => self.on_time(),
-            Event::Policy => self.recheck(),
-            Event::Drain => self.on_drain(),
-            Event::Stop => {
-                let delay = random_part(self.shared.config.drain_window);
-                self.tell(Input::Stop { delay });
-            }
-            Event::Force => self.phase = Phase::Over(Some(CloseCode::Drain)),
+            Event::Heard(word) => self.on_word(word),
             Event::Pushes(index, pushes) => self.on_pushes(index, pushes),
             Event::Room => {}
             Event::Flushed => self.end_phase(),

@@ -1,11 +1,9 @@
 //! The subscriptions of one connection, and how their pushes become messages.
 
 use std::collections::VecDeque;
-use std::future::pending;
-use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::future::select_all;
 
 use crate::delivery::{self, Member};
 use crate::event::GroupName;
@@ -80,44 +78,39 @@ impl Source {
         }
     }
 
-    async fn next(&mut self, bytes_max: usize) -> Result<Pushes, Ending> {
-        match self {
-            Self::Audience(audience) => match audience.subscription.next(bytes_max).await {
+    fn poll_next(&mut self, bytes_max: usize, context: &mut Context<'_>) -> Poll<Result<Pushes, Ending>> {
+        Poll::Ready(match self {
+            Self::Audience(audience) => match ready!(audience.subscription.poll_next(bytes_max, context)) {
                 Ok(pushes) => Ok(Pushes::Feed(pushes)),
                 Err(feed::Error::Slow { .. }) => Err(Ending::Close(CloseCode::Slow)),
                 Err(error) => Err(Ending::Alone(Problem::from(&error))),
             },
-            Self::Worker(worker) => match worker.member.next(bytes_max).await {
+            Self::Worker(worker) => match ready!(worker.member.poll_next(bytes_max, context)) {
                 Ok(pushes) => Ok(Pushes::Delivery(pushes)),
                 Err(error) => Err(Ending::Alone(Problem::from(&error))),
             },
-        }
+        })
     }
 }
 
-/// What comes next from any of them, and from which; waits. Cancel safe, since their own `next` is. `turn` says who
-/// is asked first, so that a busy one does not silence the others.
-pub(super) async fn next(
+/// What comes next from any of them, and from which. `turn` says who is asked first, so that a busy one does not
+/// silence the others.
+pub(super) fn poll_next(
     sources: &mut [Source],
     turn: usize,
     bytes_max: usize,
-) -> (usize, Result<Pushes, Ending>) {
-    if let [only] = sources
-        && only.is_pulled()
-    {
-        return (0, only.next(bytes_max).await);
+    context: &mut Context<'_>,
+) -> Poll<(usize, Result<Pushes, Ending>)> {
+    let first = turn.checked_rem(sources.len()).unwrap_or_default();
+    let (before, after) = sources.split_at_mut(first);
+    for (index, source) in (first..).zip(after).chain((0..).zip(before)) {
+        if source.is_pulled()
+            && let Poll::Ready(pushes) = source.poll_next(bytes_max, context)
+        {
+            return Poll::Ready((index, pushes));
+        }
     }
-    type Pull<'a> = Pin<Box<dyn Future<Output = (usize, Result<Pushes, Ending>)> + Send + 'a>>;
-    let pulled = sources.iter_mut().enumerate().filter(|(_, source)| source.is_pulled());
-    let mut pulls: Vec<Pull<'_>> = pulled
-        .map(|(index, source)| Box::pin(async move { (index, source.next(bytes_max).await) }) as Pull<'_>)
-        .collect();
-    if pulls.is_empty() {
-        return pending().await;
-    }
-    let first = turn % pulls.len();
-    pulls.rotate_left(first);
-    select_all(pulls).await.0
+    Poll::Pending
 }
 
 /// The message of a broadcast push.

@@ -27,6 +27,9 @@ const READ_BYTES: usize = 1024;
 /// Slices of one vectored write: two for each frame.
 const SLICES_MAX: usize = 64;
 
+/// Unsent bytes up to which one plain write of a copy costs the kernel less than a vectored one.
+const COPIED_BYTES_MAX: usize = 1024;
+
 /// Queued frames above which an emptied queue gives its memory back.
 const KEPT_FRAMES_MAX: usize = 32;
 
@@ -171,7 +174,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = gather(&self.queue, self.written, &mut slices);
             let slices = slices.get(..count).unwrap_or_default();
-            let taken = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
+            let stream = Pin::new(&mut self.stream);
+            let taken = if self.unsent_bytes <= COPIED_BYTES_MAX {
+                let mut copied = [0; COPIED_BYTES_MAX];
+                let length = copy(slices, &mut copied);
+                ready!(stream.poll_write(context, copied.get(..length).unwrap_or_default()))?
+            } else {
+                ready!(stream.poll_write_vectored(context, slices))?
+            };
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -284,6 +294,17 @@ fn gather<'a>(queue: &'a VecDeque<Frame>, written: usize, slices: &mut [IoSlice<
         count += 1;
     }
     count
+}
+
+/// Puts the slices together, as far as they fit, and says how many bytes that are.
+fn copy(slices: &[IoSlice<'_>], bytes: &mut [u8]) -> usize {
+    let mut length = 0;
+    for slice in slices {
+        let Some(place) = bytes.get_mut(length..length + slice.len()) else { break };
+        place.copy_from_slice(slice);
+        length += slice.len();
+    }
+    length
 }
 
 fn is_broken_off(error: &tokio_tungstenite::tungstenite::error::ProtocolError) -> bool {
