@@ -61,7 +61,7 @@ pub struct Draft<'a> {
     pub event_id: Option<EventId>,
     /// What happened.
     pub event_type: EventType,
-    /// The version as given; its major agrees with the type.
+    /// The version as given; [`Draft::check_version`] says whether it agrees with the type.
     pub event_version: Option<Cow<'a, str>>,
     /// When it happened.
     pub timestamp: Option<Timestamp>,
@@ -117,6 +117,16 @@ pub struct Fill {
 pub type Sealed = (Bytes, Vec<(HeaderName, Option<Bytes>)>);
 
 impl Draft<'_> {
+    /// Whether the major of a version given is the N of the type: a check of its own, since who may not publish the
+    /// type at all is told that first.
+    ///
+    /// # Errors
+    /// [`Error::VersionMismatch`].
+    pub fn check_version(&self) -> Result<(), Error> {
+        let given = self.event_version.as_deref();
+        given.map_or(Ok(()), |given| member::version_of_type(given, &self.event_type))
+    }
+
     /// The version as given, else `N.0.0` by the type, `1.0.0` for a type without N.
     #[must_use]
     pub fn version(&self) -> Cow<'_, str> {

@@ -15,10 +15,13 @@ use super::connection::Connection;
 #[derive(Debug, Clone)]
 pub(super) struct Call(Arc<Inner>);
 
+/// What the caller gave as `X-Correlation-Id`, or why it cannot be used.
+pub(super) type CorrelationId = Result<Option<Box<str>>, Problem>;
+
 #[derive(Debug)]
 struct Inner {
     id: Box<str>,
-    correlation_id: Option<Box<str>>,
+    correlation_id: CorrelationId,
     principal: Option<Arc<Principal>>,
     peer: IpAddr,
     connection: Arc<Connection>,
@@ -29,7 +32,7 @@ impl Call {
     /// A call whose route is not known yet.
     pub(super) fn new(
         id: Box<str>,
-        correlation_id: Option<Box<str>>,
+        correlation_id: CorrelationId,
         principal: Option<Arc<Principal>>,
         peer: IpAddr,
         connection: Arc<Connection>,
@@ -44,11 +47,13 @@ impl Call {
 
     /// What the caller gave as `X-Correlation-Id`.
     pub(super) fn correlation_id(&self) -> Option<&str> {
-        self.0.correlation_id.as_deref()
+        self.0.correlation_id.as_ref().ok()?.as_deref()
     }
 
-    /// Who calls; absent on public routes and the socket's.
+    /// Who calls; absent on public routes and the socket's. An `X-Correlation-Id` that cannot be used is refused here,
+    /// since it comes with the request's other parameters: behind credential, route and media type, before any grant.
     pub(super) fn principal(&self) -> Result<&Arc<Principal>, Problem> {
+        self.0.correlation_id.as_ref().map_err(Clone::clone)?;
         self.0
             .principal
             .as_ref()

@@ -20,7 +20,7 @@ use crate::auth::{Credential, Principal};
 use crate::problem::{Code, Problem};
 
 use super::answer::{Answer, Serving, problem_of, write_problem};
-use super::call::Call;
+use super::call::{Call, CorrelationId};
 use super::connection::Connection;
 use super::drain::Phase;
 use super::metrics::Metrics;
@@ -47,17 +47,14 @@ pub(super) async fn serve(
     let body = Body::new(body);
     let id = shared.request_ids.next();
     let origin = allowed_origin(shared, &parts);
-    let (correlation_id, correlation_problem) = match correlation_id(&parts.headers) {
-        Ok(correlation_id) => (correlation_id, None),
-        Err(problem) => (None, Some(problem)),
-    };
+    let correlation_id = correlation_id(&parts.headers);
     let peer = head::client_address(&shared.admission, connection.peer(), &parts.headers);
     let head =
         head::check_framing(connection).and_then(|()| head::check(&parts, &shared.config.limits.load()));
     let version = parts.version;
     let is_doubtful = head.as_ref().is_err_and(|problem| problem.code == Code::BadRequest);
     let checked = match head {
-        Ok(()) => check(shared, connection, &parts, correlation_problem).await,
+        Ok(()) => check(shared, connection, &parts).await,
         Err(problem) => Err(problem),
     };
     let (call, response) = match checked {
@@ -93,15 +90,7 @@ enum Passed {
     Caller(Option<Arc<Principal>>),
 }
 
-async fn check(
-    shared: &Arc<Shared>,
-    connection: &Connection,
-    parts: &Parts,
-    correlation_problem: Option<Problem>,
-) -> Result<Passed, Problem> {
-    if let Some(problem) = correlation_problem {
-        return Err(problem);
-    }
+async fn check(shared: &Arc<Shared>, connection: &Connection, parts: &Parts) -> Result<Passed, Problem> {
     let path = parts.uri.path();
     let is_probe = matches!(path, "/livez" | "/readyz");
     if shared.drain.phase() >= Phase::Refusing && !is_probe {
@@ -216,7 +205,7 @@ fn preflight(headers: &HeaderMap, is_allowed: bool) -> Response {
     response
 }
 
-fn correlation_id(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
+fn correlation_id(headers: &HeaderMap) -> CorrelationId {
     let Some(value) = headers.get(CORRELATION_ID) else { return Ok(None) };
     match value.to_str() {
         // It becomes the envelope's member, and so obeys its rule.
@@ -256,7 +245,7 @@ mod tests {
         let router = Router::new()
             .route("/panics", get(async || -> &'static str { panic!("a mistake") }))
             .route("/works", get(async || "fine"));
-        let call = Call::new("r-1".into(), None, None, peer, connection);
+        let call = Call::new("r-1".into(), Ok(None), None, peer, connection);
         let ask = |path: &str| Request::get(path).body(Body::empty()).unwrap();
         let failed = route(&metrics, &router, &call, ask("/panics")).await;
         assert_eq!(failed.extensions().get::<Problem>().unwrap().code, Code::Internal);

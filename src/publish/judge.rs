@@ -188,6 +188,7 @@ impl Parts {
         self.authenticator.authorize(request.principal, Operation::Publish, Object::Topic(topic))?;
         let info = self.topic_info(topic, &draft.event_type)?;
         outline.source_error.take().map_or(Ok(()), Err)?;
+        draft.check_version()?;
         let (schema_id, warnings) = self.check_schema(&outline.rule, draft, &outline.labels)?;
         outline.key_error.take().map_or(Ok(()), Err)?;
         if let (Some(partition), Some(info)) = (request.options.partition, &info) {

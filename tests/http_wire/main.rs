@@ -8,6 +8,7 @@
 //! - `gateway`: the server over the other rooms
 //! - `log`: the log in memory
 //! - `operations`: probes, metrics, who calls, pages
+//! - `order`: which of many mistakes is told
 //! - `publishing`: every form, option and refusal of the publish routes
 //! - `reading`: pages, server-sent events, lines, cursors
 //! - `tls`: the same over TLS
@@ -28,6 +29,7 @@ mod framing;
 mod gateway;
 mod log;
 mod operations;
+mod order;
 mod publishing;
 mod reading;
 mod tls;

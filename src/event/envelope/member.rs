@@ -64,8 +64,8 @@ pub(super) fn timestamp(name: &str, text: &str) -> Result<Timestamp, Error> {
     Timestamp::parse(text).map_err(|error| invalid(name, error.to_string()))
 }
 
-/// `1`, `1.2` or `1.2.0`, its major the N of the type where that has one.
-pub(super) fn event_version(text: &str, event_type: &EventType) -> Result<(), Error> {
+/// `1`, `1.2` or `1.2.0`.
+pub(super) fn event_version(text: &str) -> Result<(), Error> {
     let is_number = |part: &str| {
         matches!(part.len(), 1..=9)
             && part.bytes().all(|byte| byte.is_ascii_digit())
@@ -74,6 +74,11 @@ pub(super) fn event_version(text: &str, event_type: &EventType) -> Result<(), Er
     if text.split('.').count() > 3 || !text.split('.').all(is_number) {
         return Err(invalid("eventVersion", "must be a version such as 1, 1.2 or 1.2.0"));
     }
+    Ok(())
+}
+
+/// A version's major is the N of the type, where that has one.
+pub(super) fn version_of_type(text: &str, event_type: &EventType) -> Result<(), Error> {
     let major = text.split('.').next().and_then(|major| major.parse::<u32>().ok());
     match event_type.major() {
         Some(expected) if major != Some(expected) => {

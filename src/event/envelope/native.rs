@@ -24,14 +24,14 @@ impl<'a> Draft<'a> {
     /// Reads a native envelope. A type outside the native grammar is taken where the catalogue binds it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] and [`Error::VersionMismatch`].
+    /// [`Error::Invalid`].
     pub fn from_native(envelope: Node<'a>, catalogue: &Catalogue) -> Result<Self, Error> {
         let found = find(envelope)?;
         let type_text = found.event_type.ok_or_else(|| invalid("eventType", "is required"))?;
         let event_type = event_type("eventType", type_text, catalogue)?;
         let data = found.data.ok_or_else(|| invalid("data", "is required"))?;
         if let Some(version) = found.event_version {
-            event_version(version, &event_type)?;
+            event_version(version)?;
         }
         let id = |given| event_id("eventId", given, &event_type, catalogue);
         Ok(Self {

@@ -158,7 +158,10 @@ fn the_versions_major_agrees_with_the_type() {
     let with = |event_type: &str, version: &str| {
         with_native(
             &format!(r#"{{"eventType":"{event_type}","eventVersion":"{version}","data":1}}"#),
-            |draft| draft.map(|draft| draft.version().into_owned()),
+            |draft| {
+                let draft = draft.unwrap();
+                draft.check_version().map(|()| draft.version().into_owned())
+            },
         )
     };
     assert_eq!(with("user.created.v1", "1.2").unwrap(), "1.2");
