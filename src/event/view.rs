@@ -12,6 +12,7 @@ mod write;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use self::write::Layout;
 use super::envelope::HEADERS;
 use super::json::{Document, Limits, Outline, Pointer, Value};
 use super::{Partition, Record, Storage, Timestamp, Topic};
@@ -137,7 +138,12 @@ impl<'a> RecordView<'a> {
     /// Writes `"topic":…,"partition":…,"offset":…,"timestamp":…,"key":…,"headers":{…},` and `"event":{…}` (or `"meta"` and
     /// `"data"`) without braces, in one line.
     pub fn write_members(&self, out: &mut Vec<u8>, topic: &Topic, partition: Partition) {
-        write::members(self, out, topic, partition);
+        write::members(self, out, topic, partition, Layout::OneLine);
+    }
+
+    /// As [`Self::write_members`], the stored value byte for byte: line breaks between its tokens stay.
+    pub fn write_members_as_stored(&self, out: &mut Vec<u8>, topic: &Topic, partition: Partition) {
+        write::members(self, out, topic, partition, Layout::AsStored);
     }
 
     fn member(&self, name: &str) -> Option<&str> {

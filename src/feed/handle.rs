@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future;
 
 use crate::event::{Cursor, Offset, Partition, RecordView, Topic};
@@ -13,7 +14,7 @@ use super::channel::Wish;
 use super::hub::Hub;
 use super::start::Start;
 use super::subscription::{Parts, covers};
-use super::{Admission, At, Error, Frame, Page, PageRequest, Request, Subscription, SubscriptionId, page};
+use super::{Admission, At, Error, Page, PageRequest, Request, Subscription, page};
 
 /// How many topics or patterns one subscription may name.
 const TOPICS_MAX: usize = 64;
@@ -65,7 +66,7 @@ impl Feed {
         page::read(&*self.0.log, subscription, limit, wait).await
     }
 
-    /// The event at one place.
+    /// The event at one place as a JSON object, its stored value in it byte for byte.
     ///
     /// # Errors
     /// [`Error::Forbidden`], [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::UnknownEvent`], or what
@@ -76,7 +77,7 @@ impl Feed {
         partition: Partition,
         offset: Offset,
         admission: &Admission,
-    ) -> Result<Arc<Frame>, Error> {
+    ) -> Result<Bytes, Error> {
         if *admission == Admission::Denied {
             return Err(Error::Forbidden(topic.clone()));
         }
@@ -94,10 +95,13 @@ impl Feed {
         };
         let is_admitted = |view: &RecordView<'_>| admission.rows().is_none_or(|rows| rows.matches(view));
         let found = records.first().filter(|record| record.offset == offset);
-        let found = found.filter(|record| is_admitted(&RecordView::parse(record, storage)));
+        let found = found.map(|record| RecordView::parse(record, storage)).filter(is_admitted);
         let unknown = || Error::UnknownEvent { topic: topic.clone(), partition, offset };
-        let record = found.ok_or_else(unknown)?;
-        Ok(Arc::new(Frame::encode(SubscriptionId(0), topic, partition, record, storage)))
+        let view = found.ok_or_else(unknown)?;
+        let mut json = b"{".to_vec();
+        view.write_members_as_stored(&mut json, topic, partition);
+        json.push(b'}');
+        Ok(json.into())
     }
 
     /// A cursor over all partitions of these topics.

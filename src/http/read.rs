@@ -85,9 +85,8 @@ pub(super) async fn event(
     let topic = segments.topic(0)?;
     let admission = admission(&shared.parts.authenticator, call.principal()?, &topic)?;
     let (partition, offset) = (Partition::new(partition), Offset::new(offset));
-    let frame = shared.parts.feed.read_one(&topic, partition, offset, &admission).await;
-    let frame = frame.map_err(|error| problem_of(&error))?;
-    Ok(answer::json(StatusCode::OK, braced(frame.members())))
+    let event = shared.parts.feed.read_one(&topic, partition, offset, &admission).await;
+    Ok(answer::json(StatusCode::OK, event.map_err(|error| problem_of(&error))?))
 }
 
 /// `GET /v1/topics/{topic}/cursor`.
@@ -154,15 +153,6 @@ pub(super) fn gap(gap: &Gap) -> serde_json::Value {
         "gap": { gap.topic.as_str(): { gap.partition.to_string(): [gap.from.number(), gap.to.number()] } },
         "reason": gap.reason.as_str(),
     })
-}
-
-/// An object of these members.
-pub(super) fn braced(members: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(members.len() + 2);
-    out.push(b'{');
-    out.extend_from_slice(members);
-    out.push(b'}');
-    out
 }
 
 /// What the caller may see of the topic; an error where that is nothing.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::client::{Client, request};
-use crate::gateway::{Gateway, ORDER, READER, SHOP, STRANGER, envelope};
+use crate::gateway::{Gateway, JSON, ORDER, READER, SHOP, STRANGER, envelope};
 
 fn fill(gateway: &Gateway, count: usize) {
     for number in 0..count {
@@ -122,6 +122,23 @@ fn one_event_and_a_cursor_are_read() {
     {
         assert_eq!(gateway.send("GET", path, &[STRANGER], "").code(), "forbidden", "{path}");
     }
+}
+
+#[test]
+fn one_event_is_read_byte_for_byte_and_a_page_in_one_line() {
+    let gateway = Gateway::start();
+    let order = ORDER.replace(',', " ,\r\n\t");
+    let headers = [SHOP, JSON, ("weirgate-partition", "0"), ("weirgate-event-type", "orders.placed.v1")];
+    let answer = gateway.send("POST", "/v1/topics/orders.v1/events", &headers, &order);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let stored = gateway.log.records("orders.v1")[0].value.clone().unwrap();
+    let one = gateway.send("GET", "/v1/topics/orders.v1/events/0/0", &[SHOP], "");
+    assert_eq!(one.header("content-type"), Some("application/json"));
+    assert!(one.text().contains(&order));
+    assert!(one.body.ends_with(&[b"\"event\":", &stored[..], b"}"].concat()));
+    assert_eq!(one.json()["event"]["data"]["customerId"], "c-42");
+    let page = gateway.send("GET", "/v1/topics/orders.v1/events", &[SHOP], "");
+    assert!(!page.text().contains(['\r', '\n']));
 }
 
 fn follow(

@@ -56,6 +56,22 @@ fn an_envelope_is_shown_as_stored_in_one_line() {
 }
 
 #[test]
+fn one_who_reads_a_record_alone_gets_its_very_bytes() {
+    let as_stored = |record: &Record, storage| {
+        let mut out = Vec::new();
+        let topic = Topic::parse("orders.v1").unwrap();
+        RecordView::parse(record, storage).write_members_as_stored(&mut out, &topic, Partition::new(3));
+        out
+    };
+    let written = as_stored(&record(Some(ENVELOPE), &[]), Storage::Native);
+    assert!(written.ends_with(&[&b"\"headers\":{},\"event\":"[..], ENVELOPE].concat()));
+    let data = b"[1,\r\n2 ]\n";
+    let headers: [(&str, Option<&[u8]>); 1] = [("weirgate-event-type", Some(b"orders.placed.v1"))];
+    let written = as_stored(&record(Some(data), &headers), Storage::Headers);
+    assert!(written.ends_with(&[&b",\"data\":"[..], data].concat()));
+}
+
+#[test]
 fn an_envelope_in_headers_is_shown_as_meta() {
     let headers: [(&str, Option<&[u8]>); 4] = [
         ("weirgate-event-type", Some(b"orders.placed.v1")),

@@ -9,8 +9,23 @@ use crate::event::envelope::HEADERS;
 use crate::event::json::write_text;
 use crate::event::{HeaderName, Partition, Topic};
 
+/// How a stored value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// In one line, for what is told apart by lines.
+    OneLine,
+    /// Byte for byte.
+    AsStored,
+}
+
 /// Writes all members of a record, without braces.
-pub(super) fn members(view: &RecordView<'_>, out: &mut Vec<u8>, topic: &Topic, partition: Partition) {
+pub(super) fn members(
+    view: &RecordView<'_>,
+    out: &mut Vec<u8>,
+    topic: &Topic,
+    partition: Partition,
+    layout: Layout,
+) {
     let record = view.record;
     out.reserve(192 + record.bytes());
     out.extend_from_slice(b"\"topic\":\"");
@@ -26,7 +41,7 @@ pub(super) fn members(view: &RecordView<'_>, out: &mut Vec<u8>, topic: &Topic, p
     out.extend_from_slice(b",\"headers\":{");
     headers(view, out);
     out.extend_from_slice(b"},");
-    event(view, out);
+    event(view, out, layout);
 }
 
 fn key(out: &mut Vec<u8>, key: Option<&Bytes>) {
@@ -91,16 +106,16 @@ fn header(out: &mut Vec<u8>, value: Option<&Bytes>) {
     }
 }
 
-fn event(view: &RecordView<'_>, out: &mut Vec<u8>) {
+fn event(view: &RecordView<'_>, out: &mut Vec<u8>, layout: Layout) {
     match view.form {
         Form::Envelope { value, .. } => {
             out.extend_from_slice(b"\"event\":");
-            one_line(out, value);
+            stored(out, value, layout);
         }
         Form::Data { value, .. } => {
             meta(view, out);
             out.extend_from_slice(b",\"data\":");
-            one_line(out, value);
+            stored(out, value, layout);
         }
         Form::Tombstone { .. } => {
             meta(view, out);
@@ -137,6 +152,13 @@ const fn has_headers(view: &RecordView<'_>) -> bool {
         Form::Data { has_headers, .. }
         | Form::Tombstone { has_headers }
         | Form::Undecodable { has_headers, .. } => has_headers,
+    }
+}
+
+fn stored(out: &mut Vec<u8>, json: &str, layout: Layout) {
+    match layout {
+        Layout::OneLine => one_line(out, json),
+        Layout::AsStored => out.extend_from_slice(json.as_bytes()),
     }
 }
 
