@@ -294,6 +294,7 @@ impl Owner {
             self.end_members();
         }
         self.machine = machine;
+        self.committing = None;
         self.ends.clear();
         self.told.clear();
         self.join_log();

@@ -11,6 +11,8 @@ const SETTLEMENTS_MAX: u32 = 256;
 /// After a failed commit, how long until the next; doubled with each failure, up to the greatest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_DOUBLINGS_MAX: u32 = 6;
+/// How long a partition that must go stays for its last commit, however often that is tried.
+const LAST_COMMIT_MAX: Duration = Duration::from_secs(2);
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(in crate::delivery) enum CommitEnd {
     Done,
     /// It is not, or that is not known.
     Failed,
+    /// It is not, and will not be when it is tried again.
+    Refused,
 }
 
 #[derive(Debug, Default)]
@@ -40,39 +44,53 @@ impl Group {
                     self.note_committed(slot, epoch, revision, offset, now);
                 }
             }
-            CommitEnd::Failed => {
-                let doubled = RETRY_FIRST * 2_u32.pow(self.committing.failures.min(RETRY_DOUBLINGS_MAX));
-                self.committing.failures += 1;
-                self.committing.not_before = now.elapsed + doubled;
-                for (slot, ..) in running {
-                    self.give_back_if_closing(slot);
+            CommitEnd::Failed => self.try_again_later(now),
+            CommitEnd::Refused => {
+                self.try_again_later(now);
+                for (slot, epoch, ..) in running {
+                    let is_closing = |source: &super::Source| {
+                        source.epoch == epoch && matches!(source.phase, Phase::Closing { .. })
+                    };
+                    if self.sources.get(&slot).is_some_and(is_closing) {
+                        self.give_back(slot);
+                    }
                 }
             }
         }
     }
 
-    /// Partitions that must go and have nothing in flight any more, or no time, get their last commit.
+    fn try_again_later(&mut self, now: Moment) {
+        let doubled = RETRY_FIRST * 2_u32.pow(self.committing.failures.min(RETRY_DOUBLINGS_MAX));
+        self.committing.failures += 1;
+        self.committing.not_before = now.elapsed + doubled;
+    }
+
+    /// Partitions that must go and have nothing in flight any more, or no time, get their last commit; those that have
+    /// it, or have waited for it long enough, go.
     pub(super) fn close_sources(&mut self, now: Moment) {
         let is_over = |source: &super::Source| match source.phase {
             Phase::Revoking { until } => {
                 (source.in_flight == 0 && source.burying == 0) || until <= now.elapsed
             }
-            Phase::Active | Phase::Closing => false,
+            Phase::Active | Phase::Closing { .. } => false,
         };
         let over: Vec<Slot> =
             self.sources.iter().filter(|(_, one)| is_over(one)).map(|(slot, _)| *slot).collect();
         for slot in over {
             self.withdraw_source(slot, now);
             if let Some(source) = self.sources.get_mut(&slot) {
-                source.phase = Phase::Closing;
+                source.phase = Phase::Closing { until: now.elapsed + LAST_COMMIT_MAX };
             }
         }
-        if self.committing.running.is_none() {
-            let clean: Vec<Slot> =
-                self.sources.iter().filter(|(_, one)| !one.is_dirty()).map(|(slot, _)| *slot).collect();
-            for slot in clean {
-                self.give_back_if_closing(slot);
-            }
+        let is_idle = self.committing.running.is_none();
+        let may_go = |source: &super::Source| match source.phase {
+            Phase::Closing { until } => (is_idle && !source.is_dirty()) || until <= now.elapsed,
+            Phase::Active | Phase::Revoking { .. } => false,
+        };
+        let going: Vec<Slot> =
+            self.sources.iter().filter(|(_, one)| may_go(one)).map(|(slot, _)| *slot).collect();
+        for slot in going {
+            self.give_back(slot);
         }
     }
 
@@ -101,7 +119,7 @@ impl Group {
         }
         let is_urgent = |source: &super::Source| {
             source.is_dirty()
-                && (source.phase == Phase::Closing
+                && (matches!(source.phase, Phase::Closing { .. })
                     || !source.unrecorded.is_empty()
                     || source.settled_since >= SETTLEMENTS_MAX)
         };
@@ -113,8 +131,8 @@ impl Group {
 
     pub(super) fn close_due(&self) -> Option<Duration> {
         let ends = self.sources.values().filter_map(|source| match source.phase {
-            Phase::Revoking { until } => Some(until),
-            Phase::Active | Phase::Closing => None,
+            Phase::Revoking { until } | Phase::Closing { until } => Some(until),
+            Phase::Active => None,
         });
         ends.min()
     }
@@ -154,11 +172,9 @@ impl Group {
         self.touch(id, now);
     }
 
-    fn give_back_if_closing(&mut self, slot: Slot) {
-        if self.sources.get(&slot).is_some_and(|source| source.phase == Phase::Closing) {
-            self.remove_source(slot);
-            self.actions.push(Action::GiveBack(slot));
-        }
+    fn give_back(&mut self, slot: Slot) {
+        self.remove_source(slot);
+        self.actions.push(Action::GiveBack(slot));
     }
 }
 

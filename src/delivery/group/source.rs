@@ -18,8 +18,8 @@ pub(super) enum Phase {
     Active,
     /// It must go: nothing is sent, what is in flight may settle until then.
     Revoking { until: Duration },
-    /// Nothing is in flight any more; it goes when the last commit is through.
-    Closing,
+    /// Nothing is in flight any more; it goes when the last commit is through, or then at the latest.
+    Closing { until: Duration },
 }
 
 /// Why no new records of a partition are taken.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::event::{Offset, Partition, Topic};
 use crate::log::{self, Assigned, MemberEvent};
 
-use super::super::group::{Beginning, Slot};
+use super::super::group::{Beginning, CommitEnd, Slot};
 use super::super::metadata::{self, Progress};
 use super::super::{GapReason, Push};
 use super::Owner;
@@ -51,6 +51,9 @@ impl Owner {
         if matches!(error, log::Error::NotMember | log::Error::Closed) {
             let slots: Vec<Slot> = self.machine.states(self.now()).iter().map(|state| state.slot).collect();
             self.recall(|_| true);
+            if self.committing.take().is_some() {
+                self.machine.committed(CommitEnd::Refused, self.now());
+            }
             self.machine.lose(&slots, self.now());
             self.leave_log().await;
             self.join_log();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::event::{Offset, Partition, RecordView, Topic};
-use crate::log::{Commit, Commits, Committed};
+use crate::log::{self, Commit, Commits, Committed};
 
 use super::super::burial::bury;
 use super::super::group::{Action, CommitEnd, Outcome, Outgoing, Settled, Slot, SourceCommit};
@@ -216,6 +216,10 @@ async fn commit_through(
 ) -> CommitEnd {
     match timeout(COMMIT_MAX, port.commit(commits)).await {
         Ok(Ok(())) => CommitEnd::Done,
+        Ok(Err(error @ log::Error::NotMember)) => {
+            tracing::warn!(%group, %error, "a commit was refused");
+            CommitEnd::Refused
+        }
         Ok(Err(error)) => {
             tracing::warn!(%group, %error, "a commit failed; it is tried again");
             CommitEnd::Failed
