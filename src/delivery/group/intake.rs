@@ -78,9 +78,12 @@ impl Group {
         let (unsettled_max, span_max) = (self.policy.unsettled_per_partition_max, self.policy.span_max);
         loop {
             let Some(source) = self.sources.get_mut(&slot) else { return };
-            let Some(record) = source.intake.front() else { break };
-            let is_refused = source.refuses(record.offset.number(), unsettled_max, span_max).is_some();
-            if is_refused || source.phase != Phase::Active {
+            let Some(offset) = source.intake.front().map(|record| record.offset.number()) else { break };
+            if source.phase != Phase::Active {
+                break;
+            }
+            if source.refuses(offset, unsettled_max, span_max).is_some() {
+                source.pass_hole(offset);
                 break;
             }
             if let Some(record) = source.intake.pop_front() {

@@ -171,6 +171,7 @@ impl World {
             95 => self.pause(),
             96 => self.recall(),
             97 => self.rebalance(),
+            98 if self.below(4) == 0 => self.read_behind_a_hole(),
             98 => self.stale(),
             _ if self.below(10) == 0 => self.crash(),
             _ => "nothing",
@@ -207,6 +208,24 @@ impl World {
             return "read a gap";
         }
         "read"
+    }
+
+    /// Records that never existed, more than the span holds, and one behind them.
+    fn read_behind_a_hole(&mut self) -> &'static str {
+        let number = self.below(PARTITIONS as usize) as u32;
+        let hole = self.policy.span_max + 10;
+        let partition = self.partitions.get_mut(&number).unwrap();
+        let Some(reading) = partition.reading.filter(|_| !partition.is_held) else { return "held" };
+        let end = partition.keys.len() as u64;
+        self.read_to(number, reading, end);
+        let partition = self.partitions.get_mut(&number).unwrap();
+        for offset in end..end + hole {
+            partition.keys.push(None);
+            partition.settle(offset);
+        }
+        partition.keys.push(Some(0));
+        self.read_to(number, end + hole, end + hole + 1);
+        "read behind a hole"
     }
 
     fn read_to(&mut self, number: u32, from: u64, to: u64) {
@@ -476,8 +495,9 @@ fn run(ordering: Ordering, seed: u64) {
     for _ in 0..STEPS {
         world.step();
     }
-    let crashes = world.steps.get("crash").copied().unwrap_or(0);
-    assert!(world.sent > 5_000 && crashes > 20, "the run did too little: {} {:?}", world.sent, world.steps);
+    let count = |name| world.steps.get(name).copied().unwrap_or(0);
+    let is_enough = world.sent > 5_000 && count("crash") > 20 && count("read behind a hole") > 20;
+    assert!(is_enough, "the run did too little: {} {:?}", world.sent, world.steps);
     world.finish();
 }
 

@@ -86,10 +86,20 @@ impl Source {
             Some(HoldReason::Unsettled)
         } else if offset.saturating_sub(self.committed) >= span_max {
             Some(HoldReason::Span)
-        } else if self.metadata_ratio >= METADATA_PRESSURE {
+        } else if self.metadata_ratio >= METADATA_PRESSURE && self.tracker.unsettled() > 0 {
+            // With nothing unsettled, there is no head whose settlement would make the metadata shorter.
             Some(HoldReason::Metadata)
         } else {
             None
+        }
+    }
+
+    /// Passes over the hole before `offset` when everything before it is settled: the commit that follows makes room
+    /// where the hole is wider than the span.
+    pub(super) fn pass_hole(&mut self, offset: u64) {
+        if self.tracker.unsettled() == 0 && offset > self.tracker.next() {
+            self.tracker.skip_to(offset);
+            self.revision += 1;
         }
     }
 }

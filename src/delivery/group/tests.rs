@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::event::{Headers, Offset, Record, Timestamp};
 
-use super::super::metadata::{Attempts, Progress};
+use super::super::metadata::{self, Attempts, Progress};
 use super::super::retry::Random;
 use super::super::roster::Seat;
 use super::super::{Backoff, ConnectionId, How, Ordering, Policy, Settlement, Tag, Withdrawal};
@@ -262,6 +262,47 @@ fn a_stuck_head_stops_the_intake_at_the_span() {
     story.ack(0);
     story.after(2_000);
     assert_eq!(story.sent.len(), 20);
+}
+
+#[test]
+fn a_hole_wider_than_the_span_is_passed_over() {
+    let policy = Policy { span_max: 100, ..policy() };
+    let mut story = Story::begin(policy.clone(), 0);
+    // Compacted away: the first record there is lies far above the beginning.
+    story.records(150..152);
+    story.pump();
+    story.after(1_000);
+    assert_eq!(story.sent_offsets(), [(150, 1), (151, 1)]);
+
+    let mut story = Story::begin(policy, 2);
+    story.ack(0);
+    story.records(500..501);
+    story.after(1_000);
+    assert_eq!(story.sent_offsets(), [(0, 1), (1, 1)], "the head may still resolve");
+    story.ack(1);
+    story.after(1_000);
+    story.after(1_000);
+    assert_eq!(story.sent_offsets(), [(0, 1), (1, 1), (500, 1)]);
+}
+
+#[test]
+fn metadata_that_is_nearly_full_stops_nothing_once_all_that_was_taken_is_settled() {
+    let settled: Vec<_> = (0..1_300).map(|run| 100 + 2 * run..101 + 2 * run).collect();
+    let length = metadata::encode(2, &Progress { settled: settled.clone(), ..Progress::default() }).len();
+    assert!((3_072..4_096).contains(&length), "{length} does not press, or does not fit");
+    let progress = Progress { settled, ..Progress::default() };
+    let mut story = Story::restored(Policy { ordering: Ordering::None, ..policy() }, 2, progress);
+    story.ack(0);
+    story.after(1_000);
+    story.records(2..4);
+    story.after(1_000);
+    assert_eq!(story.sent_offsets(), [(0, 1), (1, 1)], "while one is open, the metadata presses");
+    story.ack(1);
+    story.after(1_000);
+    assert_eq!(story.sent_offsets(), [(0, 1), (1, 1), (2, 1)]);
+    story.ack(2);
+    story.after(1_000);
+    assert_eq!(story.sent_offsets().len(), 4);
 }
 
 #[test]
