@@ -12,7 +12,7 @@ const FORBIDDEN_MEMBERS: [&str; 4] = ["access_token", "token", "api_key", "autho
 /// The one credential of the headers.
 ///
 /// # Errors
-/// 400 when there are two, or one that cannot be read.
+/// 400 when there are two, or one that cannot be read; 401 for a scheme of others (RFC 9110 §11.6.2).
 pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Problem> {
     let refuse = |detail: &str| Err(Problem::new(Code::BadRequest, detail));
     let mut bearers = headers.get_all(AUTHORIZATION).iter();
@@ -37,10 +37,18 @@ pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Credential<'_>>
                 Some((scheme, key)) if scheme.eq_ignore_ascii_case("apikey") && !key.is_empty() => {
                     Ok(Some(Credential::ApiKey(key)))
                 }
+                Some((scheme, _)) if !is_ours(scheme) => {
+                    let detail = "this gateway knows the schemes Bearer and ApiKey";
+                    Err(Problem::new(Code::Unauthenticated, detail))
+                }
                 _ => refuse("Authorization must be `Bearer <token>` or `ApiKey <key>`"),
             }
         }
     }
+}
+
+fn is_ours(scheme: &str) -> bool {
+    ["bearer", "apikey"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours))
 }
 
 /// Refuses a query that carries a token.
@@ -104,13 +112,17 @@ mod tests {
             &[("authorization", "Bearer a"), ("x-api-key", "b")][..],
             &[("authorization", "Bearer a"), ("authorization", "Bearer a")],
             &[("x-api-key", "a"), ("x-api-key", "a")],
-            &[("authorization", "Basic dTpw")],
             &[("authorization", "Bearer")],
             &[("authorization", "Bearer ")],
             &[("x-api-key", "")],
         ] {
             assert_eq!(kind(list), "bad_request", "{list:?}");
         }
+    }
+
+    #[test]
+    fn a_scheme_of_others_is_no_credential() {
+        assert_eq!(kind(&[("authorization", "Basic dTpw")]), "unauthenticated");
     }
 
     #[test]

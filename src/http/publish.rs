@@ -87,9 +87,16 @@ pub(super) async fn topic_events(
         return Err(invalid("ce- headers go with POST /v1/events; here the body is the data alone"));
     }
     let members: DataMembers = given.take_members();
+    let is_typed = members.event_type.is_some();
     let topic = segments.topic(0)?;
     let shape = Shape::Single(Form::Data { topic, members });
-    answer(&shared, &call, (&parts.method, &parts.uri, media), given, shape, body).await
+    let answered = answer(&shared, &call, (&parts.method, &parts.uri, media), given, shape, body).await;
+    answered.map_err(|mut problem| {
+        if problem.code == Code::SchemaMissing && !is_typed {
+            problem.detail.push_str("; say which type it is with Weirgate-Event-Type");
+        }
+        problem
+    })
 }
 
 /// Publishes, under the idempotency key where there is one.

@@ -77,7 +77,7 @@ fn callers_without_a_right_are_refused_alike() {
         (&[JSON][..], 401, "unauthenticated"),
         (&[JSON, ("x-api-key", "wg_shop_wrong")], 401, "unauthenticated"),
         (&[JSON, ("authorization", "Bearer no.jwt.here")], 401, "token_invalid"),
-        (&[JSON, ("authorization", "Basic dTpw")], 400, "bad_request"),
+        (&[JSON, ("authorization", "Basic dTpw")], 401, "unauthenticated"),
         (&[JSON, SHOP, READER], 400, "bad_request"),
         (&[JSON, STRANGER], 403, "forbidden"),
         (&[JSON, READER], 403, "forbidden"),
@@ -260,6 +260,9 @@ fn raw_data_is_posted_to_its_topic() {
         [("weirgate-event-type", "orders.placed.v1"), ("weirgate-event-id", ID), ("weirgate-source", "shop")];
     let answer = gateway.send("POST", path, &[&[SHOP, JSON], &members[..]].concat(), ORDER);
     assert_eq!((answer.status, &answer.json()["eventId"]), (201, &json!(ID)), "{}", answer.text());
+    let untyped = gateway.send("POST", path, &[SHOP, JSON], ORDER);
+    assert_eq!(untyped.code(), "schema_missing", "the topic has two types: {}", untyped.text());
+    assert!(untyped.json()["detail"].as_str().unwrap().contains("Weirgate-Event-Type"), "{}", untyped.text());
     let array = gateway.send("POST", "/v1/topics/loose.v1/events", &[SHOP, JSON], "[1,2]");
     assert_eq!(array.status, 201, "{}", array.text());
     let stored: Value =
