@@ -101,12 +101,17 @@ fn assert_out_of_range<T: std::fmt::Debug>(result: &Result<T, Error>) {
     assert!(matches!(result, Err(Error::OffsetOutOfRange { .. })), "{result:?}");
 }
 
-/// Makes a test of every case of the suite. `$subject` is an async function that answers a [`Subject`] and whatever
-/// must live as long as it.
+/// Makes a test of every case of the suite.
+///
+/// `$subject` is an async function that answers a [`Subject`] and whatever must live as long as it. Each test gets the
+/// attributes in the brackets, as `[#[ignore = "why"]]`.
 #[macro_export]
 macro_rules! log_conformance {
     ($subject:path) => {
-        $crate::log_conformance!($subject;
+        $crate::log_conformance!($subject, []);
+    };
+    ($subject:path, $attributes:tt) => {
+        $crate::log_conformance!(@modules $subject, $attributes;
             topics: ensuring_again_is_a_success, ensuring_more_partitions_adds_them,
             what_a_topic_cannot_become_is_refused, a_deleted_topic_is_unknown_until_made_anew,
             changes_of_topics_are_announced;
@@ -126,14 +131,18 @@ macro_rules! log_conformance {
             a_table_follows_what_others_write, a_table_without_records_is_empty
         );
     };
-    ($subject:path; $($module:ident: $($case:ident),+);+) => {
+    (@modules $subject:path, $attributes:tt; $($module:ident: $($case:ident),+);+) => {
         $(mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                let (subject, _guard) = $subject().await;
-                let case = $crate::log::conformance::$module::$case(&subject);
-                tokio::time::timeout($crate::log::conformance::PATIENCE, case).await.expect("the case ends in time");
-            })+
+            $($crate::log_conformance!(@case $subject, $attributes, $module, $case);)+
         })+
+    };
+    (@case $subject:path, [$($attribute:tt)*], $module:ident, $case:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $($attribute)*
+        async fn $case() {
+            let (subject, _guard) = $subject().await;
+            let case = $crate::log::conformance::$module::$case(&subject);
+            tokio::time::timeout($crate::log::conformance::PATIENCE, case).await.expect("the case ends in time");
+        }
     };
 }
