@@ -1,7 +1,6 @@
 //! Says what this machine has, so that tests which need it are run, or shown as ignored with the reason.
 //!
-//! `WEIRGATE_REQUIRE` lists needs, such as `suites,browser`, whose absence is a failure; CI sets it. A later `kafka` is
-//! one more line in [`NEEDS`].
+//! `WEIRGATE_REQUIRE` lists needs, such as `suites,kafka`, whose absence is a failure; CI sets it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,6 +11,8 @@ enum Probe {
     File(&'static str),
     /// This command ends well.
     Runs(&'static str, &'static [&'static str]),
+    /// Java of this version or a later one is there, and Maven, which fetches what runs on it.
+    JavaAndMaven(u32),
 }
 
 /// What tests may need: the word of `WEIRGATE_REQUIRE`, the cfg, and how it is looked for.
@@ -21,6 +22,7 @@ const NEEDS: &[(&str, &str, Probe)] = &[
     ("python", "has_python", Probe::Runs("python3", &["-c", "import websockets.asyncio.client"])),
     ("node", "has_node", Probe::Runs("node", &["--experimental-websocket", "-e", "WebSocket"])),
     ("browser", "has_browser", Probe::Runs("chromedriver", &["--version"])),
+    ("kafka", "has_kafka", Probe::JavaAndMaven(17)),
 ];
 
 fn main() -> Result<(), String> {
@@ -53,13 +55,12 @@ impl Probe {
                 }
                 is_there
             }
-            Self::Runs(program, arguments) => Command::new(program)
-                .args(*arguments)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success()),
+            Self::Runs(program, arguments) => runs(program, arguments).is_some(),
+            Self::JavaAndMaven(version_min) => {
+                let version = runs("java", &["-version"]).and_then(|text| java_version(&text));
+                version.is_some_and(|version| version >= *version_min)
+                    && runs("mvn", &["--version"]).is_some()
+            }
         }
     }
 
@@ -67,6 +68,21 @@ impl Probe {
         match self {
             Self::File(path) => (*path).to_owned(),
             Self::Runs(program, arguments) => format!("{program} {}", arguments.join(" ")),
+            Self::JavaAndMaven(version_min) => format!("java {version_min} with mvn"),
         }
     }
+}
+
+/// What a command says to standard error, where it ends well.
+fn runs(program: &str, arguments: &[&str]) -> Option<String> {
+    let output =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The version in `openjdk version "17.0.15" 2025-04-15`.
+fn java_version(text: &str) -> Option<u32> {
+    let (_, quoted) = text.split_once("version \"")?;
+    let digits: String = quoted.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }

@@ -10,6 +10,7 @@
 //! | [`schema`] | subjects and compiled validators |
 //! | [`auth`] | principals, credentials, grants, decisions |
 //! | [`log_embedded`] | the durable engine of one machine |
+//! | [`log_kafka`] | the engine on Apache Kafka |
 //! | [`publish`] | the way in |
 //! | [`feed`] | the way out to an audience |
 //! | [`delivery`] | the way out to workers |
@@ -36,6 +37,7 @@ pub mod feed;
 pub mod http;
 pub mod log;
 pub mod log_embedded;
+pub mod log_kafka;
 pub mod problem;
 pub mod publish;
 pub mod schema;

@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("schema", "event telemetry log"),
     ("auth", "event telemetry"),
     ("log_embedded", "event telemetry log"),
+    ("log_kafka", "event telemetry log"),
     ("publish", "event telemetry log schema auth"),
     ("feed", "event telemetry log schema"),
     ("delivery", "event telemetry log schema"),

@@ -1,0 +1,215 @@
+//! Whether the cluster can be reached, as far as the gateway has seen, and what it is told about it.
+//!
+//! Clients report errors; that no broker is left means down. There is no report of the way back: the keeper asks for
+//! metadata, and an answer means up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::sync::Notify;
+
+use crate::log::{Error, Health};
+
+use super::failure::code_of;
+use super::locked;
+use super::metrics::Metrics;
+
+/// The connection to the cluster.
+#[derive(Debug)]
+pub(super) struct Connection {
+    is_up: AtomicBool,
+    /// Whether the topics were read since the start.
+    has_topics: AtomicBool,
+    /// Guards the reason shown while down.
+    reason: Mutex<Reason>,
+    went_down: Notify,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Reason {
+    code: Option<Code>,
+    text: String,
+}
+
+impl Connection {
+    /// Not connected yet.
+    pub(super) fn new(brokers: &[String], metrics: Arc<Metrics>) -> Self {
+        let text = format!("Kafka at {} has not answered yet", brokers.join(", "));
+        Self {
+            is_up: AtomicBool::new(false),
+            has_topics: AtomicBool::new(false),
+            reason: Mutex::new(Reason { code: None, text }),
+            went_down: Notify::new(),
+            metrics,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Acquire)
+    }
+
+    /// The cluster answered.
+    pub(super) fn saw_up(&self) {
+        if !self.is_up.swap(true, Ordering::AcqRel) {
+            self.metrics.up.set(1);
+            locked(&self.reason).code = None;
+            tracing::info!("connected to Kafka");
+        }
+    }
+
+    /// A client has no broker left.
+    pub(super) fn saw_down(&self, text: &str) {
+        if self.is_up.swap(false, Ordering::AcqRel) {
+            self.metrics.up.set(0);
+            tracing::warn!(reason = text, "Kafka cannot be reached; publishes are refused until it is back");
+        }
+        let mut reason = locked(&self.reason);
+        // The reason why a connection broke says more than that all are gone.
+        if reason.code.is_none() {
+            text.clone_into(&mut reason.text);
+        }
+        drop(reason);
+        self.went_down.notify_one();
+    }
+
+    /// The topics were read.
+    pub(super) fn saw_topics(&self) {
+        self.has_topics.store(true, Ordering::Release);
+    }
+
+    /// The topics cannot be read, though the cluster may answer.
+    pub(super) fn troubled(&self, error: &Error) {
+        if self.is_up() && !self.has_topics.load(Ordering::Acquire) {
+            let text =
+                std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+            tracing::warn!(reason = text, "Kafka answers, but its topics cannot be read");
+            locked(&self.reason).text = text;
+        }
+    }
+
+    /// Something failed that explains why the cluster cannot be reached, or soon will.
+    fn note(&self, code: Code, text: &str) {
+        let mut reason = locked(&self.reason);
+        let is_new = reason.code != Some(code);
+        *reason = Reason { code: Some(code), text: text.to_owned() };
+        drop(reason);
+        if is_new && !self.is_up() {
+            tracing::warn!(reason = text, "Kafka cannot be reached");
+        }
+    }
+
+    /// Waits until the cluster was seen to be away.
+    pub(super) async fn down(&self) {
+        self.went_down.notified().await;
+    }
+
+    pub(super) fn health(&self) -> Health {
+        match (self.is_up(), self.has_topics.load(Ordering::Acquire)) {
+            (true, true) => Health::Ready,
+            (true, false) => {
+                Health::Unready(format!("Kafka's topics are being read: {}", locked(&self.reason).text))
+            }
+            (false, _) => Health::Unready(format!("Kafka cannot be reached: {}", locked(&self.reason).text)),
+        }
+    }
+}
+
+/// What every client of the engine tells, and to whom.
+#[derive(Debug, Clone)]
+pub(super) struct Watch {
+    connection: Arc<Connection>,
+    role: &'static str,
+    /// Whether this client's losing all brokers means that the cluster is away.
+    is_leading: bool,
+}
+
+impl Watch {
+    /// For a client whose troubles are its own.
+    pub(super) const fn of(connection: Arc<Connection>, role: &'static str) -> Self {
+        Self { connection, role, is_leading: false }
+    }
+
+    /// For the client that says whether the cluster can be reached.
+    pub(super) const fn leading(connection: Arc<Connection>, role: &'static str) -> Self {
+        Self { connection, role, is_leading: true }
+    }
+}
+
+impl ClientContext for Watch {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(client = self.role, facility, text, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(client = self.role, %error, reason, "librdkafka");
+        let Some(code) = code_of(&error) else { return };
+        match code {
+            Code::AllBrokersDown if self.is_leading => self.connection.saw_down(reason),
+            Code::Authentication
+            | Code::BrokerTransportFailure
+            | Code::Resolve
+            | Code::SSL
+            | Code::ClusterAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::SaslAuthenticationFailed => self.connection.note(code, reason),
+            _ => {}
+        }
+    }
+}
+
+impl ConsumerContext for Watch {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rdkafka::client::ClientContext;
+    use rdkafka::error::KafkaError;
+    use rdkafka::types::RDKafkaErrorCode as Code;
+
+    use super::{Connection, Watch};
+    use crate::log::Health;
+    use crate::log_kafka::metrics::Metrics;
+    use crate::telemetry::Registry;
+
+    fn connection() -> Arc<Connection> {
+        let metrics = Arc::new(Metrics::register(&Registry::new()));
+        Arc::new(Connection::new(&["k:9092".to_owned()], metrics))
+    }
+
+    fn reason(connection: &Connection) -> String {
+        let Health::Unready(reason) = connection.health() else { panic!("it should be away") };
+        reason
+    }
+
+    #[test]
+    fn it_is_away_until_it_answered_and_says_why() {
+        let connection = connection();
+        assert!(reason(&connection).contains("k:9092"));
+        let watch = Watch::leading(Arc::clone(&connection), "test");
+        watch.error(KafkaError::Global(Code::Authentication), "wrong password");
+        watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        assert!(reason(&connection).contains("wrong password"));
+        connection.saw_up();
+        assert!(reason(&connection).contains("topics are being read"));
+        connection.saw_topics();
+        assert_eq!(connection.health(), Health::Ready);
+        watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        assert!(reason(&connection).contains("1/1 brokers"));
+    }
+
+    #[test]
+    fn only_the_leading_client_says_that_the_cluster_is_away() {
+        let connection = connection();
+        connection.saw_up();
+        let watch = Watch::of(Arc::clone(&connection), "test");
+        watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        assert!(connection.is_up());
+    }
+}

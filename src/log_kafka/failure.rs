@@ -1,0 +1,178 @@
+//! What librdkafka says went wrong, in the words of the port.
+
+use std::sync::Arc;
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use crate::event::{Partition, Topic};
+use crate::log::Error;
+
+/// Why the engine cannot be made at all, whatever the cluster is like.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A setting that cannot be.
+    #[error("log.kafka: '{name}' {problem}")]
+    Property {
+        /// The setting or librdkafka property.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// librdkafka refuses to make a client.
+    #[error("log.kafka: no client can be made with these settings")]
+    Client(#[source] KafkaError),
+    /// A thread cannot be started.
+    #[error("log.kafka: a thread cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+impl From<KafkaError> for OpenError {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            // The value may be a secret, and librdkafka's text names it only for what it does not hide.
+            KafkaError::ClientConfig(_, problem, name, _) => {
+                Self::Property { name, problem: shortened(&problem) }
+            }
+            error => Self::Client(error),
+        }
+    }
+}
+
+/// librdkafka's words without the value it was given.
+fn shortened(problem: &str) -> String {
+    let plain = problem.split('"').step_by(2).map(str::trim).filter(|part| !part.is_empty());
+    let text = plain.collect::<Vec<_>>().join(" ");
+    format!("cannot be set: {text}")
+}
+
+/// The code behind an error, also where rdkafka hides it.
+pub(super) fn code_of(error: &KafkaError) -> Option<Code> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    }
+}
+
+/// A failure that says nothing of the caller: the cluster is away, slow, or does not let the gateway.
+pub(super) fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Unavailable(Arc::new(error))
+}
+
+/// What a look-up in a topic's partition failed of.
+pub(super) fn lookup(error: KafkaError, topic: &Topic) -> Error {
+    match code_of(&error) {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Error::UnknownTopic(topic.clone()),
+        _ => unavailable(error),
+    }
+}
+
+/// Whether a look-up failed of something that passes by itself: brokers learn of new topics and leaders one by one.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        code_of(error),
+        Some(
+            Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::OffsetNotAvailable
+                | Code::BrokerTransportFailure
+        )
+    )
+}
+
+/// Why a record was not stored, as far as that is known. `bytes` of at most `bytes_max` is the record's size.
+pub(super) fn delivery(
+    error: KafkaError,
+    topic: &Topic,
+    partition: Partition,
+    (bytes, bytes_max): (usize, usize),
+) -> Error {
+    match code_of(&error) {
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
+            Error::RecordTooLarge { bytes, bytes_max }
+        }
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => Error::UnknownTopic(topic.clone()),
+        Some(Code::UnknownPartition) => {
+            Error::UnknownPartition { topic: topic.clone(), partition, partitions: partition.number() }
+        }
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::InvalidTopic
+            | Code::InvalidRecord
+            | Code::PolicyViolation
+            | Code::InvalidTimestamp,
+        ) => unavailable(error),
+        // Time-outs, purges, disconnects and whatever else: the broker may have it.
+        _ => Error::OutcomeUnknown,
+    }
+}
+
+/// Why a record was not even taken by the client; surely it was not stored.
+pub(super) fn refusal(error: KafkaError, topic: &Topic, partition: Partition, size: (usize, usize)) -> Error {
+    match code_of(&error) {
+        Some(Code::QueueFull) => Error::Overloaded,
+        Some(
+            Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownPartition,
+        ) => delivery(error, topic, partition, size),
+        _ => unavailable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::KafkaError;
+    use rdkafka::types::RDKafkaErrorCode as Code;
+
+    use super::{Error, OpenError, delivery, refusal, shortened};
+    use crate::event::{Partition, Topic};
+
+    fn of(code: Code) -> (Error, Error) {
+        let topic = Topic::parse("t").unwrap();
+        let (error, partition) = (KafkaError::MessageProduction(code), Partition::new(1));
+        (delivery(error.clone(), &topic, partition, (9, 8)), refusal(error, &topic, partition, (9, 8)))
+    }
+
+    #[test]
+    fn a_time_out_is_an_unknown_outcome() {
+        for code in [
+            Code::MessageTimedOut,
+            Code::PurgeQueue,
+            Code::PurgeInflight,
+            Code::Fatal,
+            Code::BrokerTransportFailure,
+        ] {
+            assert!(matches!(of(code).0, Error::OutcomeUnknown), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_refuses_was_surely_not_stored() {
+        assert!(matches!(of(Code::QueueFull).1, Error::Overloaded));
+        assert!(matches!(of(Code::Fatal).1, Error::Unavailable(_)));
+        assert!(matches!(of(Code::MessageSizeTooLarge).1, Error::RecordTooLarge { bytes: 9, bytes_max: 8 }));
+    }
+
+    #[test]
+    fn values_of_properties_are_not_told() {
+        assert_eq!(
+            shortened("Invalid value \"s3cret\" for configuration property \"x\""),
+            "cannot be set: Invalid value for configuration property"
+        );
+        assert_eq!(
+            shortened("No such configuration property: \"x.y\""),
+            "cannot be set: No such configuration property:"
+        );
+        assert!(OpenError::Property { name: "x.y".into(), problem: "p".into() }.to_string().contains("x.y"));
+    }
+}

@@ -1,0 +1,116 @@
+//! Making, changing and deleting topics: asked of the cluster, then waited for until it shows.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::event::Topic;
+use crate::log::{Cleanup, Error, TopicInfo, TopicSpec};
+
+use super::super::admin::Made;
+use super::{Cluster, Keeper};
+
+/// How long a change may take to show.
+const SHOWN_MAX: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(30);
+
+/// What an existing topic needs to become what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Needs {
+    partitions: bool,
+    settings: bool,
+}
+
+impl Keeper {
+    /// Brings a topic to this specification.
+    pub(super) async fn ensure(&mut self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
+        check(spec)?;
+        let cluster = self.cluster().await?;
+        self.take_over(&cluster).await?;
+        if !cluster.topics.contains_key(&spec.name) && self.make(spec, cluster.brokers).await? == Made::Now {
+            let ledger = self.ledger.as_mut().ok_or(Error::Closed)?;
+            ledger.renew(&spec.name).await?;
+        }
+        self.refresh(&spec.name).await?;
+        let known = self.shared.topics.require(&spec.name)?;
+        let needs = needs(spec, &known.info.spec)?;
+        if needs.partitions {
+            self.shared.admin.grow(spec).await?;
+            self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await?;
+        }
+        if needs.settings {
+            self.shared.admin.alter(spec).await?;
+        }
+        if needs.partitions || needs.settings {
+            self.refresh(&spec.name).await?;
+        }
+        Ok(TopicInfo::clone(&self.shared.topics.require(&spec.name)?.info))
+    }
+
+    /// Deletes a topic, and waits until it is gone.
+    pub(super) async fn delete(&mut self, topic: &Topic) -> Result<(), Error> {
+        self.shared.topics.require(topic)?;
+        self.shared.admin.delete(topic).await?;
+        self.shown(|cluster| !cluster.topics.contains_key(topic)).await?;
+        self.described.remove(topic);
+        self.shared.topics.update(Vec::new(), std::slice::from_ref(topic));
+        match &mut self.ledger {
+            Some(ledger) => ledger.forget(topic).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a topic, and waits until it can be used.
+    pub(super) async fn make(&mut self, spec: &TopicSpec, brokers: usize) -> Result<Made, Error> {
+        let made = self.shared.admin.create(spec, brokers).await?;
+        match made {
+            Made::Now => self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await?,
+            Made::Before => self.shown(|cluster| cluster.topics.contains_key(&spec.name)).await?,
+        }
+        Ok(made)
+    }
+
+    /// Takes over what the cluster has, this topic's settings anew.
+    async fn refresh(&mut self, topic: &Topic) -> Result<(), Error> {
+        self.described.remove(topic);
+        let cluster = self.cluster().await?;
+        self.take_over(&cluster).await
+    }
+
+    async fn shown(&mut self, is_shown: impl Fn(&Cluster) -> bool) -> Result<(), Error> {
+        let deadline = Instant::now() + SHOWN_MAX;
+        loop {
+            if is_shown(&self.cluster().await?) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::OutcomeUnknown);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn check(spec: &TopicSpec) -> Result<(), Error> {
+    let problem = if spec.partitions == 0 {
+        "needs at least one partition"
+    } else if spec.cleanup == Cleanup::Compact && (spec.retention.is_some() || spec.retention_bytes.is_some())
+    {
+        "is compacted, and so has no retention"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidTopic { topic: spec.name.clone(), problem })
+}
+
+fn needs(spec: &TopicSpec, known: &TopicSpec) -> Result<Needs, Error> {
+    let problem = if known.partitions > spec.partitions {
+        "cannot have fewer partitions than it has"
+    } else if known.cleanup != spec.cleanup {
+        "cannot change between deletion and compaction"
+    } else {
+        let settings = (known.retention, known.retention_bytes) != (spec.retention, spec.retention_bytes);
+        return Ok(Needs { partitions: known.partitions < spec.partitions, settings });
+    };
+    Err(Error::InvalidTopic { topic: spec.name.clone(), problem })
+}

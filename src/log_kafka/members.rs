@@ -1,0 +1,106 @@
+//! Group membership: this process is one real member of each group it serves, with a client of its own.
+//!
+//! ```text
+//! librdkafka ── rebalance events ── post ─┐
+//! partition queues ───────────────────────┼── member ── events
+//! commits ── link (what is owned, the client) ──┘
+//! ```
+
+mod assign;
+mod link;
+mod member;
+mod place;
+mod post;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use tokio::time::{Instant, sleep_until};
+
+use crate::event::GroupName;
+use crate::log::{Error, GroupSubscription, Membership};
+
+use self::link::{Client, Link, MemberCommits};
+use self::member::Member;
+use self::post::{Context, Post};
+use super::connection::Watch;
+use super::failure::unavailable;
+use super::locked;
+use super::shared::Shared;
+
+/// A group whose last membership failed for good is joined again only after this.
+const REJOIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The groups this process is a member of.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    /// Guards which member each group has.
+    joined: Mutex<HashMap<GroupName, Weak<Link>>>,
+    /// Guards when memberships failed for good.
+    failed: Mutex<HashMap<GroupName, Instant>>,
+}
+
+impl Members {
+    /// The client of the group's member, while it is one.
+    pub(super) fn client(&self, group: &GroupName) -> Option<Arc<Client>> {
+        let link = locked(&self.joined).get(group).and_then(Weak::upgrade);
+        link.and_then(|link| link.client().ok())
+    }
+
+    fn enter(&self, link: &Arc<Link>) {
+        locked(&self.joined).insert(link.group.clone(), Arc::downgrade(link));
+    }
+
+    fn leave(&self, link: &Link) {
+        let mut joined = locked(&self.joined);
+        let is_mine = joined.get(&link.group).is_some_and(|known| std::ptr::eq(known.as_ptr(), link));
+        if is_mine {
+            joined.remove(&link.group);
+        }
+    }
+
+    fn failed(&self, group: &GroupName) {
+        locked(&self.failed).insert(group.clone(), Instant::now());
+    }
+
+    fn may_join_at(&self, group: &GroupName) -> Option<Instant> {
+        locked(&self.failed).remove(group).map(|failed| failed + REJOIN_AFTER)
+    }
+}
+
+/// Becomes a member of the group.
+pub(super) async fn join(
+    shared: &Arc<Shared>,
+    group: &GroupName,
+    subscription: &GroupSubscription,
+) -> Result<Membership, Error> {
+    shared.check()?;
+    for topic in &subscription.topics {
+        shared.topics.require(topic)?;
+    }
+    if let Some(at) = shared.members.may_join_at(group) {
+        sleep_until(at).await;
+    }
+    let protocol = shared.protocol().await?;
+    let config = shared.settings.member(group, protocol);
+    let post = Arc::new(Post::default());
+    let context =
+        Context { watch: Watch::of(Arc::clone(&shared.connection), "member"), post: Arc::clone(&post) };
+    let topics = subscription.topics.clone();
+    let ringing = Arc::clone(&post);
+    let made = shared.blocking.call(move || {
+        let mut client: Client = config.create_with_context(context)?;
+        client.set_nonempty_callback(move || ringing.ring());
+        let names: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+        client.subscribe(&names)?;
+        Ok::<_, rdkafka::error::KafkaError>(client)
+    });
+    let client = made.await?.map_err(unavailable)?;
+    let link = Arc::new(Link::new(group.clone(), client, post));
+    shared.members.enter(&link);
+    shared.metrics.members.inc();
+    let commits = Arc::new(MemberCommits::new(Arc::clone(shared), Arc::clone(&link)));
+    Ok(Membership { events: Box::new(Member::new(Arc::clone(shared), link, subscription.start)), commits })
+}

@@ -1,0 +1,41 @@
+//! What the engine counts.
+
+use crate::telemetry::{Counter, Gauge, Registry};
+
+#[derive(Debug)]
+pub(super) struct Metrics {
+    pub(super) up: Gauge,
+    pub(super) records: Counter,
+    pub(super) bytes: Counter,
+    pub(super) overloads: Counter,
+    pub(super) queue_bytes: Gauge,
+    pub(super) producer_recreations: Counter,
+    pub(super) undecodable_headers: Counter,
+    pub(super) reading_clients: Gauge,
+    pub(super) members: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &Registry) -> Self {
+        Self {
+            up: registry.gauge("weirgate_kafka_up", "1 while the cluster answers."),
+            records: registry.counter("weirgate_log_records_total", "Records stored."),
+            bytes: registry.counter("weirgate_log_bytes_total", "Bytes of records stored."),
+            overloads: registry
+                .counter("weirgate_log_overloads_total", "Requests refused because the queue was full."),
+            queue_bytes: registry
+                .gauge("weirgate_log_queue_bytes", "Bytes handed over and not yet answered."),
+            producer_recreations: registry
+                .counter("weirgate_producer_recreations_total", "Producers made anew after a fatal error."),
+            undecodable_headers: registry.counter(
+                "weirgate_kafka_undecodable_headers_total",
+                "Headers left out because their name is not UTF-8.",
+            ),
+            reading_clients: registry.gauge(
+                "weirgate_kafka_reading_clients",
+                "Clients that read partitions for feeds and tables.",
+            ),
+            members: registry.gauge("weirgate_kafka_members", "Groups this gateway is a member of."),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The gateway's one producer: idempotent, served by a thread of its own, and made anew after a fatal error.
+//!
+//! ```text
+//! append ── lane of the partition ── librdkafka's queue ── brokers ── delivery report (thread) ── batch ── answer
+//! ```
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{DeliveryResult, Message as _, Timestamp as NativeTimestamp};
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use tokio::time::Instant;
+
+use crate::event::{Clock, Timestamp};
+use crate::log::{Append, Appending, Error, NewRecord};
+
+use super::batch::{Batch, Budget};
+use super::connection::{Connection, Watch};
+use super::failure::{OpenError, delivery, refusal};
+use super::metrics::Metrics;
+use super::record::{bytes_of, native_headers};
+use super::settings::Settings;
+use super::{locked, native};
+
+type Client = BaseProducer<Context>;
+
+/// How long one look for delivery reports lasts; it ends the thread's pauses, not a report's wait.
+const POLL: Duration = Duration::from_millis(100);
+/// How long the end waits for what is in flight.
+const FLUSH_MAX: Duration = Duration::from_secs(3);
+const LANES: usize = 64;
+
+/// The producer.
+#[derive(Debug)]
+pub(super) struct Producer {
+    worker: Arc<Worker>,
+    budget: Arc<Budget>,
+    connection: Arc<Connection>,
+    clock: Clock,
+    record_bytes_max: usize,
+    /// Guards the order of a partition's records while an append is handed over.
+    lanes: Vec<Mutex<()>>,
+    hasher: RandomState,
+    /// The serving thread, until it was waited for.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the serving thread works on.
+struct Worker {
+    /// The client in use; `None` after the end. Held while a few records are handed over, and to replace it.
+    client: RwLock<Option<Arc<Client>>>,
+    config: ClientConfig,
+    connection: Arc<Connection>,
+    metrics: Arc<Metrics>,
+    is_closing: AtomicBool,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Worker")
+    }
+}
+
+impl Producer {
+    pub(super) fn start(
+        settings: &Settings,
+        connection: &Arc<Connection>,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let config = settings.producer();
+        let worker = Arc::new(Worker {
+            client: RwLock::new(Some(Arc::new(client(&config, connection)?))),
+            config,
+            connection: Arc::clone(connection),
+            metrics: Arc::clone(metrics),
+            is_closing: AtomicBool::new(false),
+        });
+        let working = Arc::clone(&worker);
+        let thread =
+            std::thread::Builder::new().name("kafka-producer".to_owned()).spawn(move || working.run());
+        Ok(Self {
+            worker,
+            budget: Arc::new(Budget::new(settings.config().queue_bytes_max, Arc::clone(metrics))),
+            connection: Arc::clone(connection),
+            clock,
+            record_bytes_max: settings.record_bytes_max(),
+            lanes: (0..LANES).map(|_| Mutex::new(())).collect(),
+            hasher: RandomState::new(),
+            thread: Mutex::new(Some(thread.map_err(OpenError::Thread)?)),
+        })
+    }
+
+    /// Hands an append over whose place exists.
+    pub(super) fn append(&self, append: Append) -> Appending {
+        if let Err(error) = self.check(&append) {
+            return Appending::refused(error);
+        }
+        let Append { topic, partition, records } = append;
+        let bytes = records.iter().map(bytes_of).sum();
+        let (answer, appending) = Appending::channel();
+        let now = self.clock.now();
+        let lane = self.hasher.hash_one((&topic, partition));
+        let size = (records.len(), bytes);
+        let begun = Batch::begin((topic, partition), size, self.record_bytes_max, now, &self.budget, answer);
+        match begun {
+            Ok(batch) => {
+                let lane = usize::try_from(lane % LANES as u64).ok().and_then(|lane| self.lanes.get(lane));
+                let _turn = lane.map(locked);
+                self.worker.send(&batch, &records, now);
+            }
+            Err(answer) => drop(answer.send(Err(Error::Overloaded))),
+        }
+        appending
+    }
+
+    fn check(&self, append: &Append) -> Result<(), Error> {
+        if self.worker.is_closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        if !self.connection.is_up() {
+            return Err(Error::Unavailable(Arc::new(Away)));
+        }
+        let bytes_max = self.record_bytes_max;
+        match append.records.iter().map(bytes_of).find(|bytes| *bytes > bytes_max) {
+            Some(bytes) => Err(Error::RecordTooLarge { bytes, bytes_max }),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the cluster what it has; blocks. Its answer is what says that the cluster is there.
+    pub(super) fn metadata(&self, patience: Duration) -> KafkaResult<Metadata> {
+        let Some(client) = self.worker.client() else { return Err(KafkaError::Canceled) };
+        client.client().fetch_metadata(None, patience)
+    }
+
+    /// Gives up what waits to be sent: its outcome is unknown, since it may have been sent before.
+    pub(super) fn purge(&self) {
+        if let Some(client) = self.worker.client() {
+            client.purge(PurgeConfig::default().queue());
+        }
+    }
+
+    /// Sends what was handed over, then ends; blocks for some seconds at most.
+    pub(super) fn close(&self) {
+        self.worker.is_closing.store(true, Ordering::Release);
+        if let Some(thread) = locked(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the Kafka producer panicked");
+        }
+    }
+}
+
+impl Drop for Producer {
+    /// Tells the thread to end, without waiting for it.
+    fn drop(&mut self) {
+        self.worker.is_closing.store(true, Ordering::Release);
+    }
+}
+
+/// The cluster was seen to be away before the append was handed over.
+#[derive(Debug, thiserror::Error)]
+#[error("Kafka cannot be reached")]
+pub(super) struct Away;
+
+impl Worker {
+    fn client(&self) -> Option<Arc<Client>> {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn send(&self, batch: &Arc<Batch>, records: &[NewRecord], now: Timestamp) {
+        // Held, not cloned: the last handle must never be dropped here, since that blocks.
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(client) = client.as_deref() else { return batch.failed(Error::Closed, records.len()) };
+        for (sent, record) in records.iter().enumerate() {
+            let native = BaseRecord {
+                topic: batch.topic.as_str(),
+                partition: Some(native(batch.partition)),
+                payload: record.value.as_deref(),
+                key: record.key.as_deref(),
+                timestamp: Some(record.timestamp.unwrap_or(now).millis()),
+                headers: native_headers(record),
+                delivery_opaque: Arc::clone(batch),
+            };
+            if let Err((error, _)) = client.send(native) {
+                let size = (bytes_of(record), batch.record_bytes_max);
+                let error = refusal(error, &batch.topic, batch.partition, size);
+                return batch.failed(error, records.len() - sent);
+            }
+        }
+    }
+
+    /// Serves delivery reports until the end.
+    fn run(&self) {
+        while !self.is_closing.load(Ordering::Acquire) {
+            let Some(client) = self.client() else { return };
+            client.poll(POLL);
+            if let Some((code, reason)) = client.client().fatal_error() {
+                tracing::error!(?code, reason, "the Kafka producer failed for good; a new one takes over");
+                drop(client);
+                self.renew();
+            }
+        }
+        if let Some(client) = self.replace(None) {
+            flush(&client);
+        }
+    }
+
+    /// Puts a new client in place; all that the old one holds counts as unknown.
+    fn renew(&self) {
+        match client(&self.config, &self.connection) {
+            Ok(client) => {
+                self.metrics.producer_recreations.inc();
+                // Dropping it reports what it holds as purged.
+                drop(self.replace(Some(Arc::new(client))));
+            }
+            Err(error) => tracing::error!(%error, "no new Kafka producer can be made; it is tried again"),
+        }
+    }
+
+    fn replace(&self, client: Option<Arc<Client>>) -> Option<Arc<Client>> {
+        std::mem::replace(&mut *self.client.write().unwrap_or_else(PoisonError::into_inner), client)
+    }
+}
+
+fn client(config: &ClientConfig, connection: &Arc<Connection>) -> Result<Client, KafkaError> {
+    config.create_with_context(Context(Watch::leading(Arc::clone(connection), "producer")))
+}
+
+fn flush(client: &Client) {
+    let deadline = Instant::now() + FLUSH_MAX;
+    while client.in_flight_count() > 0 && Instant::now() < deadline {
+        client.poll(Duration::from_millis(5));
+    }
+}
+
+/// What the producer's client calls back.
+#[derive(Debug)]
+struct Context(Watch);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.0.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Arc<Batch>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
+        match result {
+            Ok(message) => {
+                let time = match message.timestamp() {
+                    NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
+                    NativeTimestamp::CreateTime(_) | NativeTimestamp::NotAvailable => None,
+                };
+                batch.stored(message.offset(), time);
+            }
+            Err((error, message)) => {
+                let size = (message.key_len() + message.payload_len(), batch.record_bytes_max);
+                batch.failed(delivery(error.clone(), &batch.topic, batch.partition, size), 1);
+            }
+        }
+    }
+}

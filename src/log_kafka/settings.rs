@@ -1,0 +1,262 @@
+//! The librdkafka properties of each client, the operator's own laid over them.
+//!
+//! What the engine's promises rest on cannot be set: see [`RESERVED`].
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+use crate::event::GroupName;
+
+use super::config::{Config, GroupProtocol, SecurityProtocol};
+use super::failure::OpenError;
+
+/// Properties that belong to the engine.
+const RESERVED: &[&str] = &[
+    "acks",
+    "allow.auto.create.topics",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "client.id",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "isolation.level",
+    "linger.ms",
+    "log.queue",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "partitioner",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "request.required.acks",
+    "transactional.id",
+];
+
+/// A record and what Kafka puts around it fit into the brokers' default limit of a batch.
+const MESSAGE_BYTES_MAX: usize = 1_048_588;
+/// What Kafka puts around one record, generously.
+const OVERHEAD_BYTES: usize = 1_024;
+
+/// Makes clients' properties out of the configuration.
+#[derive(Debug, Clone)]
+pub(super) struct Settings(Config);
+
+impl Settings {
+    /// Checks what can be checked without a client.
+    pub(super) fn new(config: Config) -> Result<Self, OpenError> {
+        let problem = |name: &str, problem: &str| {
+            Err(OpenError::Property { name: name.to_owned(), problem: problem.to_owned() })
+        };
+        if config.brokers.is_empty() {
+            return problem("brokers", "needs at least one host:port");
+        }
+        if let Some(name) = config.properties.keys().find(|name| RESERVED.contains(&name.as_str())) {
+            return problem(name, "belongs to the gateway and cannot be set");
+        }
+        let protocol = config.security.protocol;
+        let needs_sasl = matches!(protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl);
+        if needs_sasl && config.security.sasl.is_none() {
+            let is_given = |name: &&str| config.properties.contains_key(*name);
+            if !["sasl.mechanism", "sasl.mechanisms"].iter().any(is_given) {
+                return problem("security.sasl", "is needed by this protocol");
+            }
+        }
+        Ok(Self(config))
+    }
+
+    pub(super) const fn config(&self) -> &Config {
+        &self.0
+    }
+
+    /// The largest record, counted as [`crate::event::Record::bytes`].
+    pub(super) fn record_bytes_max(&self) -> usize {
+        let given = self.0.properties.get("message.max.bytes");
+        let bytes_max = given.and_then(|text| text.reveal().parse().ok()).unwrap_or(MESSAGE_BYTES_MAX);
+        bytes_max.saturating_sub(OVERHEAD_BYTES)
+    }
+
+    /// The gateway's one producer.
+    pub(super) fn producer(&self) -> ClientConfig {
+        let mut config = self.base();
+        let millis = |duration: std::time::Duration| duration.as_millis().to_string();
+        // More than the engine's own bound ever lets through, so that librdkafka's queue is never the one that is full.
+        let queue_kbytes = (self.0.queue_bytes_max / 1_024 * 2).clamp(1_024, 2_000_000);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", millis(self.0.linger))
+            .set("message.timeout.ms", millis(self.0.delivery_timeout))
+            .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
+            .set("queue.buffering.max.messages", "10000000")
+            .set("queue.buffering.max.kbytes", queue_kbytes.to_string())
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random");
+        self.overlaid(config)
+    }
+
+    /// A client that changes topics and groups. Nobody reads its log lines, so it makes none.
+    pub(super) fn admin(&self) -> ClientConfig {
+        let mut config = self.overlaid(self.base());
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        config
+    }
+
+    /// A client that asks for offsets.
+    pub(super) fn queries(&self) -> ClientConfig {
+        let mut config = self.base();
+        config.set("isolation.level", "read_committed").set("enable.auto.commit", "false");
+        self.overlaid(config)
+    }
+
+    /// A client that reads partitions assigned to it one by one. `wait_ms` is how long a partition that has nothing
+    /// keeps a new one waiting.
+    pub(super) fn fetcher(&self, wait_ms: u32, queued_kbytes: u32) -> ClientConfig {
+        let mut config = self.consumer(queued_kbytes);
+        config
+            .set("group.id", format!("{}-reader", self.0.client_id))
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", wait_ms.to_string());
+        self.overlaid(config)
+    }
+
+    /// The gateway's member of a group.
+    pub(super) fn member(&self, group: &GroupName, protocol: GroupProtocol) -> ClientConfig {
+        let mut config = self.consumer(1_024);
+        config.set("group.id", group.as_str());
+        match protocol {
+            GroupProtocol::Consumer => {
+                config.set("group.protocol", "consumer");
+            }
+            GroupProtocol::Classic | GroupProtocol::Auto => {
+                config
+                    .set("partition.assignment.strategy", "cooperative-sticky")
+                    .set("heartbeat.interval.ms", "500")
+                    .set("topic.metadata.refresh.interval.ms", "5000");
+            }
+        }
+        if let Some(instance) = &self.0.instance {
+            config.set("group.instance.id", format!("weirgate-{instance}"));
+        }
+        self.overlaid(config)
+    }
+
+    /// A client that reads and sets a group's offsets without being its member.
+    pub(super) fn offsets(&self, group: &GroupName) -> ClientConfig {
+        let mut config = self.consumer(1_024);
+        config.set("group.id", group.as_str());
+        self.overlaid(config)
+    }
+
+    /// A client that tells what one broker offers.
+    pub(super) fn probe(&self, broker: &str) -> ClientConfig {
+        let mut config = self.overlaid(self.base());
+        config.set("bootstrap.servers", broker).set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
+        config
+    }
+
+    fn consumer(&self, queued_kbytes: u32) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            // Counted for each partition, since each has a queue of its own.
+            .set("queued.max.messages.kbytes", queued_kbytes.to_string())
+            .set("queued.min.messages", "10000")
+            // A full queue is looked at again soon; the default of a second would be the reader's pace.
+            .set("fetch.queue.backoff.ms", "10");
+        config
+    }
+
+    fn base(&self) -> ClientConfig {
+        let Config { brokers, client_id, security, .. } = &self.0;
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", brokers.join(","))
+            .set("client.id", client_id)
+            .set("security.protocol", security.protocol.as_str())
+            .set("socket.keepalive.enable", "true")
+            .set("socket.nagle.disable", "true")
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        if let Some(sasl) = &security.sasl {
+            config
+                .set("sasl.mechanism", &sasl.mechanism)
+                .set("sasl.username", &sasl.username)
+                .set("sasl.password", sasl.password.reveal());
+        }
+        if security.protocol.is_encrypted() {
+            let ca = security.tls.ca.as_deref().map_or_else(|| "probe".into(), |path| path.to_string_lossy());
+            config.set("ssl.ca.location", ca);
+            let own = [
+                ("ssl.certificate.location", &security.tls.certificate),
+                ("ssl.key.location", &security.tls.key),
+            ];
+            for (name, path) in own {
+                if let Some(path) = path {
+                    config.set(name, path.to_string_lossy());
+                }
+            }
+        }
+        config
+    }
+
+    fn overlaid(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.0.properties {
+            config.set(name, value.reveal());
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+    use crate::log_kafka::config::{Config, Secret, SecurityProtocol};
+
+    fn config() -> Config {
+        Config::of(vec!["localhost:9092".to_owned()])
+    }
+
+    #[test]
+    fn a_property_of_the_engine_is_refused_by_name() {
+        let mut config = config();
+        config.properties.insert("acks".to_owned(), Secret::new("1"));
+        let error = Settings::new(config).unwrap_err().to_string();
+        assert!(error.contains("acks"), "{error}");
+    }
+
+    #[test]
+    fn sasl_without_a_user_is_refused() {
+        let mut config = config();
+        config.security.protocol = SecurityProtocol::SaslSsl;
+        assert!(Settings::new(config).unwrap_err().to_string().contains("security.sasl"));
+    }
+
+    #[test]
+    fn the_operators_properties_win() {
+        let mut config = config();
+        config.properties.insert("compression.type".to_owned(), Secret::new("zstd"));
+        config.properties.insert("message.max.bytes".to_owned(), Secret::new("2000000"));
+        let settings = Settings::new(config).unwrap();
+        assert_eq!(settings.producer().get("compression.type"), Some("zstd"));
+        assert_eq!(settings.record_bytes_max(), 1_998_976);
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let mut config = config();
+        config.properties.insert("sasl.password".to_owned(), Secret::new("not-to-be-seen"));
+        assert!(!format!("{config:?}").contains("not-to-be-seen"));
+    }
+}

@@ -1,0 +1,211 @@
+//! Apache Kafka for tests: the jars from Maven Central, nodes on free ports with small heaps and data of their own.
+//!
+//! A node is the child of a shell that reads from a pipe of ours: when the pipe closes, the shell kills the node. So it
+//! ends with its owner, and also when the test process is killed.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const VERSION: &str = "4.3.1";
+/// A node that is not up by then never will be.
+const START_MAX: Duration = Duration::from_secs(90);
+
+/// One broker for all tests of this binary. Answers where it listens.
+pub(crate) fn shared() -> Vec<String> {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| Cluster::start(1)).addresses()
+}
+
+/// Nodes that are brokers and controllers at once. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    nodes: Vec<Node>,
+    _data: TempDir,
+}
+
+#[derive(Debug)]
+struct Node {
+    address: String,
+    _pipe: ChildStdin,
+    shell: Child,
+}
+
+impl Cluster {
+    /// Starts so many nodes, and waits until all of them serve.
+    pub(crate) fn start(count: usize) -> Self {
+        let jars = jars();
+        let data = tempfile::Builder::new().prefix("kafka-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::write(data.path().join("log4j2.properties"), LOGGING).unwrap();
+        let ports: Vec<(u16, u16)> = free_ports(count);
+        let files: Vec<PathBuf> = (1..=count).map(|id| configure(data.path(), &ports, id)).collect();
+        let mut nodes = Vec::new();
+        let mut starting = Vec::new();
+        for (file, (port, _)) in files.iter().zip(&ports) {
+            format(&jars, data.path(), file);
+            let (node, lines) = launch(&jars, data.path(), file, *port);
+            nodes.push(node);
+            starting.push(lines);
+        }
+        for started in starting {
+            started.recv_timeout(START_MAX).expect("Kafka starts in time");
+        }
+        Self { nodes, _data: data }
+    }
+
+    /// Where the brokers listen.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.address.clone()).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Killing the shell alone would leave the broker; a word on the pipe ends both.
+        let _told = self._pipe.write_all(b"end\n");
+        let _ended = self.shell.wait();
+    }
+}
+
+const LOGGING: &str = "\
+rootLogger.level=WARN
+rootLogger.appenderRef.o.ref=O
+appender.o.type=Console
+appender.o.name=O
+appender.o.layout.type=PatternLayout
+appender.o.layout.pattern=%d %p %m (%c)%n
+logger.s.name=kafka.server.KafkaRaftServer
+logger.s.level=INFO
+";
+
+/// The jars, fetched once.
+fn jars() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("kafka");
+    let jars = target.join(VERSION);
+    if !jars.exists() {
+        let part = target.join(format!("{VERSION}.part"));
+        let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/pom.xml");
+        let status = Command::new("mvn")
+            .args(["-q", "-B", "dependency:copy-dependencies"])
+            .arg("-f")
+            .arg(pom)
+            .arg(format!("-Dkafka.version={VERSION}"))
+            .arg(format!("-DoutputDirectory={}", part.display()))
+            .status()
+            .unwrap();
+        assert!(status.success(), "Maven cannot fetch Kafka");
+        fs::rename(part, &jars).unwrap();
+    }
+    jars
+}
+
+/// Ports for brokers and controllers that were free a moment ago.
+fn free_ports(count: usize) -> Vec<(u16, u16)> {
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let listeners: Vec<_> = (0..count).map(|_| (bind(), bind())).collect();
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    listeners.iter().map(|(broker, controller)| (port(broker), port(controller))).collect()
+}
+
+fn configure(data: &Path, ports: &[(u16, u16)], id: usize) -> PathBuf {
+    let (count, (broker, controller)) = (ports.len(), ports[id - 1]);
+    let voters: Vec<String> =
+        (1..).zip(ports).map(|(id, (_, controller))| format!("{id}@127.0.0.1:{controller}")).collect();
+    let text = format!(
+        "process.roles=broker,controller\n\
+         node.id={id}\n\
+         listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{broker}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         controller.quorum.voters={voters}\n\
+         log.dirs={data}/data{id}\n\
+         auto.create.topics.enable=false\n\
+         default.replication.factor={count}\n\
+         min.insync.replicas={in_sync}\n\
+         offsets.topic.replication.factor={count}\n\
+         offsets.topic.num.partitions=1\n\
+         transaction.state.log.replication.factor={count}\n\
+         transaction.state.log.min.isr={in_sync}\n\
+         transaction.state.log.num.partitions=1\n\
+         share.coordinator.state.topic.replication.factor={count}\n\
+         share.coordinator.state.topic.min.isr={in_sync}\n\
+         group.initial.rebalance.delay.ms=0\n\
+         group.consumer.min.heartbeat.interval.ms=500\n\
+         group.consumer.heartbeat.interval.ms=500\n",
+        voters = voters.join(","),
+        data = data.display(),
+        in_sync = if count >= 3 { 2 } else { 1 },
+    );
+    let file = data.join(format!("node{id}.properties"));
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn format(jars: &Path, data: &Path, file: &Path) {
+    let status = java(jars, data)
+        .args(["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
+        .arg(file)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "the data directory of Kafka cannot be made");
+}
+
+fn java(jars: &Path, data: &Path) -> Command {
+    let mut command = Command::new("java");
+    command.args(options(jars, data));
+    command
+}
+
+fn options(jars: &Path, data: &Path) -> Vec<String> {
+    vec![
+        "-Xms64m".to_owned(),
+        "-Xmx320m".to_owned(),
+        "-XX:+UseSerialGC".to_owned(),
+        "-XX:TieredStopAtLevel=1".to_owned(),
+        format!("-Dlog4j2.configurationFile={}", data.join("log4j2.properties").display()),
+        "-cp".to_owned(),
+        format!("{}/*", jars.display()),
+    ]
+}
+
+/// Starts a node. The answered channel speaks once it serves.
+fn launch(jars: &Path, data: &Path, file: &Path, port: u16) -> (Node, Receiver<()>) {
+    // Descriptors that came down from the runner are closed, or its locks would live as long as the broker.
+    const SHELL: &str = "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done
+\"$@\" </dev/null & node=$!
+read -r _
+kill -9 $node
+wait $node 2>/dev/null";
+    let mut shell = Command::new("sh")
+        .args(["-c", SHELL, "kafka", "java"])
+        .args(options(jars, data))
+        .arg("kafka.Kafka")
+        .arg(file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let (pipe, output) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
+    let (started, starts) = channel();
+    let mut log = fs::File::create(file.with_extension("log")).unwrap();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            let Ok(line) = line else { return };
+            if line.contains("Kafka Server started") {
+                let _waits = started.send(());
+            }
+            let _written = writeln!(log, "{line}");
+        }
+    });
+    (Node { address: format!("127.0.0.1:{port}"), _pipe: pipe, shell }, starts)
+}
