@@ -27,6 +27,7 @@ const ROUNDS: u64 = 55;
 const PARTITIONS: u32 = 3;
 /// The partition whose oldest records are deleted while it is written to.
 const TRIMMED: Partition = Partition::new(2);
+const DELETED_AT_ONCE: u64 = 20;
 const KEYS: u64 = 10;
 
 fn topic() -> Topic {
@@ -131,12 +132,18 @@ async fn produce_pairs(engine: Arc<Engine>, run: u64) {
 }
 
 async fn delete_oldest(engine: Arc<Engine>) {
+    let mut seen = engine.bounds(&topic(), TRIMMED).await.unwrap().end;
+    let mut reader = engine.reader(&topic(), TRIMMED, seen, Purpose::Tail).await.unwrap();
     loop {
-        let end = engine.bounds(&topic(), TRIMMED).await.unwrap().end;
+        let end = reader.next(1).await.unwrap().end;
+        reader.seek(end);
+        if end.since(seen) < DELETED_AT_ONCE {
+            continue;
+        }
+        seen = end;
         let before = Offset::new(end.number().saturating_sub(200));
         engine.delete_records(&topic(), TRIMMED, before).await.unwrap();
         say(&format!("delete {before}"));
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
