@@ -18,11 +18,12 @@ use weirgate::event::{
     Catalogue, Clock, Enforcement, GroupName, LiveCatalogue, Partition, Partitioner, Storage, Topic,
     TopicRule,
 };
-use weirgate::log::{Append, Cleanup, EventLog as _, NewRecord, TopicSpec};
+use weirgate::log::{Append, Cleanup, EventLog as _, Groups, NewRecord, TopicSpec};
 use weirgate::log_embedded::{self, Engine};
 use weirgate::telemetry::Registry;
 
 use super::fault::{Fault, Faulty};
+use super::scripted::{Script, Scripted};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -31,6 +32,7 @@ pub(crate) struct World {
     pub(crate) fault: Arc<Fault>,
     pub(crate) delivery: Delivery,
     pub(crate) registry: Registry,
+    groups: Arc<dyn Groups>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
     defaults: Policy,
@@ -64,6 +66,20 @@ pub(crate) fn patch(text: &str) -> PolicyPatch {
 impl World {
     /// A log with the topic `orders.v1` and a group that reads it, quick to retry; `policy` says what is different.
     pub(crate) async fn start(partitions: u32, policy: &str) -> Self {
+        Self::over(partitions, policy, |engine| engine).await
+    }
+
+    /// The same, over groups that a test plays itself.
+    pub(crate) async fn scripted(partitions: u32, policy: &str) -> (Self, Script) {
+        let (scripted, script) = Scripted::new();
+        (Self::over(partitions, policy, |_| scripted).await, script)
+    }
+
+    async fn over<G: Groups + 'static>(
+        partitions: u32,
+        policy: &str,
+        groups: impl FnOnce(Arc<Engine>) -> Arc<G>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = log_embedded::Config::at(directory.path());
         let engine =
@@ -73,9 +89,19 @@ impl World {
             patch(r#"{"backoff":{"firstMs":10,"maxMs":40},"commitIntervalMs":50,"reconnectGraceMs":200}"#);
         let defaults = defaults.apply(&Policy::default()).unwrap();
         let fault = Arc::new(Fault::default());
-        let (delivery, registry, shutdown, task) = serve(&engine, &fault, &defaults);
-        let world =
-            Self { engine, fault, delivery, registry, shutdown, task, defaults, _directory: directory };
+        let groups: Arc<dyn Groups> = groups(Arc::clone(&engine));
+        let (delivery, registry, shutdown, task) = serve(&engine, &groups, &fault, &defaults);
+        let world = Self {
+            engine,
+            fault,
+            delivery,
+            registry,
+            groups,
+            shutdown,
+            task,
+            defaults,
+            _directory: directory,
+        };
         world.create("orders.v1", partitions).await;
         let policy = PolicyPatch { topics: Some(vec![topic("orders.v1")]), ..patch(policy) };
         world.delivery.put_policy(&group(), policy).await.unwrap();
@@ -97,7 +123,7 @@ impl World {
     pub(crate) async fn crash(&mut self) {
         self.task.abort();
         (self.delivery, self.registry, self.shutdown, self.task) =
-            serve(&self.engine, &self.fault, &self.defaults);
+            serve(&self.engine, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -106,7 +132,7 @@ impl World {
         self.shutdown.cancel();
         (&mut self.task).await.unwrap();
         (self.delivery, self.registry, self.shutdown, self.task) =
-            serve(&self.engine, &self.fault, &self.defaults);
+            serve(&self.engine, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -141,7 +167,6 @@ impl World {
 
     /// What the group has committed in a partition of `orders.v1`.
     pub(crate) async fn committed(&self, partition: u32) -> Option<u64> {
-        use weirgate::log::Groups as _;
         let all = self.engine.committed(&group(), &topic("orders.v1")).await.unwrap();
         all.get(&Partition::new(partition)).map(|committed| committed.offset.number())
     }
@@ -175,16 +200,31 @@ impl Worker {
         self.told.pop_front().unwrap()
     }
 
-    /// The next delivery; assignments on the way are passed over.
-    pub(crate) async fn delivery(&mut self) -> Got {
+    /// The next thing told that is no assignment.
+    pub(crate) async fn told_but_assignments(&mut self) -> Push {
         loop {
             match self.told().await {
-                Push::Delivery { tag, frame } => {
-                    return Got { tag, frame: serde_json::from_slice(&frame).unwrap() };
-                }
                 Push::Assignment { .. } => {}
-                other => panic!("no delivery but {other:?}"),
+                other => return other,
             }
+        }
+    }
+
+    /// Waits until only what was pulled is in flight.
+    pub(crate) async fn until_recalled(&self, world: &World) {
+        let in_flight = async || {
+            let view = serde_json::to_value(world.delivery.group(&group()).await.unwrap()).unwrap();
+            view["members"][0]["inFlight"].as_u64().unwrap()
+        };
+        let recalled = async { while in_flight().await != 1 {} };
+        timeout(SOON, recalled).await.expect("what was not pulled stays in flight");
+    }
+
+    /// The next delivery; assignments on the way are passed over.
+    pub(crate) async fn delivery(&mut self) -> Got {
+        match self.told_but_assignments().await {
+            Push::Delivery { tag, frame } => Got { tag, frame: serde_json::from_slice(&frame).unwrap() },
+            other => panic!("no delivery but {other:?}"),
         }
     }
 
@@ -275,6 +315,7 @@ pub(crate) fn join(connection: &str, credit: u32) -> Join {
 
 fn serve(
     engine: &Arc<Engine>,
+    groups: &Arc<dyn Groups>,
     fault: &Arc<Fault>,
     defaults: &Policy,
 ) -> (Delivery, Registry, CancellationToken, JoinHandle<()>) {
@@ -299,8 +340,8 @@ fn serve(
     let registry = Registry::new();
     let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
     let log = Arc::new(Faulty { engine: Arc::clone(engine), fault: Arc::clone(fault) });
-    let groups = Arc::clone(engine);
-    let (service, delivery) = Service::new(config, log, groups, catalogue, Clock::system(), &registry);
+    let (service, delivery) =
+        Service::new(config, log, Arc::clone(groups), catalogue, Clock::system(), &registry);
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(service.run(shutdown.clone()));
     (delivery, registry, shutdown, task)

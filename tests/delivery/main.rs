@@ -4,9 +4,12 @@
 
 mod fault;
 mod harness;
+mod scripted;
 
 /// Members that share, break, come back and go.
 mod members;
+/// Partitions that are revoked, lost or have gaps.
+mod rebalances;
 /// Settlement, retries and dead letters as a member sees them.
 mod settlement;
 /// What survives: commits, restarts, policies, drain.

@@ -1,0 +1,118 @@
+//! What happens to the log's member, told by a log that the test plays.
+
+use weirgate::delivery::{GapReason, How, Push, Refused, Settlement, State, Withdrawal};
+use weirgate::event::Offset;
+
+use super::harness::{World, offsets};
+use super::scripted::{Deed, first};
+
+fn gap(from: u64, to: u64) -> Push {
+    let (topic, partition) = first();
+    let (from, to) = (Offset::new(from), Offset::new(to));
+    Push::Gap { topic, partition, from, to, reason: GapReason::Retention }
+}
+
+#[tokio::test]
+async fn a_revoked_partition_is_given_back_after_what_was_settled_in_time_is_committed() {
+    let (world, mut log) = World::scripted(1, r#"{"rebalanceGraceMs":20000}"#).await;
+    let mut worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 0);
+    log.records(0..3);
+    let tag = worker.pulled_alone().await;
+    log.revoke();
+    // The two that were not pulled are taken back in silence; the group answers in turn, so it has heard by then.
+    worker.until_recalled(&world).await;
+    assert_eq!(log.deeds(), []);
+    assert_eq!(worker.settle(Settlement::Ack(vec![tag])).await, []);
+    assert_eq!(log.deed().await, Deed::Commit(1));
+    assert_eq!(log.deed().await, Deed::GiveBack(vec![first()]));
+    assert_eq!(worker.settle(Settlement::Ack(vec![tag])).await, [Refused { tag, state: State::Stale }]);
+
+    log.assign(1, 1);
+    log.records(1..3);
+    let again = worker.deliveries(2).await;
+    assert_eq!(offsets(&again), [1, 2]);
+    assert_eq!((again[0].attempt(), again[1].attempt()), (1, 1), "nobody failed");
+}
+
+#[tokio::test]
+async fn a_revoked_partition_does_not_wait_for_ever() {
+    let (world, mut log) = World::scripted(1, r#"{"rebalanceGraceMs":50}"#).await;
+    let mut worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 0);
+    log.records(0..1);
+    let got = worker.delivery().await;
+    log.revoke();
+    assert_eq!(worker.withdrawn().await, (vec![got.tag], Withdrawal::Rebalance));
+    assert_eq!(log.deed().await, Deed::GiveBack(vec![first()]));
+}
+
+#[tokio::test]
+async fn a_lost_partition_goes_at_once_and_commits_nothing() {
+    let (world, mut log) = World::scripted(1, r#"{"commitIntervalMs":60000}"#).await;
+    let mut worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 0);
+    log.records(0..2);
+    let got = worker.deliveries(2).await;
+    worker.ack(&got[0]).await;
+    log.lose();
+    assert_eq!(worker.withdrawn().await, (vec![got[1].tag], Withdrawal::Rebalance));
+    let late = worker.settle(Settlement::Ack(vec![got[1].tag])).await;
+    assert_eq!(late, [Refused { tag: got[1].tag, state: State::Stale }]);
+    log.assign(0, 0);
+    log.records(0..2);
+    let again = worker.deliveries(2).await;
+    assert_eq!(offsets(&again), [0, 1], "what was settled and not committed comes again");
+    assert_eq!(again[1].attempt(), 1);
+    assert_eq!(log.deeds(), []);
+}
+
+#[tokio::test]
+async fn a_membership_that_ended_is_left_and_begun_anew() {
+    let (world, mut log) = World::scripted(1, "{}").await;
+    let mut worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 0);
+    log.records(0..1);
+    let got = worker.delivery().await;
+    log.end_membership();
+    assert_eq!(log.deed().await, Deed::Leave);
+    assert_eq!(log.deed().await, Deed::Join);
+    assert_eq!(worker.withdrawn().await, (vec![got.tag], Withdrawal::Rebalance));
+    log.assign(0, 0);
+    log.records(0..1);
+    let again = worker.delivery().await;
+    assert_ne!(again.tag, got.tag);
+    worker.ack(&again).await;
+    assert_eq!(log.deed().await, Deed::Commit(1));
+}
+
+#[tokio::test]
+async fn a_gap_is_told_counted_and_passed_over() {
+    let (world, mut log) = World::scripted(1, "{}").await;
+    let mut worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 3);
+    assert_eq!(worker.told_but_assignments().await, gap(0, 3), "gone before it was assigned");
+    assert_eq!(log.deed().await, Deed::Commit(3));
+    log.gap(3, 9);
+    assert_eq!(worker.told_but_assignments().await, gap(3, 9));
+    assert_eq!(log.deed().await, Deed::Commit(9));
+    let metric = r#"weirgate_group_gaps_total{group="inventory-sync",topic="orders.v1"} 2"#;
+    assert!(world.registry.render().contains(metric));
+}
+
+#[tokio::test]
+async fn a_gap_nobody_was_here_for_is_told_to_who_comes_next() {
+    let (world, mut log) = World::scripted(1, "{}").await;
+    world.join("c-1", 8).await.leave(How::Clean).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 0);
+    log.gap(0, 9);
+    assert_eq!(log.deed().await, Deed::Commit(9));
+    let mut worker = world.join("c-2", 8).await;
+    assert_eq!(worker.told_but_assignments().await, gap(0, 9));
+}

@@ -1,0 +1,187 @@
+//! Groups of a log whose side a test plays: it says what happens to a member, and hears what the member does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+use weirgate::event::{GroupName, Headers, Offset, Partition, Record, Timestamp, Topic};
+use weirgate::log::{
+    Assigned, Commit, Commits, Committed, Error, GroupSubscription, Groups, MemberEvent, MemberEvents,
+    Membership,
+};
+
+use super::harness::topic;
+
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(10);
+const FIRST: Partition = Partition::new(0);
+
+/// What a member does, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Join,
+    Commit(u64),
+    GiveBack(Vec<(Topic, Partition)>),
+    Leave,
+}
+
+/// The test's side.
+#[derive(Debug)]
+pub(crate) struct Script {
+    events: mpsc::UnboundedSender<Result<MemberEvent, Error>>,
+    deeds: mpsc::UnboundedReceiver<Deed>,
+}
+
+/// The gateway's side.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    /// Each membership hears what is said while it lasts.
+    events: Arc<Mutex<mpsc::UnboundedReceiver<Result<MemberEvent, Error>>>>,
+    deeds: mpsc::UnboundedSender<Deed>,
+}
+
+#[derive(Debug)]
+struct Member {
+    events: Arc<Mutex<mpsc::UnboundedReceiver<Result<MemberEvent, Error>>>>,
+    deeds: mpsc::UnboundedSender<Deed>,
+}
+
+#[derive(Debug)]
+struct MemberCommits(mpsc::UnboundedSender<Deed>);
+
+impl Script {
+    /// The next thing the member does.
+    pub(crate) async fn deed(&mut self) -> Deed {
+        timeout(SOON, self.deeds.recv()).await.expect("the member does nothing").unwrap()
+    }
+
+    /// What the member has done and nobody has looked at.
+    pub(crate) fn deeds(&mut self) -> Vec<Deed> {
+        std::iter::from_fn(|| self.deeds.try_recv().ok()).collect()
+    }
+
+    /// The first partition comes, committed up to `committed`, to be read from `position`.
+    pub(crate) fn assign(&self, committed: u64, position: u64) {
+        let committed = Committed { offset: Offset::new(committed), metadata: String::new() };
+        self.say(Ok(MemberEvent::Assigned(vec![Assigned {
+            topic: topic("orders.v1"),
+            partition: FIRST,
+            committed: Some(committed),
+            position: Offset::new(position),
+        }])));
+    }
+
+    pub(crate) fn revoke(&self) {
+        self.say(Ok(MemberEvent::Revoked(vec![first()])));
+    }
+
+    pub(crate) fn lose(&self) {
+        self.say(Ok(MemberEvent::Lost(vec![first()])));
+    }
+
+    pub(crate) fn records(&self, offsets: std::ops::Range<u64>) {
+        let end = Offset::new(offsets.end);
+        let record = |offset| Record {
+            offset: Offset::new(offset),
+            timestamp: Timestamp::from_millis(0),
+            key: None,
+            value: Some(Bytes::from_static(b"{}")),
+            headers: Headers::default(),
+        };
+        let records = offsets.map(record).collect();
+        self.say(Ok(MemberEvent::Records { topic: topic("orders.v1"), partition: FIRST, records, end }));
+    }
+
+    pub(crate) fn gap(&self, from: u64, to: u64) {
+        let (from, to) = (Offset::new(from), Offset::new(to));
+        self.say(Ok(MemberEvent::Gap { topic: topic("orders.v1"), partition: FIRST, from, to }));
+    }
+
+    /// The membership has ended.
+    pub(crate) fn end_membership(&self) {
+        self.say(Err(Error::NotMember));
+    }
+
+    fn say(&self, event: Result<MemberEvent, Error>) {
+        self.events.send(event).unwrap();
+    }
+}
+
+impl Scripted {
+    pub(crate) fn new() -> (Arc<Self>, Script) {
+        let (events, heard) = mpsc::unbounded_channel();
+        let (doing, deeds) = mpsc::unbounded_channel();
+        (Arc::new(Self { events: Arc::new(Mutex::new(heard)), deeds: doing }), Script { events, deeds })
+    }
+}
+
+#[async_trait]
+impl Groups for Scripted {
+    async fn join(&self, _: &GroupName, _: GroupSubscription) -> Result<Membership, Error> {
+        self.deeds.send(Deed::Join).unwrap();
+        let (events, deeds) = (Arc::clone(&self.events), self.deeds.clone());
+        let commits = Arc::new(MemberCommits(deeds.clone()));
+        Ok(Membership { events: Box::new(Member { events, deeds }), commits })
+    }
+
+    async fn committed(&self, _: &GroupName, _: &Topic) -> Result<BTreeMap<Partition, Committed>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn set_committed(&self, _: &GroupName, _: Vec<Commit>) -> Result<(), Error> {
+        Err(Error::NotSupported("setting offsets"))
+    }
+
+    async fn forget(&self, _: &GroupName) -> Result<(), Error> {
+        Err(Error::NotSupported("forgetting offsets"))
+    }
+
+    async fn groups(&self) -> Result<Vec<GroupName>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl MemberEvents for Member {
+    async fn next(&mut self) -> Result<MemberEvent, Error> {
+        match self.events.lock().await.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn hold(&mut self, _: &Topic, _: Partition) {}
+
+    fn release(&mut self, _: &Topic, _: Partition) {}
+
+    async fn seek(&mut self, _: &Topic, _: Partition, _: Offset) -> Result<(), Error> {
+        Err(Error::NotSupported("seeking"))
+    }
+
+    async fn give_back(&mut self, partitions: &[(Topic, Partition)]) {
+        self.deeds.send(Deed::GiveBack(partitions.to_vec())).unwrap();
+    }
+
+    async fn leave(self: Box<Self>) {
+        self.deeds.send(Deed::Leave).unwrap();
+    }
+}
+
+#[async_trait]
+impl Commits for MemberCommits {
+    async fn commit(&self, commits: Vec<Commit>) -> Result<(), Error> {
+        for commit in commits {
+            self.0.send(Deed::Commit(commit.committed.offset.number())).unwrap();
+        }
+        Ok(())
+    }
+}
+
+/// The partition of the script.
+pub(crate) fn first() -> (Topic, Partition) {
+    (topic("orders.v1"), FIRST)
+}
