@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use weirgate::event::{GroupName, Offset, Partition, Topic};
+use weirgate::log::{Commit, Committed};
 
 use crate::support::{OWNER, TestClient, TestGateway};
 
@@ -85,6 +87,36 @@ async fn a_new_connection_adopts_what_a_broken_one_held() {
     let ok = client.ok(json!({"op": "subscribe", "group": "workers", "adopt": connection})).await;
     assert_eq!(ok["adopted"], true);
     assert_eq!(client.ok(json!({"op": "ack", "sub": ok["sub"], "delivery": tag})).await, json!({}));
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_adopts_nobody_is_told_so_and_gets_the_work_as_a_new_member() {
+    let gateway = TestGateway::start().await;
+    gateway.append("orders.v1", "c-1", 0).await;
+    let mut client = gateway.connect(OWNER).await;
+    let ok = client.ok(json!({"op": "subscribe", "group": "workers", "adopt": "c-0123456789abcdef"})).await;
+    assert_eq!(ok["adopted"], false);
+    assert_eq!(delivery(&mut client).await["attempt"], 1);
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_is_told_of_records_that_will_never_come() {
+    let gateway = TestGateway::start().await;
+    gateway.append_all("orders.v1", "c-1", 0..3).await;
+    let (group, topic) = (GroupName::parse("workers").unwrap(), Topic::parse("orders.v1").unwrap());
+    let committed = Committed { offset: Offset::ZERO, metadata: String::new() };
+    let commit = Commit { topic: topic.clone(), partition: Partition::new(0), committed };
+    gateway.groups.set_committed(&group, vec![commit]).await.unwrap();
+    gateway.log.delete_records(&topic, Partition::new(0), Offset::new(2)).await.unwrap();
+    let mut client = gateway.connect(OWNER).await;
+    let sub = join(&mut client).await["sub"].clone();
+    let gap = client.hear_where(|message| message.get("gap").is_some()).await;
+    assert_eq!(gap, json!({"sub": sub, "gap": {"orders.v1": {"0": [0, 2]}}, "reason": "retention"}));
+    assert_eq!(delivery(&mut client).await["offset"], 2);
     client.close().await;
     gateway.stop().await;
 }

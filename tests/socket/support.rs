@@ -47,7 +47,8 @@ pub(crate) struct TestGateway {
     pub(crate) authenticator: Authenticator,
     pub(crate) registry: Registry,
     pub(crate) stop: CancellationToken,
-    log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) groups: Arc<dyn Groups>,
     services: Vec<JoinHandle<()>>,
     _directory: TempDir,
 }
@@ -133,7 +134,7 @@ impl TestGateway {
         let (delivery_service, delivery) = delivery::Service::new(
             delivery_config(),
             Arc::clone(&log),
-            groups,
+            Arc::clone(&groups),
             catalogue,
             clock.clone(),
             &registry,
@@ -155,7 +156,7 @@ impl TestGateway {
             clock,
         };
         let sessions = Sessions::new(config, parts, &registry);
-        Self { sessions, authenticator, registry, stop, log, services, _directory: directory }
+        Self { sessions, authenticator, registry, stop, log, groups, services, _directory: directory }
     }
 
     /// A client whose handshake carried this key.
