@@ -39,6 +39,10 @@ pub type Reload = http::Reload;
 /// How long what is under way may take to end once the drain is over.
 const LAST_GRACE: Duration = Duration::from_secs(4);
 
+/// SIGTERM to exit, as promised to whoever runs the process.
+const EXIT_SECONDS_MAX: u64 = 30;
+const _: () = assert!(http::Config::END_MAX.as_secs() + LAST_GRACE.as_secs() <= EXIT_SECONDS_MAX);
+
 /// As much of it as the log has for itself, however long the others take.
 const LOG_GRACE: Duration = Duration::from_secs(1);
 

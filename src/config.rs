@@ -222,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_leaves_time_for_what_comes_after_it() {
+        assert!(read("http: {drain_delay: 10s}\nsocket: {drain_window: 15s}").is_ok());
+        let mistakes = read("http:\n  drain_delay: 10s\nsocket: {drain_window: 15001ms}").unwrap_err();
+        assert!(
+            mistakes[0].starts_with("line 2: http.drain_delay: with socket.drain_window"),
+            "{mistakes:?}"
+        );
+        assert!(mistakes[0].contains("takes 25.001 s; it may take 25 s"), "{mistakes:?}");
+    }
+
+    #[test]
     fn environment_overrides_the_file_and_flags_override_both() {
         let variables = [("WEIRGATE__HTTP__LISTEN".to_owned(), "127.0.0.1:1".to_owned())];
         let mut sources = Sources {

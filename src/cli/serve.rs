@@ -72,7 +72,6 @@ async fn watch_signals(reload: Reload, shutdown: CancellationToken) -> std::io::
         if shutdown.is_cancelled() {
             std::process::abort();
         }
-        tracing::info!("draining");
         shutdown.cancel();
     }
 }

@@ -93,9 +93,27 @@ fn http(root: &Section<'_>, limits: http::Limits) -> Option<http::Config> {
         drain_window: root.section("socket").duration("drain_window"),
         limits: http::LiveLimits::new(limits),
     });
+    if let Some(config) = &config {
+        check_drain(&section, config);
+    }
     section.section("limits");
     section.finish();
     config
+}
+
+/// A drain must leave time for groups, publishes and the log within the 30 seconds that the process has to exit.
+fn check_drain(section: &Section<'_>, config: &http::Config) {
+    let drain = config.drain_delay.saturating_add(config.drain_window);
+    if drain > http::Config::DRAIN_MAX {
+        section.mistake(
+            "drain_delay",
+            format!(
+                "with socket.drain_window the drain takes {} s; it may take {} s, so that the gateway exits within 30 s",
+                drain.as_secs_f64(),
+                http::Config::DRAIN_MAX.as_secs()
+            ),
+        );
+    }
 }
 
 fn http_limits(http: &Section<'_>) -> http::Limits {

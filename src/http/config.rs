@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::LiveLimits;
+use super::serve::FAREWELL;
 
 /// The HTTP side's configuration, checked.
 #[derive(Debug, Clone)]
@@ -24,10 +25,17 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// How long the listener goes on serving, with `Connection: close`, after the drain began.
     pub drain_delay: Duration,
-    /// How long sockets and running requests have after that.
+    /// How long sockets and running requests have after that; with the delay at most [`Config::DRAIN_MAX`].
     pub drain_window: Duration,
     /// Bounds on requests and connections, which a reload may change.
     pub limits: LiveLimits,
+}
+
+impl Config {
+    /// What delay and window of a drain may take together, so that there is time for what comes after them.
+    pub const DRAIN_MAX: Duration = Duration::from_secs(25);
+    /// The longest that the server takes to end, from its shutdown on.
+    pub(crate) const END_MAX: Duration = Self::DRAIN_MAX.saturating_add(FAREWELL);
 }
 
 /// Where certificates and key lie, all PEM.

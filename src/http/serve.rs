@@ -21,7 +21,7 @@ use super::metrics::Metrics;
 use super::{Config, Error, Listeners, Parts, operations, routes};
 
 /// How long connections that idle get to close when everything is done.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long a shard waits after it could not accept, for want of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
