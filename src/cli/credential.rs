@@ -15,6 +15,9 @@ pub(super) struct Args {
     /// The gateway.
     #[arg(long, env = "WEIRGATE_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub(super) url: String,
+    /// Trust the certificates of this PEM file for https, instead of those the system trusts.
+    #[arg(long, env = "WEIRGATE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// A bearer token; default: one signed with the development key in the data directory, if there is one.
     #[arg(long, env = "WEIRGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
@@ -44,6 +47,14 @@ pub(super) enum Credential {
 }
 
 impl Args {
+    /// The PEM text of `--ca`, where it was given.
+    pub(super) fn ca(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).with_context(|| format!("cannot read the certificates in {}", path.display()))
+        };
+        self.ca.as_ref().map(read).transpose()
+    }
+
     /// The credential that the arguments, the environment or the data directory give.
     pub(super) fn credential(&self) -> anyhow::Result<Credential> {
         if let Some(key) = &self.api_key {

@@ -165,8 +165,14 @@ struct Sender {
 impl Sender {
     fn new(args: &Args) -> anyhow::Result<Self> {
         let dry_run = if args.dry_run { "&dryRun=true" } else { "" };
+        let mut client = reqwest::Client::builder().timeout(Duration::from_secs(60));
+        if let Some(pem) = args.gateway.ca()? {
+            let trusted =
+                reqwest::Certificate::from_pem_bundle(&pem).context("the file of --ca cannot be used")?;
+            client = client.tls_certs_only(trusted);
+        }
         Ok(Self {
-            client: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
+            client: client.build()?,
             url: format!("{}/v1/events?validation=each{dry_run}", args.gateway.url.trim_end_matches('/')),
             header: args.gateway.credential()?.header(),
         })

@@ -4,13 +4,14 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::event::Timestamp;
-use crate::socket::client::{Client, Endpoint, Update, Verdict, Wish};
+use crate::socket::client::{Client, Endpoint, Trust, Update, Verdict, Wish};
 
 use super::credential;
 use super::paint::Painter;
@@ -88,8 +89,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn follow(args: &Args) -> anyhow::Result<ExitCode> {
-    let endpoint =
-        Endpoint { url: args.gateway.url.clone(), credential: args.gateway.credential()?.header() };
+    let trust = match args.gateway.ca()? {
+        Some(pem) => Trust::only(&pem).context("the file of --ca cannot be used")?,
+        None => Trust::System,
+    };
+    let credential = args.gateway.credential()?.header();
+    let endpoint = Endpoint { url: args.gateway.url.clone(), trust, credential };
     let mut client = Client::new(endpoint, args.wish());
     let mut screen = Screen::new(args);
     let mut interrupt = signal(SignalKind::interrupt())?;

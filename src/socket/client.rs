@@ -1,8 +1,7 @@
 //! A subscriber's side of the protocol: connects, subscribes, and comes back after every break where it left off.
 //!
 //! Used by `cli tail`. It keeps what a resume needs (cursor, later positions, connection id), waits between attempts
-//! as the close code asks, and stops where coming back cannot help. Plain `ws` only: the tool talks to a gateway on
-//! this machine or behind its own tunnel.
+//! as the close code asks, and stops where coming back cannot help.
 //!
 //! ```text
 //! Away (until) ── connect, hello, subscribe ──► Linked ── push ──► Update::Message
@@ -13,6 +12,7 @@
 mod backoff;
 mod link;
 mod memory;
+mod tls;
 
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::backoff::{Backoff, Next};
 use self::link::{Heard, Link};
 use self::memory::Memory;
+pub use self::tls::{Trust, TrustError};
 
 /// How long the gateway may take to answer a step of coming in.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,8 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where the gateway is and who calls.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// `http://…` or `ws://…`; a path is kept as a prefix of `/v1/stream`.
+    /// `http(s)://…` or `ws(s)://…`; a path is kept as a prefix of `/v1/stream`.
     pub url: String,
+    /// Who may sign the gateway's certificate.
+    pub trust: Trust,
     /// The header that carries the credential, such as `authorization`, and its value.
     pub credential: Option<(&'static str, String)>,
 }
@@ -117,6 +120,15 @@ pub enum Error {
         /// Host and port.
         address: String,
         /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The gateway shows a certificate that is not to be trusted, or speaks no TLS.
+    #[error("the gateway at {address} cannot be trusted; --ca names who signs its certificate")]
+    Untrusted {
+        /// Host and port.
+        address: String,
+        /// What is wrong with it.
         #[source]
         source: std::io::Error,
     },

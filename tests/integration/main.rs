@@ -5,6 +5,7 @@
 //! - `story`: the shop's story end to end, as the README tells it.
 //! - `restart`: kill -9 and SIGTERM of the real binary: nothing lost, groups and cursors go on.
 //! - `suites`: the suites of JSON and JSON Schema through the publish path.
+//! - `tls`: the commands of clients against a gateway that serves TLS.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,3 +20,4 @@ mod reload;
 mod restart;
 mod story;
 mod suites;
+mod tls;

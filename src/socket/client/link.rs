@@ -1,10 +1,13 @@
 //! One connection of a client: the handshake, and messages both ways until it ends.
 
+use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -16,13 +19,28 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use crate::socket::handshake::SUBPROTOCOL;
 
 use super::backoff::{Next, after_close};
-use super::{Break, Endpoint, Error, passing};
+use super::{Break, Endpoint, Error, passing, tls};
 
 /// Silence beyond the gateway's own ping and pong times that a client bears.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// Bytes of the largest message a client takes: an event, its key and headers in JSON.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What a connection is made of, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for S {}
+
+/// Where a handshake goes.
+#[derive(Debug)]
+struct Target {
+    request: Request,
+    host: String,
+    /// Host and port.
+    address: String,
+    is_tls: bool,
+}
 
 /// A message of the gateway.
 #[derive(Debug)]
@@ -34,7 +52,7 @@ pub(super) struct Heard {
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Stream>>,
     pub(super) connection: String,
     pub(super) sub: Option<u64>,
     /// How long the gateway may be silent: it pings more often.
@@ -45,10 +63,23 @@ pub(super) struct Link {
 impl Link {
     /// Connects and shakes hands.
     pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self, Break> {
-        let (request, address) = request(endpoint).map_err(Break::Final)?;
-        let stream = TcpStream::connect(&address)
-            .await
-            .map_err(|source| Break::Final(Error::Unreachable { address, source }))?;
+        let Target { request, host, address, is_tls } = request(endpoint).map_err(Break::Final)?;
+        let unreachable = |address, source| Break::Final(Error::Unreachable { address, source });
+        let stream = match TcpStream::connect(&address).await {
+            Ok(stream) => stream,
+            Err(source) => return Err(unreachable(address, source)),
+        };
+        let stream: Box<dyn Stream> = if is_tls {
+            match tls::connect(stream, &host, &endpoint.trust).await {
+                Ok(stream) => Box::new(stream),
+                Err(source) if source.kind() == ErrorKind::InvalidData => {
+                    return Err(Break::Final(Error::Untrusted { address, source }));
+                }
+                Err(source) => return Err(unreachable(address, source)),
+            }
+        } else {
+            Box::new(stream)
+        };
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .max_message_size(Some(MESSAGE_BYTES_MAX))
@@ -161,18 +192,19 @@ fn number_of(value: &Value, name: &str) -> Option<u64> {
 }
 
 /// The handshake's request, and where to send it.
-fn request(endpoint: &Endpoint) -> Result<(Request, String), Error> {
+fn request(endpoint: &Endpoint) -> Result<Target, Error> {
     let wrong = |problem| Error::Address { url: endpoint.url.clone(), problem };
-    let rest = match endpoint.url.split_once("://") {
-        Some(("http" | "ws", rest)) => rest,
-        Some(("https" | "wss", _)) => return Err(wrong("TLS is not supported here; use a plain address")),
-        _ => return Err(wrong("it must begin with http:// or ws://")),
+    let (is_tls, rest) = match endpoint.url.split_once("://") {
+        Some(("http" | "ws", rest)) => (false, rest),
+        Some(("https" | "wss", rest)) => (true, rest),
+        _ => return Err(wrong("it must begin with https://, http://, wss:// or ws://")),
     };
-    let uri: Uri = format!("ws://{}/v1/stream", rest.trim_end_matches('/'))
+    let (scheme, port) = if is_tls { ("wss", 443) } else { ("ws", 80) };
+    let uri: Uri = format!("{scheme}://{}/v1/stream", rest.trim_end_matches('/'))
         .parse()
         .map_err(|_| wrong("it is no URL of host and port"))?;
-    let host = uri.host().ok_or_else(|| wrong("it names no host"))?;
-    let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+    let host = uri.host().ok_or_else(|| wrong("it names no host"))?.to_owned();
+    let address = format!("{host}:{}", uri.port_u16().unwrap_or(port));
     let mut request = uri.into_client_request().map_err(|_| wrong("it is no URL of host and port"))?;
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
@@ -181,7 +213,7 @@ fn request(endpoint: &Endpoint) -> Result<(Request, String), Error> {
             .map_err(|_| wrong("the credential holds characters no header can"))?;
         headers.insert(HeaderName::from_static(name), value);
     }
-    Ok((request, address))
+    Ok(Target { request, host, address, is_tls })
 }
 
 /// A handshake that was answered by something other than 101.
@@ -200,28 +232,33 @@ fn refused(response: &Response) -> Break {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, request};
+    use super::{Endpoint, Target, request};
+    use crate::socket::client::Trust;
 
     fn endpoint(url: &str) -> Endpoint {
-        Endpoint { url: url.to_owned(), credential: Some(("authorization", "Bearer t".to_owned())) }
+        let credential = Some(("authorization", "Bearer t".to_owned()));
+        Endpoint { url: url.to_owned(), trust: Trust::System, credential }
     }
 
     #[test]
     fn a_gateways_address_becomes_that_of_its_sockets() {
-        for (url, uri, address) in [
-            ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/v1/stream", "127.0.0.1:8080"),
-            ("ws://gateway/", "ws://gateway/v1/stream", "gateway:80"),
-            ("http://[::1]:8080/events", "ws://[::1]:8080/events/v1/stream", "[::1]:8080"),
+        for (url, uri, to, is_secure) in [
+            ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/v1/stream", "127.0.0.1:8080", false),
+            ("ws://gateway/", "ws://gateway/v1/stream", "gateway:80", false),
+            ("https://gateway", "wss://gateway/v1/stream", "gateway:443", true),
+            ("wss://gateway:1/", "wss://gateway:1/v1/stream", "gateway:1", true),
+            ("http://[::1]:8080/events", "ws://[::1]:8080/events/v1/stream", "[::1]:8080", false),
         ] {
-            let (request, to) = request(&endpoint(url)).unwrap();
-            assert_eq!((request.uri().to_string().as_str(), to.as_str()), (uri, address));
+            let Target { request, address, is_tls, .. } = request(&endpoint(url)).unwrap();
+            assert_eq!((request.uri().to_string().as_str(), address.as_str()), (uri, to));
+            assert_eq!(is_tls, is_secure);
             assert_eq!(request.headers()["authorization"], "Bearer t");
         }
     }
 
     #[test]
     fn other_addresses_are_refused_with_a_reason() {
-        for url in ["127.0.0.1:8080", "https://gateway", "ftp://gateway", "http://", "http://a b"] {
+        for url in ["127.0.0.1:8080", "https://", "ftp://gateway", "http://", "http://a b"] {
             assert!(request(&endpoint(url)).is_err(), "{url}");
         }
     }
