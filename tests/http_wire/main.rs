@@ -6,6 +6,7 @@
 //! - `drain`: going away without a reset
 //! - `framing`: request smuggling vectors, slow and oversized requests, connection limits
 //! - `gateway`: the server over the other rooms
+//! - `http2`: requests over HTTP/2
 //! - `log`: the log in memory
 //! - `operations`: probes, metrics, who calls, pages
 //! - `order`: which of many mistakes is told
@@ -27,6 +28,7 @@ mod contract;
 mod drain;
 mod framing;
 mod gateway;
+mod http2;
 mod log;
 mod operations;
 mod order;

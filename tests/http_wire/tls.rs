@@ -1,4 +1,4 @@
-//! TLS: HTTP/1.1 and HTTP/2 by ALPN, and clients that do not shake hands. Key and certificate in `tls/` are made
+//! TLS: HTTP/1.1, and clients that do not shake hands. Key and certificate in `tls/` are made
 //! for this test and trusted by nobody.
 
 use std::io::{Read as _, Write as _};
@@ -40,12 +40,6 @@ pub(crate) fn roots() -> RootCertStore {
     roots
 }
 
-fn connect(gateway: &Gateway, protocol: &[u8]) -> TlsStream {
-    let mut config = ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    shake_hands(gateway, config)
-}
-
 /// A connection over which nothing was sent yet; the hands are shaken with the first bytes.
 pub(crate) fn shake_hands(gateway: &Gateway, config: ClientConfig) -> TlsStream {
     let name = ServerName::try_from("gateway.test").unwrap();
@@ -57,25 +51,15 @@ pub(crate) fn shake_hands(gateway: &Gateway, config: ClientConfig) -> TlsStream 
 #[test]
 fn events_are_published_over_tls() {
     let gateway = gateway();
-    let mut stream = connect(&gateway, b"http/1.1");
+    let mut config = ClientConfig::builder().with_root_certificates(roots()).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut stream = shake_hands(&gateway, config);
     let headers = [SHOP, JSON, ("connection", "close")];
     stream.write_all(&request("POST", "/v1/events", &headers, envelope("").as_bytes())).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     assert_eq!(gateway.log.records("orders.v1").len(), 1);
-}
-
-#[test]
-fn http2_is_agreed_on_by_alpn() {
-    let gateway = gateway();
-    let mut stream = connect(&gateway, b"h2");
-    // The preface and an empty SETTINGS frame; the gateway's own SETTINGS frame (type 4) comes first.
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
-    let mut frame = [0; 9];
-    stream.read_exact(&mut frame).unwrap();
-    assert_eq!(frame[3], 4, "{frame:?}");
-    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
 }
 
 #[test]
