@@ -148,18 +148,18 @@ impl Queue {
     }
 
     /// Hands a request over, or gives it back with the reason. One request alone always fits.
-    pub(super) fn push(&self, request: Request) -> Result<(), (Request, Error)> {
+    pub(super) fn push(&self, request: Request) -> Result<(), Box<(Request, Error)>> {
         let bytes = request.bytes();
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before > 0 && before + bytes > self.bytes_max {
             self.release(bytes);
-            return Err((request, Error::Overloaded));
+            return Err(Box::new((request, Error::Overloaded)));
         }
         let mut waiting = locked(&self.waiting);
         if waiting.is_closed {
             drop(waiting);
             self.release(bytes);
-            return Err((request, Error::Closed));
+            return Err(Box::new((request, Error::Closed)));
         }
         waiting.requests.push_back(request);
         let is_idle = std::mem::take(&mut waiting.is_idle);

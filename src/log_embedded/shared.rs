@@ -99,7 +99,8 @@ impl Shared {
     pub(super) fn submit(&self, work: Work) {
         if let Err(error) = self.check_writable() {
             work.refuse(error);
-        } else if let Err((request, error)) = self.queue.push(Request::Work(work)) {
+        } else if let Err(refused) = self.queue.push(Request::Work(work)) {
+            let (request, error) = *refused;
             if matches!(error, Error::Overloaded) {
                 self.metrics.overloads.inc();
             }
@@ -121,7 +122,8 @@ impl Shared {
     pub(super) fn submit_control(&self, control: Control) {
         if let Err(error) = self.check_writable() {
             control.refuse(error);
-        } else if let Err((request, error)) = self.queue.push(Request::Control(control)) {
+        } else if let Err(refused) = self.queue.push(Request::Control(control)) {
+            let (request, error) = *refused;
             match request {
                 Request::Work(work) => work.refuse(error),
                 Request::Control(control) => control.refuse(error),
