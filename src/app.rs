@@ -9,6 +9,7 @@
 //! ```
 
 mod build;
+mod engine;
 mod node;
 mod playground;
 mod reload;
@@ -28,7 +29,6 @@ use crate::delivery;
 use crate::event::Clock;
 use crate::feed;
 use crate::http;
-use crate::log_embedded;
 use crate::publish;
 
 pub use node::NodeError;
@@ -52,7 +52,7 @@ pub type ReadSources = Arc<dyn Fn() -> Result<Sources, String> + Send + Sync>;
 /// A built gateway, listening but not yet serving.
 #[derive(Debug)]
 pub struct App {
-    engine: Arc<log_embedded::Engine>,
+    engine: engine::Engine,
     feed: feed::Service,
     delivery: delivery::Service,
     publisher: publish::Publisher,
@@ -60,7 +60,7 @@ pub struct App {
     listeners: http::Listeners,
     reload: reload::Reload,
     dev_token: Option<String>,
-    data_directory: PathBuf,
+    data_directory: Option<PathBuf>,
 }
 
 impl App {
@@ -90,10 +90,10 @@ impl App {
         self.dev_token.as_deref()
     }
 
-    /// Where this gateway keeps its own state.
+    /// Where this gateway keeps its own state; `None` where it keeps none.
     #[must_use]
-    pub fn data_directory(&self) -> &std::path::Path {
-        &self.data_directory
+    pub fn data_directory(&self) -> Option<&std::path::Path> {
+        self.data_directory.as_deref()
     }
 
     /// What reloads the configuration, for a signal handler.

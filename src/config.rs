@@ -8,6 +8,7 @@
 //! deploy/weirgate.yaml ◁ deploy/dev.yaml (dev) ◁ the operator's file ◁ WEIRGATE__… ◁ flags ── Section ── Config
 //! ```
 
+mod kafka;
 mod live;
 mod rooms;
 mod section;
@@ -17,7 +18,7 @@ mod tree;
 mod units;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::auth;
@@ -27,6 +28,7 @@ use crate::feed;
 use crate::http;
 use crate::log::TopicSpec;
 use crate::log_embedded;
+use crate::log_kafka;
 use crate::publish;
 use crate::schema;
 use crate::socket;
@@ -87,6 +89,8 @@ pub struct Sources {
 pub enum Log {
     /// The durable log of one machine.
     Embedded(log_embedded::Config),
+    /// Apache Kafka.
+    Kafka(log_kafka::Config),
 }
 
 /// A checked configuration.
@@ -100,6 +104,8 @@ pub struct Config {
     pub socket: socket::Config,
     /// The log.
     pub log: Log,
+    /// Where the embedded log would lie; in development mode it holds the gateway's key.
+    pub dev_directory: PathBuf,
     /// Topics that shall exist.
     pub topics: Vec<TopicSpec>,
     /// What a topic made on first use has; its name means nothing.
@@ -142,11 +148,15 @@ impl Config {
         }
     }
 
-    /// The directory that holds this gateway's own state.
+    /// The directory that holds this gateway's own state; `None` where it keeps none.
     #[must_use]
-    pub fn data_directory(&self) -> PathBuf {
-        let Log::Embedded(embedded) = &self.log;
-        embedded.path.clone()
+    pub fn data_directory(&self) -> Option<&Path> {
+        let is_dev = self.auth.mode == auth::Mode::Dev;
+        match &self.log {
+            Log::Embedded(embedded) => Some(&embedded.path),
+            // The development key has to outlive a restart.
+            Log::Kafka(_) => is_dev.then_some(self.dev_directory.as_path()),
+        }
     }
 }
 

@@ -16,7 +16,6 @@ mod dedupe;
 mod dispatch;
 mod error;
 mod guess;
-mod headers;
 mod idempotency;
 mod judge;
 mod key;

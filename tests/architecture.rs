@@ -23,8 +23,11 @@ const ROOMS: &[(&str, &str)] = &[
     ("problem", "event log schema auth publish feed delivery"),
     ("socket", "event telemetry schema auth publish feed delivery problem"),
     ("http", "event telemetry log schema auth publish feed delivery problem socket"),
-    ("config", "event telemetry log schema auth log_embedded publish feed delivery socket http"),
-    ("app", "event telemetry log schema auth log_embedded publish feed delivery socket http config"),
+    ("config", "event telemetry log schema auth log_embedded log_kafka publish feed delivery socket http"),
+    (
+        "app",
+        "event telemetry log schema auth log_embedded log_kafka publish feed delivery socket http config",
+    ),
     ("cli", "event telemetry schema auth socket config app"),
 ];
 

@@ -512,7 +512,7 @@ async fn closing_answers_everybody() {
     let refused = engine.append(append(FIRST, vec![record(0)])).await;
     assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
     assert!(matches!(engine.bounds(&topic(), FIRST).await, Err(Error::Closed)));
-    assert!(matches!(engine.health(), Health::Unready(_)));
+    assert!(matches!(engine.health(), Health::Unready { .. }));
     engine.close().await;
 }
 

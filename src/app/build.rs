@@ -7,19 +7,19 @@ use anyhow::{Context, anyhow};
 use tokio::runtime::Handle;
 
 use crate::auth::{self, Authenticator};
-use crate::config::{Config, Log};
+use crate::config::Config;
 use crate::delivery;
 use crate::event::{Clock, LiveCatalogue};
 use crate::feed;
 use crate::http;
-use crate::log::{EventLog, Groups, TopicSpec};
-use crate::log_embedded;
 use crate::publish::Publisher;
 use crate::schema::{self, Schemas};
 use crate::socket::{self, Sessions};
 use crate::telemetry::Registry;
 
-use super::{App, ReadSources, check_dev, node, playground, reload::Reload};
+use super::engine::Engine;
+use super::reload::Reload;
+use super::{App, ReadSources, check_dev, node, playground};
 
 pub(super) async fn build(
     mut config: Config,
@@ -28,18 +28,17 @@ pub(super) async fn build(
 ) -> anyhow::Result<App> {
     check_dev(&config)?;
     let registry = Registry::new();
-    let data_directory = config.data_directory();
+    let data_directory = config.data_directory().map(Path::to_owned);
 
-    let engine = open_engine(&config.log, clock.clone(), registry.clone()).await?;
-    let log: Arc<dyn EventLog> = Arc::<log_embedded::Engine>::clone(&engine);
-    let groups: Arc<dyn Groups> = Arc::<log_embedded::Engine>::clone(&engine);
-    make_topics(&*log, &config.topics).await?;
+    let engine = Engine::open(config.log.clone(), clock.clone(), registry.clone()).await?;
+    let (log, groups) = (engine.log(), engine.groups());
+    engine.make_topics(config.topics.clone()).await?;
 
-    let node_name = node::name(config.node.as_deref(), &data_directory)?;
+    let node_name = node::name(config.node.as_deref(), data_directory.as_deref())?;
     config.delivery.node = node_name.as_str().into();
     let schema_config = config.schemas.clone();
     let schemas = load_schemas(schema_config.clone()).await?;
-    let dev_key = dev_key(config.auth.mode, &data_directory)?;
+    let dev_key = dev_key(config.auth.mode, data_directory.as_deref())?;
     config.auth.dev_key.clone_from(&dev_key);
     let authenticator = Authenticator::build(&config.auth, clock.clone(), &registry)?;
     let dev_token = dev_key.as_ref().map(|key| key.dev_token(clock.now())).transpose()?;
@@ -127,32 +126,12 @@ pub(super) async fn build(
     })
 }
 
-async fn open_engine(
-    log: &Log,
-    clock: Clock,
-    registry: Registry,
-) -> anyhow::Result<Arc<log_embedded::Engine>> {
-    let Log::Embedded(config) = log.clone();
-    if config.fsync != log_embedded::Fsync::Group {
-        tracing::warn!(fsync = ?config.fsync, "publishes are answered 202 before they are on disk");
+fn dev_key(mode: auth::Mode, directory: Option<&Path>) -> anyhow::Result<Option<auth::dev::Key>> {
+    match (mode, directory) {
+        (auth::Mode::Dev, Some(directory)) => Ok(Some(auth::dev::Key::load_or_create(directory)?)),
+        (auth::Mode::Dev, None) => Err(anyhow!("development mode needs a directory for its key")),
+        (auth::Mode::Required, _) => Ok(None),
     }
-    off_thread(move || log_embedded::Engine::open(&config, clock, &registry))
-        .await?
-        .context("the log cannot be opened")
-}
-
-async fn make_topics(log: &dyn EventLog, topics: &[TopicSpec]) -> anyhow::Result<()> {
-    for spec in topics {
-        log.ensure_topic(spec).await.with_context(|| format!("topic '{}'", spec.name))?;
-    }
-    Ok(())
-}
-
-fn dev_key(mode: auth::Mode, directory: &Path) -> anyhow::Result<Option<auth::dev::Key>> {
-    Ok(match mode {
-        auth::Mode::Dev => Some(auth::dev::Key::load_or_create(directory)?),
-        auth::Mode::Required => None,
-    })
 }
 
 /// The origins of the development gateway's own pages.
@@ -169,6 +148,8 @@ async fn load_schemas(config: schema::Config) -> anyhow::Result<Schemas> {
     })
 }
 
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+pub(super) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await.context("start-up was interrupted")
 }

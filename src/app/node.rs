@@ -12,12 +12,13 @@ pub struct NodeError {
     source: io::Error,
 }
 
-/// The configured name, or the one kept in `directory`, made of the host's name and chance at the first start.
-/// Blocks on the file system.
-pub(super) fn name(configured: Option<&str>, directory: &Path) -> Result<String, NodeError> {
+/// The configured name, or the one kept in `directory`, made of the host's name and chance at the first start; where
+/// there is no directory, at every start. Blocks on the file system.
+pub(super) fn name(configured: Option<&str>, directory: Option<&Path>) -> Result<String, NodeError> {
     if let Some(name) = configured {
         return Ok(name.to_owned());
     }
+    let Some(directory) = directory else { return Ok(made()) };
     let path = directory.join("node");
     match std::fs::read_to_string(&path) {
         Ok(name) if !name.trim().is_empty() => return Ok(name.trim().to_owned()),
@@ -25,6 +26,14 @@ pub(super) fn name(configured: Option<&str>, directory: &Path) -> Result<String,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(NodeError { path, source }),
     }
+    let name = made();
+    let kept = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, format!("{name}\n")));
+    kept.map_err(|source| NodeError { path, source })?;
+    Ok(name)
+}
+
+/// The host's name and chance.
+fn made() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host
         .trim()
@@ -34,9 +43,7 @@ pub(super) fn name(configured: Option<&str>, directory: &Path) -> Result<String,
         .collect();
     let chance = uuid::Uuid::new_v4().simple().to_string();
     let host = if host.is_empty() { "node".to_owned() } else { host };
-    let name = format!("{host}-{}", chance.get(..6).unwrap_or(&chance));
-    std::fs::write(&path, format!("{name}\n")).map_err(|source| NodeError { path, source })?;
-    Ok(name)
+    format!("{host}-{}", chance.get(..6).unwrap_or(&chance))
 }
 
 #[cfg(test)]
@@ -44,10 +51,12 @@ mod tests {
     use super::name;
 
     #[test]
-    fn a_made_name_is_kept() {
+    fn a_made_name_is_kept_where_there_is_a_directory() {
         let directory = tempfile::tempdir().unwrap();
-        let first = name(None, directory.path()).unwrap();
-        assert_eq!(name(None, directory.path()).unwrap(), first);
-        assert_eq!(name(Some("g1"), directory.path()).unwrap(), "g1");
+        let path = directory.path().join("below");
+        let first = name(None, Some(&path)).unwrap();
+        assert_eq!(name(None, Some(&path)).unwrap(), first);
+        assert_eq!(name(Some("g1"), Some(&path)).unwrap(), "g1");
+        assert_ne!(name(None, None).unwrap(), first);
     }
 }

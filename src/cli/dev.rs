@@ -24,13 +24,21 @@ pub(super) struct Args {
     /// Where events, offsets and the development key are kept.
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
+    /// Keep events and offsets in Apache Kafka at this address instead.
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
 }
 
 pub(super) fn run(args: Args, environment: Environment) -> anyhow::Result<ExitCode> {
     let listen = args.listen.map(|address| ("http.listen".to_owned(), address.to_string()));
     let data_dir =
         args.data_dir.map(|path| ("log.embedded.path".to_owned(), path.to_string_lossy().into_owned()));
-    let reader = args.sources.reader(true, environment, listen.into_iter().chain(data_dir).collect());
+    let kafka = args.kafka.into_iter().flat_map(|broker| {
+        let brokers = serde_json::json!([broker]).to_string();
+        [("log.engine".to_owned(), "kafka".to_owned()), ("log.kafka.brokers".to_owned(), brokers)]
+    });
+    let flags = listen.into_iter().chain(data_dir).chain(kafka).collect();
+    let reader = args.sources.reader(true, environment, flags);
     let config = sources::read(&reader)?;
     telemetry::start(&config.telemetry).context("telemetry.log is no log filter")?;
     serve::serve(config, reader, welcome)
@@ -42,7 +50,7 @@ fn welcome(app: &App) {
         .replace("{ws}", &format!("ws://{}", app.address()))
         .replace("{metrics}", &app.metrics_address().map_or_else(String::new, |address| address.to_string()))
         .replace("{weirgate}", &own_path())
-        .replace("{data}", &app.data_directory().display().to_string())
+        .replace("{data}", &app.data_directory().map_or_else(String::new, |path| path.display().to_string()))
         .replace("{token}", app.dev_token().unwrap_or_default());
     if let Err(error) = output::print(&text) {
         tracing::warn!(%error, "the commands to paste cannot be shown");

@@ -19,7 +19,7 @@ use crate::telemetry;
 
 use super::section::Section;
 use super::tree::Node;
-use super::{Config, Log, show, topics};
+use super::{Config, Log, kafka, show, topics};
 
 /// Reads the whole tree; `None` after a mistake that leaves a room without a usable value.
 pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
@@ -27,7 +27,8 @@ pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
     let limits = http_limits(&root.section("http"));
     let http = http(root, limits);
     let socket = socket(root);
-    let log = log(root);
+    let dev_directory = root.section("log").section("embedded").path("path");
+    let log = log(root, &node);
     let topics = topics::read(root);
     let schemas = schemas(root);
     let auth = auth(root);
@@ -46,6 +47,7 @@ pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
         http: http?,
         socket,
         log: log?,
+        dev_directory,
         topics: topics.specs,
         topic_defaults: topics.defaults,
         catalogue: topics.catalogue,
@@ -163,9 +165,10 @@ fn socket(root: &Section<'_>) -> socket::Config {
     config
 }
 
-fn log(root: &Section<'_>) -> Option<Log> {
+fn log(root: &Section<'_>, node: &str) -> Option<Log> {
     let section = root.section("log");
-    let engine = section.choice("engine", &[("embedded", ())]);
+    let is_kafka = section.choice("engine", &[("embedded", false), ("kafka", true)]);
+    let kafka = kafka::read(section.section("kafka"), node, is_kafka == Some(true));
     let embedded = section.section("embedded");
     let policies = [
         ("group", log_embedded::Fsync::Group),
@@ -178,7 +181,7 @@ fn log(root: &Section<'_>) -> Option<Log> {
     });
     embedded.finish();
     section.finish();
-    engine.and(config)
+    if is_kafka? { Some(Log::Kafka(kafka)) } else { config }
 }
 
 fn schemas(root: &Section<'_>) -> schema::Config {
@@ -284,7 +287,10 @@ fn publish(
             read
         })
         .collect();
-    let Log::Embedded(embedded) = log;
+    let answers_are_durable = match log {
+        Log::Embedded(embedded) => embedded.fsync == log_embedded::Fsync::Group,
+        Log::Kafka(_) => true,
+    };
     let limits = http.limits.load();
     let config = publish::Config {
         dedupe_window: section.duration("dedupe_window"),
@@ -299,7 +305,7 @@ fn publish(
         batch_items_max: limits.batch_items_max,
         json_depth_max: limits.json_depth_max,
         topics_auto_create,
-        answers_are_durable: embedded.fsync == log_embedded::Fsync::Group,
+        answers_are_durable,
     };
     section.finish();
     config

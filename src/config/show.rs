@@ -3,7 +3,10 @@
 use super::tree::{Node, Value};
 
 /// Keys whose values nobody sees.
-const SECRETS: &[&str] = &["ticket_key", "sha256"];
+const SECRETS: &[&str] = &["ticket_key", "sha256", "password"];
+
+/// Parts of librdkafka's names for secrets.
+const SECRET_PARTS: &[&str] = &["password", "secret", ".pem", "jaas", "oauthbearer.config"];
 
 /// The tree as YAML in block style.
 pub(super) fn yaml(node: &Node) -> String {
@@ -58,7 +61,9 @@ fn write_members(out: &mut String, members: &[(String, Node)], depth: usize) {
 
 /// A secret written out; where it only says which variable or file holds it, that may be seen.
 fn is_secret(key: &str, node: &Node) -> bool {
-    SECRETS.contains(&key) && matches!(node.value, Value::Text(_))
+    let is_named =
+        SECRETS.contains(&key) || key.contains('.') && SECRET_PARTS.iter().any(|part| key.contains(part));
+    is_named && matches!(node.value, Value::Text(_))
 }
 
 fn inline(value: &Value) -> String {

@@ -226,6 +226,7 @@ impl Delivery {
             }
         }
         if let Some(topic) = policy.topics.iter().find(|topic| self.shared.log.topic(topic).is_none()) {
+            self.shared.log.topics_known()?;
             return Err(Error::UnknownTopic(topic.clone()));
         }
         for _ in 0..JOIN_TRIES {

@@ -81,7 +81,7 @@ impl Feed {
         if *admission == Admission::Denied {
             return Err(Error::Forbidden(topic.clone()));
         }
-        let info = self.0.log.topic(topic).ok_or_else(|| Error::UnknownTopic(topic.clone()))?;
+        let info = self.0.known(topic)?;
         if partition.number() >= info.spec.partitions {
             return Err(Error::UnknownPartition { topic: topic.clone(), partition });
         }
@@ -111,7 +111,7 @@ impl Feed {
     pub async fn cursor(&self, topics: &[Topic], at: At) -> Result<Cursor, Error> {
         let mut entries = Vec::with_capacity(topics.len());
         for topic in topics {
-            let info = self.0.log.topic(topic).ok_or_else(|| Error::UnknownTopic(topic.clone()))?;
+            let info = self.0.known(topic)?;
             let start = Start::from(at);
             let each = (0..info.spec.partitions).map(Partition::new);
             let each = each.map(|partition| start.begin_in(&*self.0.log, topic, partition));
@@ -140,8 +140,8 @@ impl Feed {
             }
             wanted.insert(topic, ());
         }
-        if let Some(topic) = wanted.keys().find(|topic| self.0.log.topic(topic).is_none()) {
-            return Err(Error::UnknownTopic(topic.clone()));
+        for topic in wanted.keys() {
+            self.0.known(topic)?;
         }
         if wish.topics.iter().any(|pattern| !pattern.is_literal()) {
             let existing = self.0.log.topics().into_iter().map(|info| info.spec.name);

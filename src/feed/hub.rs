@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event::{Clock, LiveCatalogue, Offset, Topic};
-use crate::log::{self, EventLog, Incarnation};
+use crate::log::{self, EventLog, Incarnation, TopicInfo};
 
 use super::backlog::{Backlog, Reading, Source};
 use super::bell::{Bell, Bells, Shard};
@@ -153,6 +153,15 @@ impl Hub {
         for stream in self.streams() {
             stream.ask_reports(turn, REPORT_TURNS);
         }
+    }
+
+    /// The topic as the log knows it; an error says whether there is none, or the log cannot tell yet.
+    pub(super) fn known(&self, topic: &Topic) -> Result<Arc<TopicInfo>, Error> {
+        let Some(info) = self.log.topic(topic) else {
+            self.log.topics_known()?;
+            return Err(Error::UnknownTopic(topic.clone()));
+        };
+        Ok(info)
     }
 
     /// The topic as it is followed now, from now on at the latest. `None`: no such topic.

@@ -38,10 +38,10 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Response
     if shared.drain.phase() > Phase::Serving {
         reasons.push(json!({"part": "gateway", "detail": "draining"}));
     }
-    if let Health::Unready(detail) = shared.parts.log.health() {
+    if let Health::Unready { summary, detail } = shared.parts.log.health() {
         // An operator's words may name brokers or paths: they go to the log, not to whoever asks.
         tracing::debug!(%detail, "the log is not ready");
-        reasons.push(json!({"part": "log", "detail": "the log cannot serve"}));
+        reasons.push(json!({"part": "log", "detail": summary}));
     }
     if !shared.parts.delivery.is_ready() {
         reasons.push(json!({"part": "groups", "detail": "the groups' policies are being loaded"}));

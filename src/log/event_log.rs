@@ -168,8 +168,13 @@ pub trait Reader: Send + fmt::Debug {
 pub enum Health {
     /// It can.
     Ready,
-    /// It cannot, and why, in words for an operator.
-    Unready(String),
+    /// It cannot.
+    Unready {
+        /// Why, in words that anyone may hear.
+        summary: &'static str,
+        /// Why, in words for an operator; may name brokers and paths.
+        detail: String,
+    },
 }
 
 /// A log of topics.
@@ -180,6 +185,14 @@ pub trait EventLog: Send + Sync + fmt::Debug {
 
     /// One topic. Cheap: asked for every event.
     fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>>;
+
+    /// Whether a topic that is not known surely does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] until the engine has read which topics there are.
+    fn topics_known(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Changes whenever a topic is created, changed or deleted.
     fn topic_changes(&self) -> watch::Receiver<u64>;

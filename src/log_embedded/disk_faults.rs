@@ -61,7 +61,7 @@ async fn a_failed_sync_ends_writing_and_leaves_reading() {
     // The disk would work again, but is no longer believed.
     let refused = append(&engine, "refused").await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-    let Health::Unready(reason) = engine.health() else { panic!("ready in spite of it") };
+    let Health::Unready { detail: reason, .. } = engine.health() else { panic!("ready in spite of it") };
     assert!(reason.contains("injected"), "{reason}");
     assert_eq!(texts(&engine).await, ["first"]);
     engine.close().await;

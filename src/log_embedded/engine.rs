@@ -200,9 +200,13 @@ impl EventLog for Engine {
         match self.shared.halted() {
             Some(failure) => {
                 let cause = &failure.source;
-                Health::Unready(format!("the embedded log takes no more writes: {failure}: {cause}"))
+                let detail = format!("the embedded log takes no more writes: {failure}: {cause}");
+                Health::Unready { summary: "the log takes no more writes", detail }
             }
-            None if self.shared.is_closed() => Health::Unready("the embedded log is closed".into()),
+            None if self.shared.is_closed() => {
+                let summary = "the log is closed";
+                Health::Unready { summary, detail: "the embedded log is closed".to_owned() }
+            }
             None => Health::Ready,
         }
     }

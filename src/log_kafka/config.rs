@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::OpenError;
+use super::settings::Settings;
+
 /// A text that shows itself to nobody.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
@@ -138,5 +141,13 @@ impl Config {
             properties: BTreeMap::new(),
             queue_bytes_max: 64 << 20,
         }
+    }
+
+    /// Looks for what cannot be, whatever the cluster is like.
+    ///
+    /// # Errors
+    /// The first setting that cannot be.
+    pub fn check(&self) -> Result<(), OpenError> {
+        Settings::new(self.clone()).map(drop)
     }
 }

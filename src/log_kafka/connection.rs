@@ -25,6 +25,8 @@ pub(super) struct Connection {
     is_up: AtomicBool,
     /// Whether the topics were read since the start.
     has_topics: AtomicBool,
+    /// Whether all is there that the gateway needs of the cluster.
+    is_admitted: AtomicBool,
     /// Guards the reason shown while down.
     reason: Mutex<Reason>,
     went_down: Notify,
@@ -44,6 +46,7 @@ impl Connection {
         Self {
             is_up: AtomicBool::new(false),
             has_topics: AtomicBool::new(false),
+            is_admitted: AtomicBool::new(false),
             reason: Mutex::new(Reason { code: None, text }),
             went_down: Notify::new(),
             metrics,
@@ -83,9 +86,18 @@ impl Connection {
         self.has_topics.store(true, Ordering::Release);
     }
 
+    pub(super) fn has_topics(&self) -> bool {
+        self.has_topics.load(Ordering::Acquire)
+    }
+
+    /// What the gateway needs is there.
+    pub(super) fn admit(&self) {
+        self.is_admitted.store(true, Ordering::Release);
+    }
+
     /// The topics cannot be read, though the cluster may answer.
     pub(super) fn troubled(&self, error: &Error) {
-        if self.is_up() && !self.has_topics.load(Ordering::Acquire) {
+        if self.is_up() && !self.has_topics() {
             let text =
                 std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
             tracing::warn!(reason = text, "Kafka answers, but its topics cannot be read");
@@ -110,13 +122,14 @@ impl Connection {
     }
 
     pub(super) fn health(&self) -> Health {
-        match (self.is_up(), self.has_topics.load(Ordering::Acquire)) {
-            (true, true) => Health::Ready,
-            (true, false) => {
-                Health::Unready(format!("Kafka's topics are being read: {}", locked(&self.reason).text))
-            }
-            (false, _) => Health::Unready(format!("Kafka cannot be reached: {}", locked(&self.reason).text)),
-        }
+        let is_admitted = self.is_admitted.load(Ordering::Acquire);
+        let summary = match (self.is_up(), self.has_topics()) {
+            (true, true) if is_admitted => return Health::Ready,
+            (true, true) => "the configured topics are being made on Kafka",
+            (true, false) => "Kafka answers, but its topics cannot be read yet",
+            (false, _) => "Kafka cannot be reached",
+        };
+        Health::Unready { summary, detail: format!("{summary}: {}", locked(&self.reason).text) }
     }
 }
 
@@ -184,7 +197,7 @@ mod tests {
     }
 
     fn reason(connection: &Connection) -> String {
-        let Health::Unready(reason) = connection.health() else { panic!("it should be away") };
+        let Health::Unready { detail: reason, .. } = connection.health() else { panic!("it should be away") };
         reason
     }
 
@@ -197,8 +210,10 @@ mod tests {
         watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         assert!(reason(&connection).contains("wrong password"));
         connection.saw_up();
-        assert!(reason(&connection).contains("topics are being read"));
+        assert!(reason(&connection).contains("cannot be read yet"));
         connection.saw_topics();
+        assert!(reason(&connection).contains("being made"));
+        connection.admit();
         assert_eq!(connection.health(), Health::Ready);
         watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         assert!(reason(&connection).contains("1/1 brokers"));

@@ -19,12 +19,13 @@ use crate::telemetry::Registry;
 use super::admin::Admin;
 use super::blocking::Blocking;
 use super::connection::Connection;
+use super::failure::unavailable;
 use super::fetcher::Fetchers;
 use super::keeper::{Keeper, Order};
 use super::members::{self, Members};
 use super::metrics::Metrics;
 use super::offsets::{self, Offsets};
-use super::producer::Producer;
+use super::producer::{Away, Producer};
 use super::queries::Queries;
 use super::reader::PartitionReader;
 use super::settings::Settings;
@@ -86,6 +87,11 @@ impl Engine {
         self.shared.closed.cancel();
     }
 
+    /// Says that all is there that the gateway needs: from now on the log is ready while the cluster answers.
+    pub fn admit(&self) {
+        self.shared.connection.admit();
+    }
+
     /// Has the keeper do something.
     async fn order<T>(
         &self,
@@ -128,6 +134,10 @@ impl EventLog for Engine {
 
     fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>> {
         self.shared.topics.get(topic).map(|topic| Arc::clone(&topic.info))
+    }
+
+    fn topics_known(&self) -> Result<(), Error> {
+        if self.shared.connection.has_topics() { Ok(()) } else { Err(unavailable(Away)) }
     }
 
     fn topic_changes(&self) -> watch::Receiver<u64> {
@@ -209,7 +219,8 @@ impl EventLog for Engine {
 
     fn health(&self) -> Health {
         if self.shared.closed.is_cancelled() {
-            return Health::Unready("the Kafka log is closed".into());
+            let summary = "the log is closed";
+            return Health::Unready { summary, detail: "the Kafka log is closed".to_owned() };
         }
         self.shared.connection.health()
     }

@@ -4,6 +4,7 @@
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use crate::event::GroupName;
 
@@ -49,7 +50,7 @@ const OVERHEAD_BYTES: usize = 1_024;
 pub(super) struct Settings(Config);
 
 impl Settings {
-    /// Checks what can be checked without a client.
+    /// Checks what can be checked without a cluster.
     pub(super) fn new(config: Config) -> Result<Self, OpenError> {
         let problem = |name: &str, problem: &str| {
             Err(OpenError::Property { name: name.to_owned(), problem: problem.to_owned() })
@@ -58,7 +59,7 @@ impl Settings {
             return problem("brokers", "needs at least one host:port");
         }
         if let Some(name) = config.properties.keys().find(|name| RESERVED.contains(&name.as_str())) {
-            return problem(name, "belongs to the gateway and cannot be set");
+            return problem(&format!("properties.{name}"), "belongs to the gateway and cannot be set");
         }
         let protocol = config.security.protocol;
         let needs_sasl = matches!(protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl);
@@ -68,7 +69,21 @@ impl Settings {
                 return problem("security.sasl", "is needed by this protocol");
             }
         }
-        Ok(Self(config))
+        let settings = Self(config);
+        for client in [settings.producer(), settings.fetcher(0, 1_024)] {
+            client.create_native_config().map_err(|error| settings.blamed(error))?;
+        }
+        Ok(settings)
+    }
+
+    /// What librdkafka refuses, by the name the operator gave it.
+    fn blamed(&self, error: KafkaError) -> OpenError {
+        match OpenError::from(error) {
+            OpenError::Property { name, problem } if self.0.properties.contains_key(&name) => {
+                OpenError::Property { name: format!("properties.{name}"), problem }
+            }
+            error => error,
+        }
     }
 
     pub(super) const fn config(&self) -> &Config {
@@ -234,6 +249,16 @@ mod tests {
         config.properties.insert("acks".to_owned(), Secret::new("1"));
         let error = Settings::new(config).unwrap_err().to_string();
         assert!(error.contains("acks"), "{error}");
+    }
+
+    #[test]
+    fn what_librdkafka_refuses_is_named_without_its_value() {
+        for (name, value) in [("no.such.property", "value-1"), ("fetch.max.bytes", "value-2")] {
+            let mut config = config();
+            config.properties.insert(name.to_owned(), Secret::new(value));
+            let error = Settings::new(config).unwrap_err().to_string();
+            assert!(error.contains(&format!("properties.{name}")) && !error.contains(value), "{error}");
+        }
     }
 
     #[test]

@@ -17,8 +17,7 @@ use crate::event::{Catalogue, Draft, EventId, Topic};
 
 use super::dedupe::{EventKey, Fingerprint, Seen};
 use super::guess::guess;
-use super::headers::check_headers;
-use super::judge::{Judged, Labels, Refused, Request};
+use super::judge::{Judged, Labels, Refused, Request, check_headers};
 use super::lanes::Lanes;
 use super::parts::Parts;
 use super::pending::Arrival;

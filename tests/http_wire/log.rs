@@ -200,7 +200,10 @@ impl EventLog for MemoryLog {
 
     fn health(&self) -> Health {
         match self.0.state.lock().unwrap().mood {
-            Mood::Unavailable => Health::Unready("broker 10.0.0.7:9092 is gone".to_owned()),
+            Mood::Unavailable => {
+                let detail = "broker 10.0.0.7:9092 is gone".to_owned();
+                Health::Unready { summary: "the cluster cannot be reached", detail }
+            }
             _ => Health::Ready,
         }
     }

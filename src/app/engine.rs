@@ -1,0 +1,133 @@
+//! The log's engine, chosen by the configuration; everything else holds the port.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::config::Log;
+use crate::event::Clock;
+use crate::log::{Error, EventLog, Groups, TopicSpec};
+use crate::log_embedded;
+use crate::log_kafka;
+use crate::telemetry::Registry;
+
+use super::build::off_thread;
+
+/// How soon the configured topics are tried again while Kafka is away.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// An engine.
+#[derive(Debug, Clone)]
+pub(super) enum Engine {
+    Embedded(Arc<log_embedded::Engine>),
+    Kafka(Arc<log_kafka::Engine>),
+}
+
+impl Engine {
+    pub(super) async fn open(log: Log, clock: Clock, registry: Registry) -> anyhow::Result<Self> {
+        match log {
+            Log::Embedded(config) => {
+                if config.fsync != log_embedded::Fsync::Group {
+                    tracing::warn!(fsync = ?config.fsync, "publishes are answered 202 before they are on disk");
+                }
+                let opened = off_thread(move || log_embedded::Engine::open(&config, clock, &registry));
+                Ok(Self::Embedded(opened.await?.context("the log cannot be opened")?))
+            }
+            Log::Kafka(config) => {
+                let opened = log_kafka::Engine::open(config, clock, &registry);
+                Ok(Self::Kafka(opened.context("the log cannot be opened")?))
+            }
+        }
+    }
+
+    pub(super) fn log(&self) -> Arc<dyn EventLog> {
+        match self {
+            Self::Embedded(engine) => Arc::<log_embedded::Engine>::clone(engine),
+            Self::Kafka(engine) => Arc::<log_kafka::Engine>::clone(engine),
+        }
+    }
+
+    pub(super) fn groups(&self) -> Arc<dyn Groups> {
+        match self {
+            Self::Embedded(engine) => Arc::<log_embedded::Engine>::clone(engine),
+            Self::Kafka(engine) => Arc::<log_kafka::Engine>::clone(engine),
+        }
+    }
+
+    /// Brings the configured topics about. Where Kafka is away this goes on in the background, and the gateway is not
+    /// ready until it is done.
+    pub(super) async fn make_topics(&self, topics: Vec<TopicSpec>) -> anyhow::Result<()> {
+        match self {
+            Self::Embedded(engine) => Ok(make(&**engine, &topics).await?),
+            Self::Kafka(engine) => match make(&**engine, &topics).await {
+                Ok(()) => {
+                    engine.admit();
+                    Ok(())
+                }
+                Err(failed) if failed.source.is_temporary() => {
+                    tracing::warn!(
+                        error = &failed as &dyn std::error::Error,
+                        "the configured topics cannot be made yet"
+                    );
+                    tokio::spawn(make_later(Arc::clone(engine), topics));
+                    Ok(())
+                }
+                Err(failed) => Err(failed.into()),
+            },
+        }
+    }
+
+    /// Closes the log; `false` when that did not end by then.
+    pub(super) async fn close_by(&self, end: Instant) -> bool {
+        match self {
+            Self::Embedded(engine) => engine.close_by(end).await,
+            Self::Kafka(engine) => timeout_at(end, engine.close()).await.is_ok(),
+        }
+    }
+}
+
+/// A topic that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("topic '{topic}'")]
+struct Failed {
+    topic: crate::event::Topic,
+    #[source]
+    source: Error,
+}
+
+async fn make(log: &dyn EventLog, topics: &[TopicSpec]) -> Result<(), Failed> {
+    for spec in topics {
+        let made = log.ensure_topic(spec).await;
+        made.map_err(|source| Failed { topic: spec.name.clone(), source })?;
+    }
+    Ok(())
+}
+
+/// Tries until it is done, or the log closes.
+async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
+    loop {
+        sleep(TRY_AGAIN).await;
+        match make(&*engine, &topics).await {
+            Ok(()) => {
+                engine.admit();
+                tracing::info!("the configured topics are there");
+                return;
+            }
+            Err(Failed { source: Error::Closed, .. }) => return,
+            Err(failed) if failed.source.is_temporary() => {
+                tracing::debug!(
+                    error = &failed as &dyn std::error::Error,
+                    "the configured topics cannot be made yet"
+                );
+            }
+            Err(failed) => {
+                tracing::error!(
+                    error = &failed as &dyn std::error::Error,
+                    "a configured topic cannot be made"
+                );
+            }
+        }
+    }
+}
