@@ -15,6 +15,8 @@ use weirgate::app::App;
 use weirgate::config::{Config, Sources};
 use weirgate::event::Clock;
 
+use crate::engine::Engine;
+
 pub(crate) use answer::Answer;
 pub(crate) use process::Process;
 pub(crate) use socket::Socket;
@@ -40,6 +42,7 @@ pub(crate) struct TestGateway {
     running: JoinHandle<anyhow::Result<()>>,
     client: reqwest::Client,
     _directory: TempDir,
+    _engine: Engine,
 }
 
 impl Builder {
@@ -61,19 +64,17 @@ impl Builder {
         let samples = || Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
         let schemas = self.schemas.unwrap_or_else(samples);
         let flag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let sources = Sources {
-            is_dev: true,
-            file: Some(self.file),
-            flags: vec![
-                flag("http.listen", "127.0.0.1:0"),
-                flag("http.metrics_listen", "127.0.0.1:0"),
-                flag("http.drain_delay", "0ms"),
-                flag("socket.drain_window", "2s"),
-                flag("log.embedded.path", directory.path().to_str().unwrap()),
-                flag("schemas.directory", schemas.to_str().unwrap()),
-            ],
-            ..Sources::default()
-        };
+        let engine = Engine::start().await;
+        let mut flags = vec![
+            flag("http.listen", "127.0.0.1:0"),
+            flag("http.metrics_listen", "127.0.0.1:0"),
+            flag("http.drain_delay", "0ms"),
+            flag("socket.drain_window", "2s"),
+            flag("log.embedded.path", directory.path().to_str().unwrap()),
+            flag("schemas.directory", schemas.to_str().unwrap()),
+        ];
+        flags.extend(engine.flags());
+        let sources = Sources { is_dev: true, file: Some(self.file), flags, ..Sources::default() };
         let config = Config::read(&sources).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
         let sources = Arc::new(Mutex::new(sources));
         let written = Arc::clone(&sources);
@@ -89,6 +90,7 @@ impl Builder {
             shutdown,
             client: reqwest::Client::new(),
             _directory: directory,
+            _engine: engine,
         }
     }
 }

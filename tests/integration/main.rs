@@ -1,5 +1,6 @@
 //! The real gateway on port 0 over the embedded log in a directory of its own, asked over the wire.
 //!
+//! - `engine`: the log that gateways run on.
 //! - `harness`: starts gateways, speaks HTTP and WebSocket to them, waits for conditions.
 //! - `reload`: what another reading of the configuration changes, keeps and refuses.
 //! - `story`: the shop's story end to end, as the README tells it.
@@ -15,6 +16,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod engine;
 mod harness;
 mod reload;
 mod restart;

@@ -8,8 +8,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -27,49 +27,85 @@ pub(crate) fn shared() -> Vec<String> {
 /// Nodes that are brokers and controllers at once. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {
+    jars: PathBuf,
     nodes: Vec<Node>,
-    _data: TempDir,
+    data: TempDir,
 }
 
 #[derive(Debug)]
 struct Node {
     address: String,
-    _pipe: ChildStdin,
+    file: PathBuf,
+    process: Option<Process>,
+}
+
+/// A running node.
+#[derive(Debug)]
+struct Process {
+    pipe: ChildStdin,
     shell: Child,
+    starts: Mutex<Receiver<()>>,
 }
 
 impl Cluster {
     /// Starts so many nodes, and waits until all of them serve.
     pub(crate) fn start(count: usize) -> Self {
+        let mut cluster = Self::prepare(count);
+        for index in 0..count {
+            cluster.launch(index);
+        }
+        for index in 0..count {
+            cluster.wait(index);
+        }
+        cluster
+    }
+
+    /// Makes so many nodes ready to be started; their addresses are known already.
+    pub(crate) fn prepare(count: usize) -> Self {
         let jars = jars();
         let data = tempfile::Builder::new().prefix("kafka-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::write(data.path().join("log4j2.properties"), LOGGING).unwrap();
-        let ports: Vec<(u16, u16)> = free_ports(count);
-        let files: Vec<PathBuf> = (1..=count).map(|id| configure(data.path(), &ports, id)).collect();
-        let mut nodes = Vec::new();
-        let mut starting = Vec::new();
-        for (file, (port, _)) in files.iter().zip(&ports) {
-            format(&jars, data.path(), file);
-            let (node, lines) = launch(&jars, data.path(), file, *port);
-            nodes.push(node);
-            starting.push(lines);
-        }
-        for started in starting {
-            started.recv_timeout(START_MAX).expect("Kafka starts in time");
-        }
-        Self { nodes, _data: data }
+        let ports = free_ports(count);
+        let node = |(id, (port, _)): (usize, &(u16, u16))| {
+            let file = configure(data.path(), &ports, id);
+            format(&jars, data.path(), &file);
+            Node { address: format!("127.0.0.1:{port}"), file, process: None }
+        };
+        let nodes = (1..).zip(&ports).map(node).collect();
+        Self { jars, nodes, data }
+    }
+
+    /// Starts a node with the data it has, and waits until it serves.
+    pub(crate) fn start_node(&mut self, index: usize) {
+        self.launch(index);
+        self.wait(index);
+    }
+
+    /// kill -9.
+    pub(crate) fn kill_node(&mut self, index: usize) {
+        self.nodes[index].process = None;
     }
 
     /// Where the brokers listen.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.address.clone()).collect()
     }
+
+    fn launch(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.process = Some(launch(&self.jars, self.data.path(), &node.file));
+    }
+
+    fn wait(&self, index: usize) {
+        let process = self.nodes[index].process.as_ref().expect("it was launched");
+        process.starts.lock().unwrap().recv_timeout(START_MAX).expect("Kafka starts in time");
+    }
 }
 
-impl Drop for Node {
+impl Drop for Process {
     fn drop(&mut self) {
         // Killing the shell alone would leave the broker; a word on the pipe ends both.
-        let _told = self._pipe.write_all(b"end\n");
+        let _told = self.pipe.write_all(b"end\n");
         let _ended = self.shell.wait();
     }
 }
@@ -177,8 +213,7 @@ fn options(jars: &Path, data: &Path) -> Vec<String> {
     ]
 }
 
-/// Starts a node. The answered channel speaks once it serves.
-fn launch(jars: &Path, data: &Path, file: &Path, port: u16) -> (Node, Receiver<()>) {
+fn launch(jars: &Path, data: &Path, file: &Path) -> Process {
     // Descriptors that came down from the runner are closed, or its locks would live as long as the broker.
     const SHELL: &str = "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done
 \"$@\" </dev/null & node=$!
@@ -207,5 +242,5 @@ wait $node 2>/dev/null";
             let _written = writeln!(log, "{line}");
         }
     });
-    (Node { address: format!("127.0.0.1:{port}"), _pipe: pipe, shell }, starts)
+    Process { pipe, shell, starts: Mutex::new(starts) }
 }

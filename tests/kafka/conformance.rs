@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use weirgate::event::Clock;
 use weirgate::log::conformance::Subject;
-use weirgate::log_kafka::{Config, Engine};
+use weirgate::log_kafka::{Config, Engine, GroupProtocol};
 use weirgate::telemetry::Registry;
 
 use super::broker;
 
 /// An engine of its own on the broker that all cases share.
-async fn subject() -> (Subject, ()) {
+pub(crate) async fn subject() -> (Subject, ()) {
+    subject_with(GroupProtocol::Auto).await
+}
+
+pub(crate) async fn subject_with(group_protocol: GroupProtocol) -> (Subject, ()) {
     let brokers = tokio::task::spawn_blocking(broker::shared).await.unwrap();
-    let engine = Engine::open(Config::of(brokers), Clock::system(), &Registry::new()).unwrap();
+    let config = Config { group_protocol, ..Config::of(brokers) };
+    let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
     (Subject { log: Arc::clone(&engine) as _, groups: engine }, ())
 }
 
@@ -20,3 +25,17 @@ weirgate::log_conformance!(
     crate::conformance::subject,
     [#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]]
 );
+
+/// As clusters before 4.0 have it.
+mod classic {
+    use super::{GroupProtocol, Subject, subject_with};
+
+    pub(crate) async fn subject() -> (Subject, ()) {
+        subject_with(GroupProtocol::Classic).await
+    }
+
+    weirgate::log_conformance!(
+        crate::conformance::classic::subject,
+        [#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]]
+    );
+}

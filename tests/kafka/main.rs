@@ -1,14 +1,38 @@
 //! Tests on a real Apache Kafka.
 //!
 //! - `broker`: starts Kafka from Maven Central's jars, and stops it.
-//! - `conformance`: the port's suite on the Kafka engine.
+//! - `conformance`: the port's suite on the Kafka engine, once with each group protocol.
+//! - `engine`: the log that gateways of this binary run on: a broker for each.
+//! - `outage`: gateways that start before Kafka, and outlive it.
+//! - `records`: what native clients write and read beside the gateway.
+//! - `sharing`: groups that several members share, native ones too.
+//! - `shop`: the shop's story of `tests/integration`, unchanged.
 
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
 
 mod broker;
 mod conformance;
+mod engine;
+mod outage;
+mod records;
+mod sharing;
+#[path = "../integration"]
+#[expect(dead_code, unused_imports, reason = "the other binary uses more of it")]
+mod shop {
+    pub(crate) mod harness;
+    #[cfg(has_kafka)]
+    mod story;
+}
+
+use shop::harness;
+
+#[cfg(not(has_kafka))]
+#[test]
+#[ignore = "needs Java 17 and Maven"]
+fn the_shops_story() {}

@@ -1,0 +1,169 @@
+//! What native clients write and read beside the gateway.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rskafka::client::ClientBuilder;
+use rskafka::client::partition::UnknownTopicHandling;
+use tokio::task::spawn_blocking;
+use weirgate::event::{HeaderName, Headers, Offset, Partition, Timestamp, Topic};
+use weirgate::log::conformance::Subject;
+use weirgate::log::{Append, Cleanup, NewRecord, Purpose, TopicSpec};
+
+use crate::broker;
+use crate::conformance::subject;
+
+const FIRST: Partition = Partition::new(0);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A topic of one partition that nobody else has.
+async fn topic(subject: &Subject) -> Topic {
+    let name = Topic::parse(&format!("records.{}", uuid::Uuid::new_v4().simple())).unwrap();
+    let cleanup = Cleanup::Delete;
+    let spec = TopicSpec { name, partitions: 1, cleanup, retention: None, retention_bytes: None };
+    subject.log.ensure_topic(&spec).await.unwrap();
+    spec.name
+}
+
+/// All values of a topic, read to its end as of now.
+async fn values(subject: &Subject, topic: &Topic) -> Vec<String> {
+    let end = subject.log.bounds(topic, FIRST).await.unwrap().end;
+    let mut reader = subject.log.reader(topic, FIRST, Offset::ZERO, Purpose::CatchUp).await.unwrap();
+    let mut values = Vec::new();
+    while reader.position() < end {
+        let fetched =
+            tokio::time::timeout(PATIENCE, reader.next(1 << 20)).await.expect("it goes on").unwrap();
+        let texts = fetched.records.iter().map(|record| record.value.as_deref().unwrap());
+        values.extend(texts.map(|value| String::from_utf8(value.to_vec()).unwrap()));
+    }
+    assert_eq!(reader.position(), end);
+    values
+}
+
+fn producer(transactional: bool) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker::shared().join(",")).set("linger.ms", "0");
+    if transactional {
+        config.set("transactional.id", uuid::Uuid::new_v4().to_string());
+    }
+    config.create().unwrap()
+}
+
+fn send(producer: &BaseProducer, topic: &Topic, value: &str) {
+    let record = BaseRecord::<(), str>::to(topic.as_str()).partition(0).payload(value);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+}
+
+/// Marks at the end have offsets and are no records; whoever reads must come past them.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn readers_pass_the_marks_of_transactions_and_never_see_aborted_records() {
+    let (subject, ()) = subject().await;
+    let topic = topic(&subject).await;
+    let written = topic.clone();
+    spawn_blocking(move || {
+        let producer = producer(true);
+        producer.init_transactions(PATIENCE).unwrap();
+        for (value, is_kept) in [("kept-1", true), ("aborted", false), ("kept-2", true), ("aborted", false)] {
+            producer.begin_transaction().unwrap();
+            send(&producer, &written, value);
+            producer.flush(PATIENCE).unwrap();
+            let ended = if is_kept {
+                producer.commit_transaction(PATIENCE)
+            } else {
+                producer.abort_transaction(PATIENCE)
+            };
+            ended.unwrap();
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(values(&subject, &topic).await, ["kept-1", "kept-2"]);
+    // The end lies behind the last mark, and the next record comes there.
+    let end = subject.log.bounds(&topic, FIRST).await.unwrap().end;
+    assert_eq!(end, Offset::new(8));
+    let record = NewRecord { value: Some(Bytes::from_static(b"ours")), ..NewRecord::default() };
+    let append = Append { topic: topic.clone(), partition: FIRST, records: vec![record] };
+    assert_eq!(subject.log.append(append).await.unwrap().base, end);
+    assert_eq!(values(&subject, &topic).await, ["kept-1", "kept-2", "ours"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn what_a_native_producer_wrote_comes_byte_for_byte() {
+    let (subject, ()) = subject().await;
+    let topic = topic(&subject).await;
+    let written = topic.clone();
+    spawn_blocking(move || {
+        let producer = producer(false);
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "a", value: Some("1") })
+            .insert(Header { key: "a", value: Some("2") })
+            .insert(Header { key: "null", value: None::<&str> })
+            .insert(Header { key: "", value: Some("") });
+        let full = BaseRecord::<[u8], [u8]>::to(written.as_str()).partition(0).key(b"k\xff").headers(headers);
+        producer
+            .send(full.payload(&[7; 900_000]).timestamp(1_700_000_000_123))
+            .map_err(|(error, _)| error)
+            .unwrap();
+        let tombstone = BaseRecord::<[u8], [u8]>::to(written.as_str()).partition(0).key(b"");
+        producer.send(tombstone).map_err(|(error, _)| error).unwrap();
+        producer.flush(PATIENCE).unwrap();
+    })
+    .await
+    .unwrap();
+    let mut reader = subject.log.reader(&topic, FIRST, Offset::ZERO, Purpose::Tail).await.unwrap();
+    let mut records = Vec::new();
+    while records.len() < 2 {
+        records.extend(reader.next(1 << 22).await.unwrap().records);
+    }
+    let header = |name: &str, value: Option<&'static str>| (HeaderName::from(name), value.map(Bytes::from));
+    let expected = Headers::new(vec![
+        header("a", Some("1")),
+        header("a", Some("2")),
+        header("null", None),
+        header("", Some("")),
+    ]);
+    assert_eq!(records[0].headers, expected);
+    assert_eq!(records[0].key.as_deref(), Some(&b"k\xff"[..]));
+    assert_eq!(records[0].value.as_deref(), Some(&[7; 900_000][..]));
+    assert_eq!(records[0].timestamp, Timestamp::from_millis(1_700_000_000_123));
+    assert_eq!((records[1].key.as_deref(), records[1].value.as_deref()), (Some(&b""[..]), None));
+}
+
+/// rskafka shares no code with librdkafka.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn another_client_reads_what_the_engine_wrote() {
+    let brokers = spawn_blocking(broker::shared).await.unwrap();
+    let mut config = weirgate::log_kafka::Config::of(brokers.clone());
+    // The witness is built without codecs.
+    config.properties.insert("compression.type".to_owned(), weirgate::log_kafka::Secret::new("none"));
+    let registry = weirgate::telemetry::Registry::new();
+    let clock = weirgate::event::Clock::system();
+    let engine = weirgate::log_kafka::Engine::open(config, clock, &registry).unwrap();
+    let subject = Subject { log: std::sync::Arc::clone(&engine) as _, groups: engine };
+    let topic = topic(&subject).await;
+    let record = NewRecord {
+        key: Some(Bytes::from_static(b"key\xff")),
+        value: Some(Bytes::from_static(b"value")),
+        headers: Headers::new(vec![(HeaderName::from("ce_id"), Some(Bytes::from_static(b"1")))]),
+        timestamp: Some(Timestamp::from_millis(1_700_000_000_123)),
+    };
+    let tombstone = NewRecord { value: None, headers: Headers::default(), ..record.clone() };
+    let append = Append { topic: topic.clone(), partition: FIRST, records: vec![record, tombstone] };
+    subject.log.append(append).await.unwrap();
+
+    let client = ClientBuilder::new(brokers).build().await.unwrap();
+    let reader = client.partition_client(topic.as_str(), 0, UnknownTopicHandling::Retry).await.unwrap();
+    let (records, end) = reader.fetch_records(0, 1..1_000_000, 5_000).await.unwrap();
+    assert_eq!((records.len(), end), (2, 2));
+    let full = &records[0].record;
+    assert_eq!((full.key.as_deref(), full.value.as_deref()), (Some(&b"key\xff"[..]), Some(&b"value"[..])));
+    assert_eq!(full.headers.get("ce_id").map(Vec::as_slice), Some(&b"1"[..]));
+    assert_eq!(full.timestamp.timestamp_millis(), 1_700_000_000_123);
+    assert_eq!((records[1].offset, records[1].record.value.as_deref()), (1, None));
+}

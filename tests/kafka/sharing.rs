@@ -1,0 +1,229 @@
+//! Groups that several members share, native ones too.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::message::Message as _;
+use tokio::task::spawn_blocking;
+use weirgate::event::{GroupName, Offset, Partition, Topic};
+use weirgate::log::conformance::Subject;
+use weirgate::log::{
+    Append, Cleanup, Commit, Committed, Error, GroupSubscription, MemberEvent, Membership, NewRecord, Start,
+    TopicSpec,
+};
+use weirgate::log_kafka::GroupProtocol;
+
+use crate::broker;
+use crate::conformance::subject_with;
+
+const PARTITIONS: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(40);
+
+async fn topic(subject: &Subject) -> Topic {
+    let name = Topic::parse(&format!("sharing.{}", uuid::Uuid::new_v4().simple())).unwrap();
+    let cleanup = Cleanup::Delete;
+    let spec = TopicSpec { name, partitions: PARTITIONS, cleanup, retention: None, retention_bytes: None };
+    subject.log.ensure_topic(&spec).await.unwrap();
+    spec.name
+}
+
+fn group() -> GroupName {
+    GroupName::parse(&format!("sharing-{}", uuid::Uuid::new_v4().simple())).unwrap()
+}
+
+async fn join(subject: &Subject, group: &GroupName, topic: &Topic) -> Membership {
+    let subscription = GroupSubscription { topics: vec![topic.clone()], start: Start::Earliest };
+    subject.groups.join(group, subscription).await.unwrap()
+}
+
+async fn publish(subject: &Subject, topic: &Topic, texts: impl Iterator<Item = u32>) {
+    for number in texts {
+        let record = NewRecord { value: Some(Bytes::from(number.to_string())), ..NewRecord::default() };
+        let partition = Partition::new(number % PARTITIONS);
+        let append = Append { topic: topic.clone(), partition, records: vec![record] };
+        subject.log.append(append).await.unwrap();
+    }
+}
+
+fn commit(topic: &Topic, partition: Partition, offset: Offset) -> Vec<Commit> {
+    let committed = Committed { offset, metadata: "m".to_owned() };
+    vec![Commit { topic: topic.clone(), partition, committed }]
+}
+
+/// Serves a member until it owns exactly `count` partitions; what must go is given back after a commit of
+/// `settled` there.
+async fn serve_until(
+    member: &mut Membership,
+    topic: &Topic,
+    owned: &mut BTreeSet<Partition>,
+    count: usize,
+    settled: Option<Offset>,
+) {
+    let serve = async {
+        while owned.len() != count {
+            match member.events.next().await.unwrap() {
+                MemberEvent::Assigned(assigned) => owned.extend(assigned.iter().map(|one| one.partition)),
+                MemberEvent::Revoked(partitions) => {
+                    for (_, partition) in &partitions {
+                        if let Some(offset) = settled {
+                            member.commits.commit(commit(topic, *partition, offset)).await.unwrap();
+                        }
+                        owned.remove(partition);
+                    }
+                    member.events.give_back(&partitions).await;
+                    let refused = member.commits.commit(commit(topic, partitions[0].1, Offset::ZERO)).await;
+                    assert!(matches!(refused, Err(Error::NotMember)), "{refused:?}");
+                }
+                MemberEvent::Records { .. } => {}
+                other => panic!("nothing else was due: {other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, serve).await.expect("the partitions are shared in time");
+}
+
+async fn two_gateways_share(protocol: GroupProtocol) {
+    let (one, ()) = subject_with(protocol).await;
+    let (other, ()) = subject_with(protocol).await;
+    let (topic, group) = (topic(&one).await, group());
+    publish(&one, &topic, 0..40).await;
+    let mut first = join(&one, &group, &topic).await;
+    let mut owned = BTreeSet::new();
+    serve_until(&mut first, &topic, &mut owned, PARTITIONS as usize, None).await;
+
+    while other.log.topic(&topic).is_none() {
+        other.log.topic_changes().changed().await.unwrap();
+    }
+    let mut second = join(&other, &group, &topic).await;
+    let (giving, taking) = (
+        async {
+            serve_until(&mut first, &topic, &mut owned, 2, Some(Offset::new(3))).await;
+            // The first goes on being served, or it would hold up the group.
+            loop {
+                first.events.next().await.unwrap();
+            }
+        },
+        async {
+            let mut taken = Vec::new();
+            while taken.len() < 2 {
+                if let MemberEvent::Assigned(assigned) = second.events.next().await.unwrap() {
+                    taken.extend(assigned);
+                }
+            }
+            taken
+        },
+    );
+    let taken = tokio::select! {
+        () = giving => unreachable!("it never ends"),
+        taken = tokio::time::timeout(PATIENCE, taking) => taken.expect("the newcomer gets its share"),
+    };
+    for assigned in &taken {
+        assert!(!owned.contains(&assigned.partition));
+        assert_eq!(assigned.position, Offset::new(3), "the newcomer begins at the commit of the revocation");
+        assert_eq!(assigned.committed.as_ref().unwrap().metadata, "m");
+    }
+    first.events.leave().await;
+    let mut all: BTreeSet<Partition> = taken.iter().map(|assigned| assigned.partition).collect();
+    serve_until(&mut second, &topic, &mut all, PARTITIONS as usize, None).await;
+    second.events.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn two_gateways_share_a_group_of_the_newer_protocol() {
+    two_gateways_share(GroupProtocol::Auto).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn two_gateways_share_a_classic_group() {
+    two_gateways_share(GroupProtocol::Classic).await;
+}
+
+/// A member that leaves while it is asked to give something back must not stand still.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_member_may_leave_in_the_middle_of_a_rebalance() {
+    let (one, ()) = subject_with(GroupProtocol::Auto).await;
+    let (topic, group) = (topic(&one).await, group());
+    let mut first = join(&one, &group, &topic).await;
+    let mut owned = BTreeSet::new();
+    serve_until(&mut first, &topic, &mut owned, PARTITIONS as usize, None).await;
+    let (other, ()) = subject_with(GroupProtocol::Auto).await;
+    while other.log.topic(&topic).is_none() {
+        other.log.topic_changes().changed().await.unwrap();
+    }
+    let mut second = join(&other, &group, &topic).await;
+    let asked = async {
+        loop {
+            tokio::select! {
+                event = first.events.next() => if matches!(event, Ok(MemberEvent::Revoked(_))) { return },
+                _ = second.events.next() => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("a revocation comes");
+    tokio::time::timeout(PATIENCE, first.events.leave()).await.expect("leaving ends");
+    let mut all = BTreeSet::new();
+    serve_until(&mut second, &topic, &mut all, PARTITIONS as usize, None).await;
+    second.events.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_native_consumer_in_the_group_gets_its_share() {
+    let (subject, ()) = subject_with(GroupProtocol::Auto).await;
+    let (topic, group) = (topic(&subject).await, group());
+    let mut member = join(&subject, &group, &topic).await;
+    let mut owned = BTreeSet::new();
+    serve_until(&mut member, &topic, &mut owned, PARTITIONS as usize, None).await;
+
+    let (name, id) = (topic.to_string(), group.to_string());
+    let native: BaseConsumer = spawn_blocking(move || {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", broker::shared().join(","))
+            .set("group.id", id)
+            .set("group.protocol", "consumer")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest");
+        let native: BaseConsumer = config.create().unwrap();
+        native.subscribe(&[&name]).unwrap();
+        native
+    })
+    .await
+    .unwrap();
+    let reading = spawn_blocking(move || {
+        let mut read = BTreeSet::new();
+        while read.len() < 10 {
+            if let Some(message) = native.poll(Duration::from_secs(20)) {
+                let message = message.unwrap();
+                read.insert(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
+                native.commit_message(&message, CommitMode::Sync).unwrap();
+            }
+        }
+        read
+    });
+    serve_until(&mut member, &topic, &mut owned, 2, None).await;
+    publish(&subject, &topic, 0..20).await;
+    let mut ours = BTreeSet::new();
+    let serve = async {
+        while ours.len() < 10 {
+            if let MemberEvent::Records { records, partition, .. } = member.events.next().await.unwrap() {
+                assert!(owned.contains(&partition));
+                let texts = records.iter().map(|record| record.value.as_deref().unwrap().to_vec());
+                ours.extend(texts.map(|text| String::from_utf8(text).unwrap()));
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, serve).await.expect("our half comes");
+    let theirs = reading.await.unwrap();
+    assert!(ours.is_disjoint(&theirs));
+    assert_eq!(ours.len() + theirs.len(), 20);
+    let committed = subject.groups.committed(&group, &topic).await.unwrap();
+    assert_eq!(committed.len(), 2, "what the native consumer committed is seen: {committed:?}");
+    member.events.leave().await;
+}
