@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -64,6 +65,7 @@ pub(crate) struct Setup {
     pub(crate) drain_window: Duration,
     pub(crate) front_page: Option<&'static str>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) schemas: PathBuf,
 }
 
 impl Default for Setup {
@@ -90,6 +92,7 @@ impl Default for Setup {
             drain_window: Duration::from_secs(10),
             front_page: None,
             tls: None,
+            schemas: Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas"),
         }
     }
 }
@@ -100,6 +103,7 @@ pub(crate) struct Gateway {
     pub(crate) log: MemoryLog,
     pub(crate) address: SocketAddr,
     pub(crate) metrics_address: SocketAddr,
+    ahead_ms: Arc<AtomicI64>,
     shutdown: CancellationToken,
     thread: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -112,16 +116,21 @@ impl Gateway {
     pub(crate) fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup);
-        let log = MemoryLog::new(&[("orders.v1", 2), ("loose.v1", 1), ("_internal", 1)]);
+        let log = MemoryLog::new(&[("orders.v1", 2), ("loose.v1", 1), ("keyed.v1", 1), ("_internal", 1)]);
         let config = config(&setup);
         let listeners = Listeners::bind(&config).unwrap();
         let (address, metrics_address) = (listeners.address(), listeners.metrics_address().unwrap());
-        let shutdown = CancellationToken::new();
+        let (shutdown, ahead_ms) = (CancellationToken::new(), Arc::new(AtomicI64::new(0)));
         let thread = std::thread::spawn({
-            let (log, shutdown) = (log.clone(), shutdown.clone());
-            move || Runtime::new().unwrap().block_on(run(setup, config, log, listeners, shutdown))
+            let (log, shutdown, clock) = (log.clone(), shutdown.clone(), clock(&ahead_ms));
+            move || Runtime::new().unwrap().block_on(run(setup, config, log, clock, listeners, shutdown))
         });
-        Self { log, address, metrics_address, shutdown, thread: Some(thread) }
+        Self { log, address, metrics_address, ahead_ms, shutdown, thread: Some(thread) }
+    }
+
+    /// Puts the gateway's wall clock forward.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -164,13 +173,13 @@ async fn run(
     setup: Setup,
     config: Config,
     log: MemoryLog,
+    clock: Clock,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let registry = Registry::new();
-    let clock = Clock::system();
     let authenticator = Authenticator::build(&auth(), clock.clone(), &registry).unwrap();
-    let schemas = schema::Config { directory: Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas") };
+    let schemas = schema::Config { directory: setup.schemas.clone() };
     let schemas = Schemas::load(&schemas).unwrap();
     let catalogue = catalogue();
     let event_log: Arc<dyn weirgate::log::EventLog> = Arc::new(log.clone());
@@ -233,6 +242,12 @@ async fn run(
     // The log in memory holds nothing that would have to be closed in order.
     services.iter().for_each(tokio::task::JoinHandle::abort);
     result
+}
+
+/// The system's time, put forward by so much.
+fn clock(ahead_ms: &Arc<AtomicI64>) -> Clock {
+    let ahead_ms = Arc::clone(ahead_ms);
+    Clock::new(move || Clock::system().now().plus_millis(ahead_ms.load(Ordering::SeqCst)))
 }
 
 fn config(setup: &Setup) -> Config {
@@ -306,7 +321,8 @@ fn catalogue() -> LiveCatalogue {
         ..rule("orders.v1", &["orders.placed.v1", "orders.lost.v1"], true)
     };
     let loose = rule("loose.v1", &["things.noted.v1"], false);
-    LiveCatalogue::new(Catalogue::new(vec![orders, loose], rule("defaults", &[], true)))
+    let keyed = TopicRule { key: orders.key.clone(), ..rule("keyed.v1", &["keys.made.v1"], false) };
+    LiveCatalogue::new(Catalogue::new(vec![orders, loose, keyed], rule("defaults", &[], true)))
 }
 
 fn publishing(limits: &Limits) -> publish::Config {

@@ -21,6 +21,8 @@ pub(crate) enum Mood {
     Unavailable,
     /// Appends are lost without an answer.
     Silent,
+    /// What was written before cannot be believed any more.
+    Damaged,
 }
 
 type Answer = oneshot::Sender<Result<Appended, Error>>;
@@ -163,6 +165,10 @@ impl EventLog for MemoryLog {
                 drop(answer.send(Err(Error::Unavailable(Arc::new(cause)))));
             }
             Mood::Silent => drop(answer),
+            Mood::Damaged => {
+                let Append { topic, partition, .. } = append;
+                drop(answer.send(Err(Error::Corrupt { topic, partition, offset: Offset::new(0) })));
+            }
         }
         appending
     }

@@ -1,5 +1,6 @@
 //! The HTTP side over real sockets: bytes in, bytes out, with a log in memory that fails when told to.
 //!
+//! - `catalogue`: every error code, raised
 //! - `certificates`: clients that show a certificate
 //! - `client`: a raw client that says exactly what it is told
 //! - `contract`: routes, methods, statuses and codes against `openapi/openapi.yaml`
@@ -22,6 +23,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod catalogue;
 mod certificates;
 mod client;
 mod contract;
