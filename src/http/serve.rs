@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,16 +166,26 @@ async fn serve_shard(listener: TcpListener, shared: Arc<Shared>) -> io::Result<(
             }
         }
     }
-    // What the kernel had accepted before the end gets an answer rather than a reset.
-    while let Some(Ok((stream, peer))) = futures_util::FutureExt::now_or_never(listener.accept()) {
+    for (stream, peer) in waiting(listener)? {
         serve_one(&shared, &router, &tasks, stream, peer.ip());
     }
-    drop(listener);
     tasks.close();
     if tokio::time::timeout(FAREWELL, tasks.wait()).await.is_err() {
         tracing::debug!(connections = tasks.len(), "connections cut off at the end of the drain");
     }
     Ok(())
+}
+
+/// Closes the listener. What the kernel had accepted before gets an answer rather than a reset; the kernel itself is
+/// asked, since the runtime may not have heard of it yet.
+fn waiting(listener: tokio::net::TcpListener) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
+    let listener = listener.into_std()?;
+    let mut waiting = Vec::new();
+    while let Ok((stream, peer)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        waiting.push((TcpStream::from_std(stream)?, peer));
+    }
+    Ok(waiting)
 }
 
 fn serve_one(shared: &Arc<Shared>, router: &Router, tasks: &TaskTracker, stream: TcpStream, peer: IpAddr) {
@@ -197,5 +207,26 @@ fn serve_one(shared: &Arc<Shared>, router: &Router, tasks: &TaskTracker, stream:
                 tasks.spawn(connection::refuse(stream));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net;
+
+    use super::waiting;
+
+    #[tokio::test]
+    async fn connections_that_the_runtime_has_not_heard_of_are_taken_over() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nothing waits in between, so that the runtime has no chance to look.
+        let clients: Vec<_> = (0..3).map(|_| net::TcpStream::connect(address).unwrap()).collect();
+        let taken = waiting(listener).unwrap();
+        assert_eq!(taken.len(), clients.len());
+        assert!(
+            clients.iter().all(|client| taken.iter().any(|(_, peer)| *peer == client.local_addr().unwrap()))
+        );
+        assert!(net::TcpStream::connect(address).is_err());
     }
 }
