@@ -76,13 +76,30 @@ pub struct Append {
     pub records: Vec<NewRecord>,
 }
 
-/// Where appended records went: consecutive offsets from `base`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where appended records went, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
     /// The offset of the first.
     pub base: Offset,
     /// The time of the append.
     pub timestamp: Timestamp,
+    /// The offset of each, where they are not consecutive from `base`: others wrote in between.
+    pub scattered: Option<Arc<[Offset]>>,
+}
+
+impl Appended {
+    /// Consecutive offsets from `base`.
+    #[must_use]
+    pub const fn from(base: Offset, timestamp: Timestamp) -> Self {
+        Self { base, timestamp, scattered: None }
+    }
+
+    /// The offset of the record that was given as number `index`, from 0.
+    #[must_use]
+    pub fn offset(&self, index: usize) -> Offset {
+        let scattered = self.scattered.as_ref().and_then(|offsets| offsets.get(index));
+        scattered.copied().unwrap_or_else(|| self.base.plus(index as u64))
+    }
 }
 
 /// An append that was handed over. Resolves when the log has it durably, or says why not. Dropping it does not

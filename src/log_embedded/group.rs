@@ -210,7 +210,7 @@ pub(super) struct Answers {
 impl Answers {
     /// Tells everybody that it is done.
     pub(super) fn done(self) {
-        let appended = |base| Appended { base, timestamp: self.time };
+        let appended = |base| Appended::from(base, self.time);
         for pending in self.answers {
             match pending {
                 Pending::Append(answer, base) => drop(answer.send(Ok(appended(base)))),

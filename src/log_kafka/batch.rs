@@ -65,9 +65,8 @@ pub(super) struct Batch {
 #[derive(Debug)]
 struct Flight {
     left: usize,
-    stored: usize,
-    /// The offset of the first record; `None` where a record was stored at an unknown place.
-    base: Option<i64>,
+    /// Where records were stored, in the order of the reports, which is theirs.
+    stored: Vec<i64>,
     time: Option<Timestamp>,
     failure: Option<Error>,
     answer: Option<oneshot::Sender<Result<Appended, Error>>>,
@@ -87,7 +86,7 @@ impl Batch {
             return Err(answer);
         }
         let flight =
-            Flight { left: records, stored: 0, base: None, time: None, failure: None, answer: Some(answer) };
+            Flight { left: records, stored: Vec::new(), time: None, failure: None, answer: Some(answer) };
         Ok(Arc::new(Self {
             topic,
             partition,
@@ -103,10 +102,8 @@ impl Batch {
     /// A record was stored. `time` is the broker's where it sets one.
     pub(super) fn stored(&self, offset: i64, time: Option<Timestamp>) {
         let mut flight = locked(&self.flight);
-        if flight.stored == 0 {
-            (flight.base, flight.time) = (Some(offset), time);
-        }
-        flight.stored += 1;
+        flight.stored.push(offset);
+        flight.time = flight.time.or(time);
         self.reported(&mut flight, 1);
     }
 
@@ -131,13 +128,17 @@ impl Batch {
 
     fn outcome(&self, flight: &mut Flight) -> Result<Appended, Error> {
         if let Some(failure) = flight.failure.take() {
-            return Err(if flight.stored > 0 { Error::OutcomeUnknown } else { failure });
+            return Err(if flight.stored.is_empty() { failure } else { Error::OutcomeUnknown });
         }
         // A repeated send that the broker had stored already may come back without its place.
-        let base = flight.base.and_then(|base| u64::try_from(base).ok()).ok_or(Error::OutcomeUnknown)?;
+        let place = |offset: &i64| u64::try_from(*offset).map(Offset::new).map_err(|_| Error::OutcomeUnknown);
+        let offsets = flight.stored.iter().map(place).collect::<Result<Vec<Offset>, Error>>()?;
+        let base = offsets.first().copied().ok_or(Error::OutcomeUnknown)?;
         self.budget.metrics.records.inc_by(self.records as u64);
         self.budget.metrics.bytes.inc_by(self.bytes as u64);
-        Ok(Appended { base: Offset::new(base), timestamp: flight.time.unwrap_or(self.time) })
+        let is_consecutive = (0..).zip(&offsets).all(|(index, offset)| *offset == base.plus(index));
+        let scattered = (!is_consecutive).then(|| offsets.into());
+        Ok(Appended { base, timestamp: flight.time.unwrap_or(self.time), scattered })
     }
 }
 
@@ -171,7 +172,17 @@ mod tests {
         assert!(answer.try_recv().is_err());
         batch.stored(8, None);
         let appended = answer.try_recv().unwrap().unwrap();
-        assert_eq!(appended, Appended { base: Offset::new(7), timestamp: Timestamp::from_millis(5) });
+        assert_eq!(appended, Appended::from(Offset::new(7), Timestamp::from_millis(5)));
+    }
+
+    #[test]
+    fn records_between_which_others_wrote_keep_their_own_offsets() {
+        let (batch, mut answer) = batch(3, &budget(100)).unwrap();
+        for offset in [7, 8, 11] {
+            batch.stored(offset, None);
+        }
+        let appended = answer.try_recv().unwrap().unwrap();
+        assert_eq!((0..3).map(|index| appended.offset(index).number()).collect::<Vec<_>>(), [7, 8, 11]);
     }
 
     #[test]

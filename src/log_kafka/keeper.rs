@@ -21,6 +21,7 @@ use super::admin::Keeping;
 use super::failure::unavailable;
 use super::ledger::{self, Ledger};
 use super::locked;
+use super::producer::Away;
 use super::shared::Shared;
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -51,7 +52,8 @@ pub(super) struct Keeper {
     missed: HashMap<Topic, u32>,
     looks: u32,
     next_look: Instant,
-    is_purged: bool,
+    /// Whether the cluster did not answer the last look.
+    is_away: bool,
 }
 
 impl Keeper {
@@ -64,7 +66,7 @@ impl Keeper {
             missed: HashMap::new(),
             looks: 0,
             next_look: Instant::now(),
-            is_purged: false,
+            is_away: false,
         }
     }
 
@@ -92,6 +94,13 @@ impl Keeper {
     }
 
     async fn carry_out(&mut self, order: Order) {
+        // Nobody waits for a cluster that has just not answered.
+        if self.is_away {
+            return match order {
+                Order::Ensure(_, reply) => drop(reply.send(Err(unavailable(Away)))),
+                Order::Delete(_, reply) => drop(reply.send(Err(unavailable(Away)))),
+            };
+        }
         match order {
             Order::Ensure(spec, reply) => drop(reply.send(self.ensure(&spec).await)),
             Order::Delete(topic, reply) => drop(reply.send(self.delete(&topic).await)),
@@ -126,13 +135,13 @@ impl Keeper {
         let look = move || shared.producer.metadata(LOOK_MAX).map(|metadata| Cluster::read(&metadata));
         match self.shared.blocking.look_up(look).await? {
             Ok(cluster) => {
-                self.is_purged = false;
+                self.is_away = false;
                 self.shared.connection.saw_up();
                 Ok(cluster)
             }
             Err(error) => {
                 self.shared.connection.saw_down(&error.to_string());
-                if !std::mem::replace(&mut self.is_purged, true) {
+                if !std::mem::replace(&mut self.is_away, true) {
                     let shared = Arc::clone(&self.shared);
                     self.shared.blocking.look_up(move || shared.producer.purge()).await?;
                 }

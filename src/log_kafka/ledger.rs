@@ -117,7 +117,6 @@ impl Ledger {
         if entries.is_empty() {
             return Ok(());
         }
-        let count = entries.len() as u64;
         let record = |(topic, incarnation): &(Topic, Option<u64>)| {
             let after = self.entries.0.get(topic).copied().unwrap_or(0);
             NewRecord {
@@ -127,9 +126,10 @@ impl Ledger {
             }
         };
         let records = entries.iter().map(record).collect();
+        let last = entries.len() - 1;
         let append = Append { topic: self.topic.clone(), partition: PARTITION, records };
         let appended = self.shared.producer.append(append).await?;
-        self.read_to(appended.base.plus(count)).await?;
+        self.read_to(appended.offset(last).next()).await?;
         self.repair(&entries).await
     }
 

@@ -315,7 +315,7 @@ fn settle(
 ) -> Vec<Item> {
     let settled = handed.into_iter().zip(0..).map(|((index, handed), count)| {
         let event_id = handed.event_id().clone();
-        let answer = answer.clone().map(|appended| (appended.base.plus(count), appended.timestamp));
+        let answer = answer.clone().map(|appended| (appended.offset(count), appended.timestamp));
         let published = parts.settle(handed, answer, told);
         answered(index, Some(event_id), published)
     });

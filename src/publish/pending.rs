@@ -245,6 +245,6 @@ fn unknown(parts: &Parts, judged: Judged) -> Error {
     Error::OutcomeUnknown { event_id: Some(judged.event_id) }
 }
 
-const fn only(appended: Appended) -> (Offset, Timestamp) {
-    (appended.base, appended.timestamp)
+fn only(Appended { base, timestamp, .. }: Appended) -> (Offset, Timestamp) {
+    (base, timestamp)
 }

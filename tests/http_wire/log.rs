@@ -110,7 +110,7 @@ impl MemoryLog {
         }
         drop(state);
         self.0.changes.send_modify(|count| *count += 1);
-        Ok(Appended { base, timestamp: now })
+        Ok(Appended::from(base, now))
     }
 
     fn read(&self, topic: &Topic, partition: Partition) -> Result<Vec<Record>, Error> {

@@ -1,5 +1,7 @@
 //! What native clients write and read beside the gateway.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +11,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::UnknownTopicHandling;
 use tokio::task::spawn_blocking;
-use weirgate::event::{HeaderName, Headers, Offset, Partition, Timestamp, Topic};
+use weirgate::event::{Clock, HeaderName, Headers, Offset, Partition, Timestamp, Topic};
 use weirgate::log::conformance::Subject;
-use weirgate::log::{Append, Cleanup, NewRecord, Purpose, TopicSpec};
+use weirgate::log::{Append, Appended, Cleanup, NewRecord, Purpose, TopicSpec};
+use weirgate::log_kafka::{Config, Engine, Secret};
+use weirgate::telemetry::Registry;
 
 use crate::broker;
 use crate::conformance::subject;
@@ -26,6 +30,14 @@ async fn topic(subject: &Subject) -> Topic {
     let spec = TopicSpec { name, partitions: 1, cleanup, retention: None, retention_bytes: None };
     subject.log.ensure_topic(&spec).await.unwrap();
     spec.name
+}
+
+/// An engine with one more property.
+async fn subject_with(name: &str, value: &str) -> Subject {
+    let mut config = Config::of(spawn_blocking(broker::shared).await.unwrap());
+    config.properties.insert(name.to_owned(), Secret::new(value));
+    let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
+    Subject { log: Arc::clone(&engine) as _, groups: engine }
 }
 
 /// All values of a topic, read to its end as of now.
@@ -134,18 +146,49 @@ async fn what_a_native_producer_wrote_comes_byte_for_byte() {
     assert_eq!((records[1].key.as_deref(), records[1].value.as_deref()), (Some(&b""[..]), None));
 }
 
+/// Kafka keeps an append's records in order and not together.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn every_record_of_an_append_is_where_its_answer_says_though_others_write_between() {
+    let subject = subject_with("batch.num.messages", "10").await;
+    let topic = topic(&subject).await;
+    let (written, is_done) = (topic.clone(), Arc::new(AtomicBool::new(false)));
+    let stop = Arc::clone(&is_done);
+    let disturbing = spawn_blocking(move || {
+        let producer = producer(false);
+        while !stop.load(Ordering::Relaxed) {
+            send(&producer, &written, "theirs");
+            producer.flush(PATIENCE).unwrap();
+        }
+    });
+    let mut appended = Vec::new();
+    while appended.len() < 200 && appended.iter().all(|one: &Appended| one.scattered.is_none()) {
+        let round = appended.len();
+        let record =
+            |number| NewRecord { value: Some(format!("{round}:{number}").into()), ..NewRecord::default() };
+        let records = (0..500).map(record).collect();
+        let append = Append { topic: topic.clone(), partition: FIRST, records };
+        appended.push(subject.log.append(append).await.unwrap());
+    }
+    is_done.store(true, Ordering::Relaxed);
+    disturbing.await.unwrap();
+    let values = values(&subject, &topic).await;
+    assert!(values.iter().any(|value| value == "theirs"));
+    for (round, appended) in appended.iter().enumerate() {
+        for number in 0..500 {
+            let at = usize::try_from(appended.offset(number).number()).unwrap();
+            assert_eq!(values[at], format!("{round}:{number}"));
+        }
+    }
+    assert!(appended.iter().any(|appended| appended.scattered.is_some()), "nobody wrote between");
+}
+
 /// rskafka shares no code with librdkafka.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn another_client_reads_what_the_engine_wrote() {
-    let brokers = spawn_blocking(broker::shared).await.unwrap();
-    let mut config = weirgate::log_kafka::Config::of(brokers.clone());
     // The witness is built without codecs.
-    config.properties.insert("compression.type".to_owned(), weirgate::log_kafka::Secret::new("none"));
-    let registry = weirgate::telemetry::Registry::new();
-    let clock = weirgate::event::Clock::system();
-    let engine = weirgate::log_kafka::Engine::open(config, clock, &registry).unwrap();
-    let subject = Subject { log: std::sync::Arc::clone(&engine) as _, groups: engine };
+    let subject = subject_with("compression.type", "none").await;
     let topic = topic(&subject).await;
     let record = NewRecord {
         key: Some(Bytes::from_static(b"key\xff")),
@@ -157,7 +200,7 @@ async fn another_client_reads_what_the_engine_wrote() {
     let append = Append { topic: topic.clone(), partition: FIRST, records: vec![record, tombstone] };
     subject.log.append(append).await.unwrap();
 
-    let client = ClientBuilder::new(brokers).build().await.unwrap();
+    let client = ClientBuilder::new(broker::shared()).build().await.unwrap();
     let reader = client.partition_client(topic.as_str(), 0, UnknownTopicHandling::Retry).await.unwrap();
     let (records, end) = reader.fetch_records(0, 1..1_000_000, 5_000).await.unwrap();
     assert_eq!((records.len(), end), (2, 2));

@@ -114,7 +114,7 @@ impl State {
             let (key, value, headers) = (record.key, record.value, record.headers);
             partition.push(Record { offset, timestamp: now, key, value, headers });
         }
-        Ok(Appended { base, timestamp: now })
+        Ok(Appended::from(base, now))
     }
 }
 
