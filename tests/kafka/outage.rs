@@ -1,6 +1,7 @@
 //! Gateways that start before Kafka, and outlive it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -12,6 +13,9 @@ use weirgate::event::Clock;
 use crate::broker::Cluster;
 use crate::engine;
 use crate::harness::{eventually, order};
+
+/// Three brokers that die and come back on a machine that does other things, too.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Gateway {
     url: String,
@@ -67,20 +71,38 @@ impl Gateway {
         eventually("the gateway is ready", || async { (self.ready().await.0 == 200).then_some(()) }).await;
     }
 
-    /// The ids of the orders of customer `c-1`, in their order.
+    /// The ids of the orders in a partition, in their order.
     async fn orders(&self, partition: &Value) -> Vec<String> {
-        let url = format!("{}/v1/topics/orders.v1/events?from=earliest&limit=500", self.url);
-        let answer = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
-        let page = json(answer).await;
-        let events =
-            page["events"].as_array().unwrap().iter().filter(|event| event["partition"] == *partition);
-        events.map(|event| event["event"]["data"]["orderId"].as_str().unwrap().to_owned()).collect()
+        let (mut all, mut from) = (Vec::new(), "earliest".to_owned());
+        loop {
+            let url = format!("{}/v1/topics/orders.v1/events?from={from}&limit=1000", self.url);
+            let answer = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
+            let page = json(answer).await;
+            let events = page["events"].as_array().unwrap();
+            let ours = events.iter().filter(|event| event["partition"] == *partition);
+            all.extend(ours.map(|event| event["event"]["data"]["orderId"].as_str().unwrap().to_owned()));
+            if page["atEnd"] == true {
+                return all;
+            }
+            page["cursor"].as_str().unwrap().clone_into(&mut from);
+        }
     }
 
     async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();
     }
+}
+
+/// As [`eventually`], where brokers take their time.
+async fn eventually_soon<F: Future<Output = Option<()>>>(what: &str, mut check: impl FnMut() -> F) {
+    let wait = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(50));
+        while check().await.is_none() {
+            interval.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never came true: {what}"));
 }
 
 async fn json(answer: reqwest::Response) -> Value {
@@ -162,5 +184,64 @@ async fn what_was_under_way_when_kafka_died_is_never_answered_as_stored_and_lost
     // The one under way may be there or not; the others are, in their order.
     assert_eq!(kept[..stored.len()], stored);
     assert!(kept.len() <= stored.len() + 1, "{kept:?}");
+    Arc::into_inner(gateway).unwrap().stop().await;
+}
+
+/// Leaders move, and the gateway follows them.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn brokers_die_one_after_the_other_and_nothing_answered_is_lost_or_out_of_order() {
+    let cluster = spawn_blocking(|| Cluster::start(3)).await.unwrap();
+    let gateway = Arc::new(Gateway::start(&cluster).await);
+    let cluster = Arc::new(Mutex::new(cluster));
+    gateway.until_ready().await;
+    let (stop, stopped) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
+    let publishing = {
+        let (gateway, stop, stored) = (Arc::clone(&gateway), stop.clone(), Arc::clone(&stopped));
+        tokio::spawn(async move {
+            let (mut tried, mut partition) = (0, Value::Null);
+            while !stop.is_cancelled() {
+                let id = format!("ord_{tried}");
+                let (status, body) = gateway.publish(&id).await;
+                match status {
+                    201 => {
+                        partition = body["partition"].clone();
+                        stored.lock().unwrap().push(id);
+                    }
+                    503 | 504 => assert_eq!(body["retryable"], true, "{body}"),
+                    _ => panic!("{status}: {body}"),
+                }
+                tried += 1;
+            }
+            partition
+        })
+    };
+    let goes_on = |what: &'static str| {
+        let stored = Arc::clone(&stopped);
+        async move {
+            let before = stored.lock().unwrap().len();
+            let more = || async { (stored.lock().unwrap().len() > before + 20).then_some(()) };
+            eventually_soon(what, more).await;
+        }
+    };
+    goes_on("orders are stored").await;
+    for index in 0..3 {
+        change(&cluster, move |cluster| cluster.kill_node(index)).await;
+        goes_on("orders are stored while a broker is dead").await;
+        change(&cluster, move |cluster| cluster.start_node(index)).await;
+        goes_on("orders are stored with the broker back").await;
+    }
+    stop.cancel();
+    let partition = publishing.await.unwrap();
+    let stored = std::mem::take(&mut *stopped.lock().unwrap());
+    let kept = gateway.orders(&partition).await;
+    let mut rest = kept.iter();
+    for id in &stored {
+        assert!(rest.any(|kept| kept == id), "{id} is lost or out of order");
+    }
+    let mut unique = kept.clone();
+    unique.sort();
+    unique.dedup();
+    assert_eq!(unique.len(), kept.len(), "an order is there twice");
     Arc::into_inner(gateway).unwrap().stop().await;
 }
