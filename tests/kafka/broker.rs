@@ -15,6 +15,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const VERSION: &str = "4.3.1";
+/// A version from before the newer group protocol.
+const OLDER_VERSION: &str = "3.9.1";
 /// A node that is not up by then never will be.
 const START_MAX: Duration = Duration::from_secs(90);
 
@@ -62,9 +64,21 @@ impl Cluster {
 
     /// Makes so many nodes ready to be started; their addresses are known already.
     pub(crate) fn prepare(count: usize) -> Self {
-        let jars = jars();
+        Self::prepare_version(VERSION, count)
+    }
+
+    /// Starts one node of the older version.
+    pub(crate) fn start_older() -> Self {
+        let mut cluster = Self::prepare_version(OLDER_VERSION, 1);
+        cluster.start_node(0);
+        cluster
+    }
+
+    fn prepare_version(version: &str, count: usize) -> Self {
+        let jars = jars(version);
         let data = tempfile::Builder::new().prefix("kafka-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::write(data.path().join("log4j2.properties"), LOGGING).unwrap();
+        fs::write(data.path().join("log4j.properties"), OLDER_LOGGING).unwrap();
         let ports = free_ports(count);
         let node = |(id, (port, _)): (usize, &(u16, u16))| {
             let file = configure(data.path(), &ports, id);
@@ -121,18 +135,27 @@ logger.s.name=kafka.server.KafkaRaftServer
 logger.s.level=INFO
 ";
 
-/// The jars, fetched once.
-fn jars() -> PathBuf {
+/// The same for the logger of older versions.
+const OLDER_LOGGING: &str = "\
+log4j.rootLogger=WARN, O
+log4j.appender.O=org.apache.log4j.ConsoleAppender
+log4j.appender.O.layout=org.apache.log4j.PatternLayout
+log4j.appender.O.layout.ConversionPattern=%d %p %m (%c)%n
+log4j.logger.kafka.server=INFO
+";
+
+/// The jars of a version, fetched once.
+fn jars(version: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("kafka");
-    let jars = target.join(VERSION);
+    let jars = target.join(version);
     if !jars.exists() {
-        let part = target.join(format!("{VERSION}.part"));
+        let part = target.join(format!("{version}.part"));
         let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/pom.xml");
         let status = Command::new("mvn")
             .args(["-q", "-B", "dependency:copy-dependencies"])
             .arg("-f")
             .arg(pom)
-            .arg(format!("-Dkafka.version={VERSION}"))
+            .arg(format!("-Dkafka.version={version}"))
             .arg(format!("-DoutputDirectory={}", part.display()))
             .status()
             .unwrap();
@@ -208,6 +231,7 @@ fn options(jars: &Path, data: &Path) -> Vec<String> {
         "-XX:+UseSerialGC".to_owned(),
         "-XX:TieredStopAtLevel=1".to_owned(),
         format!("-Dlog4j2.configurationFile={}", data.join("log4j2.properties").display()),
+        format!("-Dlog4j.configuration=file:{}", data.join("log4j.properties").display()),
         "-cp".to_owned(),
         format!("{}/*", jars.display()),
     ]

@@ -1,6 +1,7 @@
 //! Groups that several members share, native ones too.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,15 +9,16 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message as _;
 use tokio::task::spawn_blocking;
-use weirgate::event::{GroupName, Offset, Partition, Topic};
+use weirgate::event::{Clock, GroupName, Offset, Partition, Topic};
 use weirgate::log::conformance::Subject;
 use weirgate::log::{
     Append, Cleanup, Commit, Committed, Error, GroupSubscription, MemberEvent, Membership, NewRecord, Start,
     TopicSpec,
 };
-use weirgate::log_kafka::GroupProtocol;
+use weirgate::log_kafka::{Config, Engine, GroupProtocol};
+use weirgate::telemetry::Registry;
 
-use crate::broker;
+use crate::broker::{self, Cluster};
 use crate::conformance::subject_with;
 
 const PARTITIONS: u32 = 4;
@@ -141,6 +143,19 @@ async fn two_gateways_share_a_group_of_the_newer_protocol() {
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn two_gateways_share_a_classic_group() {
     two_gateways_share(GroupProtocol::Classic).await;
+}
+
+/// An older broker never answers a member of the newer protocol, so the gateway must have asked before.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_group_on_an_older_broker_is_classic() {
+    let cluster = spawn_blocking(Cluster::start_older).await.unwrap();
+    let engine = Engine::open(Config::of(cluster.addresses()), Clock::system(), &Registry::new()).unwrap();
+    let subject = Subject { log: Arc::clone(&engine) as _, groups: engine };
+    let (topic, group) = (topic(&subject).await, group());
+    let mut member = join(&subject, &group, &topic).await;
+    serve_until(&mut member, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;
+    member.events.leave().await;
 }
 
 /// A member that leaves while it is asked to give something back must not stand still.
