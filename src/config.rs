@@ -8,8 +8,11 @@
 //! deploy/weirgate.yaml ◁ deploy/dev.yaml (dev) ◁ the operator's file ◁ WEIRGATE__… ◁ flags ── Section ── Config
 //! ```
 
+mod callers;
+mod groups;
 mod kafka;
 mod live;
+mod mistake;
 mod rooms;
 mod section;
 mod show;
@@ -35,7 +38,7 @@ use crate::socket;
 use crate::telemetry;
 
 pub(crate) use live::adopt;
-pub use section::Mistake;
+pub use mistake::Mistake;
 
 use section::{Reading, Section};
 use tree::{Node, Origin, Value};

@@ -2,47 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::tree::{Node, Origin, Value};
-use super::{Environment, units};
-
-/// One thing that is wrong in the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// Where, as `http.limits.body_bytes_max` or `grants[2].allow`.
-    pub path: String,
-    /// The line of the file, when it was written there.
-    pub line: Option<u64>,
-    /// What is wrong and what was expected.
-    pub problem: String,
-    /// What lies behind it, for the operator alone: it may name files and hold what they say.
-    pub cause: Option<String>,
-}
-
-impl Mistake {
-    /// The mistake for a caller from outside: without its cause.
-    #[must_use]
-    pub fn told(&self) -> String {
-        Self { cause: None, ..self.clone() }.to_string()
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(formatter, "line {line}: ")?;
-        }
-        if !self.path.is_empty() {
-            write!(formatter, "{}: ", self.path)?;
-        }
-        formatter.write_str(&self.problem)?;
-        self.cause.iter().try_for_each(|cause| write!(formatter, ": {cause}"))
-    }
-}
+use super::{Environment, Mistake, units};
 
 /// What all sections of one reading share.
 #[derive(Debug, Default)]
@@ -81,6 +46,13 @@ impl<'a> Section<'a> {
         section
     }
 
+    /// What `read` makes of the section; keys that it did not ask for are mistakes.
+    pub(super) fn read<T>(self, read: impl FnOnce(&Self) -> T) -> T {
+        let value = read(&self);
+        self.finish();
+        value
+    }
+
     /// Notes the keys that nobody asked for; call when the section is read.
     pub(super) fn finish(self) {
         let Value::Map(members) = &self.node.value else { return };
@@ -105,7 +77,7 @@ impl<'a> Section<'a> {
 
     /// The sub-section, unless it is absent or null.
     pub(super) fn optional_section(&self, key: &'static str) -> Option<Self> {
-        self.is_set(key).then(|| self.section(key))
+        self.if_set(key, Self::section)
     }
 
     /// The sections of a list of maps.
@@ -139,12 +111,21 @@ impl<'a> Section<'a> {
         self.node(key).is_some_and(|node| node.value != Value::Null)
     }
 
+    /// What `read` makes of a key, unless it is absent or null.
+    pub(super) fn if_set<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Self, &'static str) -> T,
+    ) -> Option<T> {
+        self.is_set(key).then(|| read(self, key))
+    }
+
     pub(super) fn text(&self, key: &'static str) -> String {
         self.parse(key, "a text", |text| Some(text.to_owned())).unwrap_or_default()
     }
 
     pub(super) fn optional_text(&self, key: &'static str) -> Option<String> {
-        self.is_set(key).then(|| self.text(key))
+        self.if_set(key, Self::text)
     }
 
     pub(super) fn path(&self, key: &'static str) -> PathBuf {
