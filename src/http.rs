@@ -40,6 +40,7 @@ mod serve;
 mod tls;
 mod transport;
 mod upgrade;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;

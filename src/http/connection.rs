@@ -21,7 +21,8 @@ use super::framing::Fault;
 use super::front;
 use super::serve::Shared;
 use super::tls::{self, Agreed};
-use super::transport::{Patience, Transport, Watch};
+use super::transport::{Patience, Transport};
+use super::watch::Watch;
 
 /// What hyper reads with; a head or a small body fits at once.
 const HARD_HEAD_FACTOR: usize = 2;
