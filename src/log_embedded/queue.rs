@@ -34,7 +34,7 @@ pub(super) enum Work {
     /// Appends records to several partitions.
     Atomic(Vec<Records>, Answer<Vec<Appended>>),
     /// Puts or removes offsets of a group.
-    Offsets(OffsetChange, Answer<()>),
+    Offsets(Box<OffsetChange>, Answer<()>),
 }
 
 /// What has a transaction of its own.

@@ -134,7 +134,7 @@ impl Shared {
     /// Changes a group's offsets, and waits until that is durable.
     pub(super) async fn change_offsets(&self, change: OffsetChange) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Work::Offsets(change, answer));
+        self.submit(Work::Offsets(Box::new(change), answer));
         answered.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
