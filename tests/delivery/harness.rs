@@ -217,7 +217,7 @@ impl Worker {
             view["members"][0]["inFlight"].as_u64().unwrap()
         };
         let recalled = async { while in_flight().await != 1 {} };
-        timeout(SOON, recalled).await.expect("what was not pulled stays in flight");
+        timeout(SOON, recalled).await.unwrap_or_else(|_| panic!("what was not pulled stays in flight"));
     }
 
     /// The next delivery; assignments on the way are passed over.

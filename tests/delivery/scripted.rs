@@ -56,7 +56,8 @@ struct MemberCommits(mpsc::UnboundedSender<Deed>);
 impl Script {
     /// The next thing the member does.
     pub(crate) async fn deed(&mut self) -> Deed {
-        timeout(SOON, self.deeds.recv()).await.expect("the member does nothing").unwrap()
+        let deed = timeout(SOON, self.deeds.recv()).await;
+        deed.unwrap_or_else(|_| panic!("the member does nothing")).unwrap()
     }
 
     /// What the member has done and nobody has looked at.
