@@ -24,6 +24,7 @@ mod front;
 mod groups;
 mod head;
 mod limits;
+mod lines;
 mod listen;
 mod media;
 mod metrics;
