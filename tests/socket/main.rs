@@ -23,5 +23,7 @@ mod hostile;
 mod memory;
 /// Publishing over the socket.
 mod publish;
+/// What the gateway of these tests is configured with.
+mod setup;
 /// The gateway and the client of these tests.
 mod support;

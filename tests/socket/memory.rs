@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{OWNER, TestGateway};
+use crate::setup::OWNER;
+use crate::support::TestGateway;
 
 /// The whole of an idle session but its read buffer and its subscription: what a task of it takes.
 const SESSION_BYTES_MAX: usize = 2_560;

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{OWNER, TestGateway};
+use crate::setup::OWNER;
+use crate::support::TestGateway;
 
 #[tokio::test]
 async fn an_event_is_stored_and_answered_with_its_receipt() {

@@ -1,6 +1,5 @@
 //! A gateway without HTTP, and a client that knows frames and nothing else.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use sha2::Digest;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -18,26 +16,19 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
-use weirgate::auth::{self, Authenticator, Credential, RawConfig};
-use weirgate::delivery::{self, Policy, PolicyPatch};
-use weirgate::event::{
-    Catalogue, Clock, Enforcement, GroupName, LiveCatalogue, Partition, Partitioner, Storage, Topic,
-    TopicRule,
-};
+use weirgate::auth::{self, Authenticator, Credential};
+use weirgate::delivery;
+use weirgate::event::{Catalogue, Clock, LiveCatalogue, Partition, Topic};
 use weirgate::feed;
-use weirgate::log::{Append, Cleanup, EventLog, Groups, NewRecord, TopicSpec};
+use weirgate::log::{Append, EventLog, Groups, NewRecord};
 use weirgate::log_embedded;
-use weirgate::publish::{self, Publisher};
+use weirgate::publish::Publisher;
 use weirgate::schema::{self, Schemas};
 use weirgate::socket::{self, Handshake, Sessions};
 use weirgate::telemetry::Registry;
 
 use crate::deafening::Deafening;
-
-/// Who holds every right.
-pub(crate) const OWNER: &str = "wg_owner_0123456789abcdef0123456789abcdef";
-/// Who may read `orders.v1`, its own rows, and nothing else.
-pub(crate) const CUSTOMER: &str = "wg_customer_0123456789abcdef0123456789abcdef";
+use crate::setup::{config, delivery_config, grants, publish_config, rule, topic_spec};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,44 +42,6 @@ pub(crate) struct TestGateway {
     pub(crate) groups: Arc<dyn Groups>,
     services: Vec<JoinHandle<()>>,
     _directory: TempDir,
-}
-
-pub(crate) fn config() -> socket::Config {
-    socket::Config {
-        ping: Duration::from_secs(25),
-        pong: Duration::from_secs(10),
-        hello_timeout: Duration::from_secs(5),
-        inbound_bytes_max: 64 * 1024,
-        messages_per_second_max: 5_000,
-        unsent_bytes_max: 1024 * 1024,
-        subscriptions_max: 32,
-        in_flight_max: 256,
-        drain_window: Duration::from_secs(20),
-    }
-}
-
-/// The `auth` section: the customer's part of it may be left out.
-pub(crate) fn grants(has_customer: bool) -> auth::Config {
-    let key = |id: &str, principal: &str, key: &str| {
-        let digest = sha2::Sha256::digest(key.as_bytes());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({ "id": id, "principal": principal, "sha256": hex })
-    };
-    let mut grants = vec![json!({
-        "principal": "owner", "allow": ["publish", "subscribe", "consume"], "topics": ["**"], "groups": ["*"],
-        "sources": ["**"],
-    })];
-    if has_customer {
-        grants.push(json!({
-            "principal": "customer", "allow": ["subscribe"], "topics": ["orders.v1"],
-            "key_filter": "/data/customerId == c-1",
-        }));
-    }
-    let section = json!({
-        "api_keys": [key("owner", "owner", OWNER), key("customer", "customer", CUSTOMER)],
-        "grants": grants,
-    });
-    serde_json::from_value::<RawConfig>(section).unwrap().check().unwrap()
 }
 
 impl TestGateway {
@@ -363,58 +316,5 @@ impl TestClient {
                 other => panic!("{other:?} instead of a message"),
             }
         }
-    }
-}
-
-fn topic_spec(name: &str) -> TopicSpec {
-    TopicSpec {
-        name: Topic::parse(name).unwrap(),
-        partitions: 1,
-        cleanup: Cleanup::Delete,
-        retention: None,
-        retention_bytes: None,
-    }
-}
-
-fn rule(name: &str) -> TopicRule {
-    TopicRule {
-        topic: Topic::parse(name).unwrap(),
-        event_types: vec![weirgate::event::EventType::parse("orders.placed.v1").unwrap()],
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required: false,
-        enforcement: Enforcement::Enforce,
-    }
-}
-
-fn publish_config() -> publish::Config {
-    publish::Config {
-        dedupe_window: Duration::from_secs(3_600),
-        dedupe_entries_max: 1_000,
-        idempotency_lease: Duration::from_secs(60),
-        idempotency_window: Duration::from_secs(3_600),
-        idempotency_entries_max: 1_000,
-        idempotency_bytes_max: 1 << 20,
-        queue_bytes_max: 64 << 20,
-        event_bytes_max: 960 * 1024,
-        batch_items_max: 1_000,
-        json_depth_max: 64,
-        quotas: Vec::new(),
-        topics_auto_create: None,
-        answers_are_durable: true,
-    }
-}
-
-fn delivery_config() -> delivery::Config {
-    let patch = PolicyPatch::parse(br#"{"topics":["orders.v1"],"backoff":{"firstMs":1}}"#).unwrap();
-    delivery::Config {
-        node: "g1".into(),
-        defaults: Policy::default(),
-        groups: BTreeMap::from([(GroupName::parse("workers").unwrap(), patch)]),
-        dead_letter_retention: Duration::from_secs(3_600),
-        in_flight_max: 256,
     }
 }
