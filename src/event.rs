@@ -31,4 +31,4 @@ pub use position::{Offset, Partition, Position};
 pub use record::{HeaderName, Headers, Record};
 pub use timestamp::{Clock, Timestamp, TimestampError};
 #[expect(clippy::module_name_repetitions, reason = "they tell the envelope's eventId and eventType")]
-pub use view::{RecordView, correlation_id_of, event_id_of, event_type_of, published_at, write_members};
+pub use view::{RecordView, write_members};

@@ -15,7 +15,7 @@ use std::cell::OnceCell;
 use self::write::Layout;
 use super::envelope::HEADERS;
 use super::json::{Document, Limits, Outline, Pointer, Value};
-use super::{Partition, Record, Storage, Timestamp, Topic};
+use super::{Partition, Record, Storage, Topic};
 
 /// Deeper than any body the gateway takes, so that whatever it stored is found.
 const LIMITS: Limits = Limits { depth_max: 120 };
@@ -129,12 +129,6 @@ impl<'a> RecordView<'a> {
         self.member("correlationId")
     }
 
-    /// The event's own time, where the record has an envelope with a valid one.
-    #[must_use]
-    pub fn published_at(&self) -> Option<Timestamp> {
-        self.member("timestamp").and_then(|text| Timestamp::parse(text).ok())
-    }
-
     /// Writes `"topic":…,"partition":…,"offset":…,"timestamp":…,"key":…,"headers":{…},` and `"event":{…}` (or `"meta"` and
     /// `"data"`) without braces, in one line.
     pub fn write_members(&self, out: &mut Vec<u8>, topic: &Topic, partition: Partition) {
@@ -169,30 +163,6 @@ pub fn write_members(
     storage: Storage,
 ) {
     RecordView::parse(record, storage).write_members(out, topic, partition);
-}
-
-/// The event type of a stored record, for metrics and logs.
-#[must_use]
-pub fn event_type_of(record: &Record, storage: Storage) -> Option<String> {
-    RecordView::parse(record, storage).event_type().map(str::to_owned)
-}
-
-/// The event id of a stored record, for logs.
-#[must_use]
-pub fn event_id_of(record: &Record, storage: Storage) -> Option<String> {
-    RecordView::parse(record, storage).event_id().map(str::to_owned)
-}
-
-/// The correlation id of a stored record, for logs.
-#[must_use]
-pub fn correlation_id_of(record: &Record, storage: Storage) -> Option<String> {
-    RecordView::parse(record, storage).correlation_id().map(str::to_owned)
-}
-
-/// The event's own time as its sender gave it, else the record's, for metrics.
-#[must_use]
-pub fn published_at(record: &Record, storage: Storage) -> Timestamp {
-    RecordView::parse(record, storage).published_at().unwrap_or(record.timestamp)
 }
 
 #[cfg(test)]
