@@ -30,5 +30,4 @@ pub use pattern::Pattern;
 pub use position::{Offset, Partition, Position};
 pub use record::{HeaderName, Headers, Record};
 pub use timestamp::{Clock, Timestamp, TimestampError};
-#[expect(clippy::module_name_repetitions, reason = "they tell the envelope's eventId and eventType")]
 pub use view::{RecordView, write_members};
