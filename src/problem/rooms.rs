@@ -1,4 +1,4 @@
-//! From each room's error to a public problem, by exhaustive matches.
+//! From each room's error to a public problem or close code, by exhaustive matches.
 //!
 //! A fault of ours or of the log is told by its code alone; a fault of the caller is told in full.
 
@@ -12,7 +12,7 @@ use crate::log;
 use crate::publish;
 use crate::schema;
 
-use super::{Code, Problem, Violation};
+use super::{CloseCode, Code, Problem, Violation};
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -91,6 +91,20 @@ impl From<&auth::Error> for Problem {
             }
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<&auth::Error> for CloseCode {
+    fn from(error: &auth::Error) -> Self {
+        match error {
+            auth::Error::BadCredential { .. }
+            | auth::Error::Unauthenticated
+            | auth::Error::TokenInvalid(_) => Self::TokenInvalid,
+            auth::Error::TokenExpired => Self::TokenExpired,
+            auth::Error::Revoked => Self::Revoked,
+            auth::Error::Forbidden | auth::Error::SourceNotAllowed { .. } => Self::Forbidden,
+            auth::Error::Unavailable => Self::Overloaded,
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl Identity {
 
     /// Whether the principal may still be connected; else with which code it goes.
     pub(super) fn check_standing(&self) -> Result<(), CloseCode> {
-        self.authenticator.recheck(&self.principal.load()).map_err(|error| close_code(&error))
+        self.authenticator.recheck(&self.principal.load()).map_err(|error| CloseCode::from(&error))
     }
 
     fn admit(&self, topic: &Topic) -> Admission {
@@ -99,17 +99,5 @@ pub(super) async fn identify(
 }
 
 pub(super) fn refused(error: &auth::Error) -> Refused {
-    Refused { problem: Problem::from(error), close: close_code(error) }
-}
-
-fn close_code(error: &auth::Error) -> CloseCode {
-    match error {
-        auth::Error::BadCredential { .. } | auth::Error::Unauthenticated | auth::Error::TokenInvalid(_) => {
-            CloseCode::TokenInvalid
-        }
-        auth::Error::TokenExpired => CloseCode::TokenExpired,
-        auth::Error::Revoked => CloseCode::Revoked,
-        auth::Error::Forbidden | auth::Error::SourceNotAllowed { .. } => CloseCode::Forbidden,
-        auth::Error::Unavailable => CloseCode::Overloaded,
-    }
+    Refused { problem: Problem::from(error), close: CloseCode::from(error) }
 }
