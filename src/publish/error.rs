@@ -186,32 +186,29 @@ impl From<log::Error> for Error {
     }
 }
 
+/// What the variants come to for those who ask no further.
+enum Nature<'e> {
+    /// The caller must send something else.
+    Callers,
+    /// The caller must wait.
+    Early(Duration),
+    /// The gateway cannot serve it now.
+    Gateways,
+    /// The log did not take it now.
+    Logs,
+    /// As the log says.
+    AsOf(&'e log::Error),
+}
+
 impl Error {
     /// Whose fault it is.
     #[must_use]
     pub const fn fault(&self) -> log::Fault {
-        match self {
-            Self::Json(_)
-            | Self::Envelope(_)
-            | Self::NotABatch
-            | Self::NotSingle
-            | Self::EmptyBatch
-            | Self::TooManyItems { .. }
-            | Self::SingleOnly(_)
-            | Self::InvalidHeader { .. }
-            | Self::InvalidPartition { .. }
-            | Self::TopicNotFound { .. }
-            | Self::Schema(_)
-            | Self::InvalidKey { .. }
-            | Self::TooLarge { .. }
-            | Self::TooManyHeaders { .. }
-            | Self::Conflict { .. }
-            | Self::BatchRefused(_)
-            | Self::RateLimited { .. } => log::Fault::Caller,
-            Self::Auth(auth::Error::Unavailable) | Self::Draining => log::Fault::Gateway,
-            Self::Auth(_) => log::Fault::Caller,
-            Self::Overloaded | Self::OutcomeUnknown { .. } => log::Fault::Log,
-            Self::Log(error) => error.fault(),
+        match self.nature() {
+            Nature::Callers | Nature::Early(_) => log::Fault::Caller,
+            Nature::Gateways => log::Fault::Gateway,
+            Nature::Logs => log::Fault::Log,
+            Nature::AsOf(error) => error.fault(),
         }
     }
 
@@ -219,6 +216,16 @@ impl Error {
     #[must_use]
     pub const fn retry(&self) -> Retry {
         const SOON: Duration = Duration::from_secs(1);
+        match self.nature() {
+            Nature::Callers => Retry::Never,
+            Nature::Early(retry_after) => Retry::After(retry_after),
+            Nature::Gateways | Nature::Logs => Retry::After(SOON),
+            Nature::AsOf(error) if error.is_temporary() => Retry::After(SOON),
+            Nature::AsOf(_) => Retry::Never,
+        }
+    }
+
+    const fn nature(&self) -> Nature<'_> {
         match self {
             Self::Json(_)
             | Self::Envelope(_)
@@ -235,15 +242,12 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::TooManyHeaders { .. }
             | Self::Conflict { .. }
-            | Self::BatchRefused(_) => Retry::Never,
-            Self::RateLimited { retry_after, .. } => Retry::After(*retry_after),
-            Self::Auth(auth::Error::Unavailable)
-            | Self::Overloaded
-            | Self::Draining
-            | Self::OutcomeUnknown { .. } => Retry::After(SOON),
-            Self::Auth(_) => Retry::Never,
-            Self::Log(error) if error.is_temporary() => Retry::After(SOON),
-            Self::Log(_) => Retry::Never,
+            | Self::BatchRefused(_) => Nature::Callers,
+            Self::RateLimited { retry_after, .. } => Nature::Early(*retry_after),
+            Self::Auth(auth::Error::Unavailable) | Self::Draining => Nature::Gateways,
+            Self::Auth(_) => Nature::Callers,
+            Self::Overloaded | Self::OutcomeUnknown { .. } => Nature::Logs,
+            Self::Log(error) => Nature::AsOf(error),
         }
     }
 }
