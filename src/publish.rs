@@ -16,6 +16,7 @@ mod dedupe;
 mod dispatch;
 mod error;
 mod guess;
+mod headers;
 mod idempotency;
 mod judge;
 mod key;

@@ -17,7 +17,8 @@ use crate::event::{Catalogue, Draft, EventId, Topic};
 
 use super::dedupe::{EventKey, Fingerprint, Seen};
 use super::guess::guess;
-use super::judge::{Judged, Labels, Refused, Request, check_headers};
+use super::headers::check_headers;
+use super::judge::{Judged, Labels, Refused, Request};
 use super::lanes::Lanes;
 use super::parts::Parts;
 use super::pending::Arrival;
