@@ -9,6 +9,7 @@
 //! commit and burial ends ─┘             └─ burials
 //! ```
 
+mod endings;
 mod events;
 mod gaps;
 mod orders;
@@ -23,10 +24,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::event::{GroupName, Partition, Timestamp, Topic};
-use crate::log::{self, Commits, GroupSubscription, MemberEvent, MemberEvents, Membership, Start};
+use crate::log::{self, Commits, MemberEvent, MemberEvents, Membership};
 
 use super::burial::Buried;
 use super::group::{Blocked, CommitEnd, Group, Moment, Slot};
@@ -43,9 +44,6 @@ const LINGER: Duration = Duration::from_secs(60);
 /// Commands taken at once.
 const BATCH: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
-const LEAVE_MAX: Duration = Duration::from_secs(5);
-const REJOIN_FIRST: Duration = Duration::from_millis(200);
-const REJOIN_MAX: Duration = Duration::from_secs(10);
 
 /// What members and the service want of a group.
 #[derive(Debug)]
@@ -269,82 +267,6 @@ impl Owner {
         }
     }
 
-    /// A drain is complete; whether the task ends.
-    async fn end_phase(&mut self) -> bool {
-        self.leave_log().await;
-        match std::mem::replace(&mut self.phase, Phase::Serving) {
-            Phase::Restarting(policy) => {
-                self.begin_again(policy);
-                false
-            }
-            Phase::Serving | Phase::Ending | Phase::Draining => true,
-        }
-    }
-
-    fn begin_again(&mut self, policy: Arc<Policy>) {
-        let is_same_topics = policy.topics == self.machine.policy().topics;
-        let mut machine = Group::new(policy, self.machine.last_epoch(), Random::new(seed()));
-        let now = self.now();
-        if is_same_topics {
-            for (member, seat) in self.machine.seats() {
-                machine.join(member, seat.fresh(), None, now);
-            }
-        } else {
-            // Members were let in to other topics: they end, and those that come back are judged anew.
-            self.end_members();
-        }
-        self.machine = machine;
-        self.committing = None;
-        self.ends.clear();
-        self.told.clear();
-        self.join_log();
-        tracing::info!(group = %self.group, "group begins again under another policy");
-    }
-
-    fn end_members(&mut self) {
-        for mailbox in std::mem::take(&mut self.mailboxes).into_values() {
-            mailbox.close();
-        }
-    }
-
-    fn drain(&mut self) {
-        if matches!(self.phase, Phase::Draining) {
-            return;
-        }
-        self.phase = Phase::Draining;
-        self.recall(|_| true);
-        for mailbox in self.mailboxes.values() {
-            mailbox.tell(super::Push::Draining);
-        }
-        self.machine.drain(self.now());
-    }
-
-    /// Takes back what members have not pulled.
-    fn recall(&mut self, is_meant: impl Fn(&super::Tag) -> bool) {
-        let tags = self.mailboxes.values().flat_map(|mailbox| mailbox.recall(&is_meant)).collect();
-        self.machine.unsent(tags, self.now());
-    }
-
-    fn join_log(&mut self) {
-        let policy = self.machine.policy();
-        let start = match policy.start {
-            super::Start::Earliest => Start::Earliest,
-            super::Start::Latest => Start::Latest,
-        };
-        let subscription = GroupSubscription { topics: policy.topics.clone(), start };
-        self.joining = Some(Box::pin(join_log(Arc::clone(&self.shared), self.group.clone(), subscription)));
-    }
-
-    async fn leave_log(&mut self) {
-        self.joining = None;
-        self.commits = None;
-        if let Some(events) = self.events.take()
-            && timeout(LEAVE_MAX, events.leave()).await.is_err()
-        {
-            tracing::warn!(group = %self.group, "the log did not answer the group's leaving");
-        }
-    }
-
     fn wake(&self) -> Instant {
         let machine = self.machine.wake().map(|elapsed| self.started + elapsed);
         let linger =
@@ -377,19 +299,6 @@ impl Drop for Owner {
 impl std::fmt::Debug for Owner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Owner").field("group", &self.group).field("phase", &self.phase).finish()
-    }
-}
-
-/// Becomes the log's member of the group, however long that takes.
-async fn join_log(shared: Arc<Shared>, group: GroupName, subscription: GroupSubscription) -> Membership {
-    let mut delay = REJOIN_FIRST;
-    loop {
-        match shared.groups.join(&group, subscription.clone()).await {
-            Ok(membership) => return membership,
-            Err(error) => tracing::warn!(%group, %error, "the group cannot be joined yet"),
-        }
-        sleep(delay).await;
-        delay = (delay * 2).min(REJOIN_MAX);
     }
 }
 
