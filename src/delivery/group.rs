@@ -10,6 +10,7 @@
 //! settle, expiry ── settlement ─┘                  └── Bury ── buried
 //! ```
 
+mod action;
 mod commit;
 mod dispatch;
 mod intake;
@@ -37,6 +38,7 @@ use super::roster::Roster;
 use super::{Policy, Tag, Withdrawal};
 use source::Source;
 
+pub(super) use action::{Action, Burial, Outcome, Outgoing, Reason, Settled, SourceCommit};
 pub(super) use commit::CommitEnd;
 pub(super) use watch::Blocked;
 
@@ -69,133 +71,6 @@ pub(super) struct Beginning {
     pub(super) committed: Option<u64>,
     /// What was known above that.
     pub(super) progress: Progress,
-}
-
-/// How a delivery ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Acknowledged.
-    Ack,
-    /// Refused for now.
-    Nack,
-    /// Refused for good.
-    Reject,
-    /// Not settled in time.
-    Timeout,
-    /// Its member was lost while it was the head of its lane.
-    Lost,
-}
-
-/// Why a record is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// The last attempt failed.
-    RetriesExhausted,
-    /// A consumer rejected it.
-    Rejected,
-    /// The last attempt was not settled in time.
-    Expired,
-    /// It does not fit into the dead-letter topic; only a pointer to it does.
-    TooLarge,
-}
-
-/// A delivery to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outgoing {
-    /// To whom.
-    pub(super) member: u32,
-    /// Its tag.
-    pub(super) tag: Tag,
-    /// Which attempt, from 1.
-    pub(super) attempt: u32,
-    /// How long it may take.
-    pub(super) deadline: Duration,
-    /// What.
-    pub(super) record: Record,
-}
-
-/// A record to be dead-lettered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Burial {
-    /// Where it came from.
-    pub(super) slot: Slot,
-    /// The assignment.
-    pub(super) epoch: u64,
-    /// What.
-    pub(super) record: Record,
-    /// Why.
-    pub(super) reason: Reason,
-    /// In the consumer's words.
-    pub(super) error: Option<Arc<str>>,
-    /// How often it was tried.
-    pub(super) attempts: u32,
-    /// When it failed first.
-    pub(super) first_failed: Timestamp,
-    /// When it failed last.
-    pub(super) last_failed: Timestamp,
-}
-
-/// A delivery that ended, for metrics and logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Settled {
-    /// Where it came from.
-    pub(super) slot: Slot,
-    /// How it ended.
-    pub(super) outcome: Outcome,
-    /// What it was.
-    pub(super) record: Record,
-    /// Which attempt it was, from 1.
-    pub(super) attempt: u32,
-    /// From sending to settlement.
-    pub(super) took: Duration,
-}
-
-/// A source's commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SourceCommit {
-    /// Which source.
-    pub(super) slot: Slot,
-    /// The next offset to settle.
-    pub(super) offset: u64,
-    /// What is known above it; empty when it did not fit.
-    pub(super) metadata: String,
-    /// Whether metadata was left out for its size.
-    pub(super) is_cut: bool,
-    epoch: u64,
-    revision: u64,
-}
-
-/// What the owner must do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
-    /// Hand a delivery to a member.
-    Send(Outgoing),
-    /// Tell a member that deliveries are no longer its.
-    Withdraw {
-        /// Whom.
-        member: u32,
-        /// Which.
-        tags: Vec<Tag>,
-        /// Why.
-        reason: Withdrawal,
-    },
-    /// Commit these, durably, and answer with [`Group::committed`]; never two at a time.
-    Commit(Vec<SourceCommit>),
-    /// Write a dead letter, durably, and answer with [`Group::buried`].
-    Bury(Box<Burial>),
-    /// Read no more records of a partition.
-    Hold(Slot),
-    /// Read records of a partition again.
-    Release(Slot),
-    /// Give a revoked partition back.
-    GiveBack(Slot),
-    /// Close a member that another connection took over.
-    Close {
-        /// Which.
-        member: u32,
-    },
-    /// A delivery ended.
-    Settled(Box<Settled>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
