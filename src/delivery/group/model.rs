@@ -11,6 +11,8 @@
 )]
 
 mod checks;
+mod members;
+mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,8 +24,7 @@ use crate::event::{Headers, Offset, Record, Timestamp};
 
 use super::super::metadata::{self, Progress};
 use super::super::retry::Random;
-use super::super::roster::Seat;
-use super::super::{ConnectionId, How, Ordering, Policy, Settlement, Tag};
+use super::super::{Ordering, Policy, Tag};
 use super::{Beginning, CommitEnd, Group, Moment, Slot, SourceCommit};
 
 const STEPS: usize = 100_000;
@@ -243,82 +244,6 @@ impl World {
         self.group.records(slot(number), records, self.now);
     }
 
-    fn settled(&mut self, tag: Tag) {
-        let partition = self.partitions.get_mut(&tag.partition).unwrap();
-        assert!(partition.flights.remove(&tag.offset).is_some());
-        partition.settle(tag.offset);
-    }
-
-    fn settle_one(&mut self) -> &'static str {
-        let flights = self.flights();
-        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
-        let is_foreign = self.below(10) == 0;
-        let member = if is_foreign { flight.member + 1 } else { flight.member };
-        let refused = self.group.settle(member, &Settlement::Ack(vec![flight.tag]), self.now);
-        if is_foreign {
-            assert_eq!(refused.len(), 1, "{flight:?} is foreign");
-            return "foreign ack";
-        }
-        assert_eq!(refused, [], "{flight:?}");
-        self.settled(flight.tag);
-        "ack"
-    }
-
-    fn ack_up_to(&mut self) -> &'static str {
-        let flights = self.flights();
-        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
-        let refused = self.group.settle(flight.member, &Settlement::AckUpTo(flight.tag), self.now);
-        assert_eq!(refused, []);
-        let partition = &self.partitions[&flight.tag.partition];
-        let its = partition.flights.range(..=flight.tag.offset).map(|(_, one)| one.clone());
-        let its: Vec<Flight> = its
-            .filter(|one| one.member == flight.member && one.tag.sequence <= flight.tag.sequence)
-            .collect();
-        for one in its {
-            self.settled(one.tag);
-        }
-        "ack up to"
-    }
-
-    fn nack(&mut self) -> &'static str {
-        let flights = self.flights();
-        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
-        let delay = (self.below(3) == 0).then_some(Duration::from_millis(self.below(3_000) as u64));
-        let nack = Settlement::Nack { tag: flight.tag, delay, reason: None };
-        assert_eq!(self.group.settle(flight.member, &nack, self.now), []);
-        self.partitions.get_mut(&flight.tag.partition).unwrap().flights.remove(&flight.tag.offset);
-        "nack"
-    }
-
-    fn reject(&mut self) -> &'static str {
-        let flights = self.flights();
-        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
-        let reject = Settlement::Reject { tag: flight.tag, reason: Some("no".to_owned()) };
-        assert_eq!(self.group.settle(flight.member, &reject, self.now), []);
-        self.partitions.get_mut(&flight.tag.partition).unwrap().flights.remove(&flight.tag.offset);
-        "reject"
-    }
-
-    fn extend(&mut self) -> &'static str {
-        let flights = self.flights();
-        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
-        let extend = Settlement::Extend { tag: flight.tag, by: Duration::from_secs(60) };
-        assert_eq!(self.group.settle(flight.member, &extend, self.now), []);
-        "extend"
-    }
-
-    /// A settlement of a delivery that is long over changes nothing.
-    fn stale(&mut self) -> &'static str {
-        let flights = self.flights();
-        let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
-        let sequence = flight.tag.sequence.saturating_sub(1);
-        let old = Tag { sequence, ..flight.tag };
-        assert_eq!(self.group.settle(flight.member, &Settlement::Ack(vec![old]), self.now).len(), 1);
-        let unknown = Tag { sequence: u64::MAX, ..flight.tag };
-        assert_eq!(self.group.settle(flight.member, &Settlement::Ack(vec![unknown]), self.now).len(), 1);
-        "stale"
-    }
-
     fn pass_time(&mut self) -> &'static str {
         let millis = [1, 20, 150, 1_000, 7_000][self.below(5)] * (1 + self.below(3) as u64);
         self.now.elapsed += Duration::from_millis(millis);
@@ -352,68 +277,6 @@ impl World {
         partition.settle(offset);
         self.group.buried(slot, epoch, offset, self.now);
         "bury"
-    }
-
-    fn join(&mut self) -> &'static str {
-        if self.members.values().filter(|(_, lost)| lost.is_none()).count() >= 5 {
-            return "enough members";
-        }
-        self.add_member(None);
-        "join"
-    }
-
-    fn add_member(&mut self, adopt: Option<u32>) {
-        let (member, credit) = (self.next_member, 1 + self.below(10) as u32);
-        self.next_member += 2;
-        let name = |member: u32| ConnectionId::new(&member.to_string());
-        let seat = Seat::new(name(member), "p".into(), credit);
-        let replaced = self.group.join(member, seat, adopt.map(name).as_ref(), self.now);
-        self.members.insert(member, (credit, None));
-        for before in replaced {
-            self.members.remove(&before);
-            for flight in self.partitions.values_mut().flat_map(|one| one.flights.values_mut()) {
-                if flight.member == before {
-                    flight.member = member;
-                }
-            }
-        }
-    }
-
-    fn adopt(&mut self) -> &'static str {
-        let members: Vec<u32> = self.members.keys().copied().collect();
-        let Some(before) = self.pick(&members) else { return "nobody" };
-        self.add_member(Some(before));
-        "adopt"
-    }
-
-    fn leave(&mut self) -> &'static str {
-        let here = self.members.iter().filter(|(_, (_, lost))| lost.is_none());
-        let members: Vec<u32> = here.map(|(member, _)| *member).collect();
-        let Some(member) = self.pick(&members) else { return "nobody" };
-        if self.below(2) == 0 {
-            self.group.leave(member, How::Broken, self.now);
-            self.members.insert(member, (0, Some(self.now.elapsed + self.policy.reconnect_grace)));
-            return "break";
-        }
-        self.group.leave(member, How::Clean, self.now);
-        self.members.remove(&member);
-        self.forget_flights_of(member);
-        "leave"
-    }
-
-    fn forget_flights_of(&mut self, member: u32) {
-        for partition in self.partitions.values_mut() {
-            partition.flights.retain(|_, flight| flight.member != member);
-        }
-    }
-
-    fn pause(&mut self) -> &'static str {
-        let members: Vec<u32> = self.members.keys().copied().collect();
-        let Some(member) = self.pick(&members) else { return "nobody" };
-        self.group.set_paused(member, true);
-        self.pump();
-        self.group.set_paused(member, false);
-        "pause"
     }
 
     /// The latest deliveries of a lane turn out never to have left the gateway.
