@@ -74,6 +74,15 @@ impl Cluster {
         cluster
     }
 
+    /// Starts one node that also listens with TLS and SCRAM, and lets in only `weirgate` to everything; `nobody` has no
+    /// rights. Answers where it listens so, and the certificate to trust.
+    pub(crate) fn start_secured() -> (Self, String, PathBuf) {
+        let mut cluster = Self::prepare(1);
+        let (address, certificate) = secure(&cluster);
+        cluster.start_node(0);
+        (cluster, address, certificate)
+    }
+
     fn prepare_version(version: &str, count: usize) -> Self {
         let jars = jars(version);
         let data = tempfile::Builder::new().prefix("kafka-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -82,7 +91,7 @@ impl Cluster {
         let ports = free_ports(count);
         let node = |(id, (port, _)): (usize, &(u16, u16))| {
             let file = configure(data.path(), &ports, id);
-            format(&jars, data.path(), &file);
+            format(&jars, data.path(), &file, &[]);
             Node { address: format!("127.0.0.1:{port}"), file, process: None }
         };
         let nodes = (1..).zip(&ports).map(node).collect();
@@ -208,10 +217,56 @@ fn configure(data: &Path, ports: &[(u16, u16)], id: usize) -> PathBuf {
     file
 }
 
-fn format(jars: &Path, data: &Path, file: &Path) {
+/// The password of every user.
+pub(crate) const PASSWORD: &str = "secret-of-the-tests";
+
+/// Gives a prepared node a secured listener and users.
+fn secure(cluster: &Cluster) -> (String, PathBuf) {
+    let (data, file) = (cluster.data.path(), &cluster.nodes[0].file);
+    let (store, certificate) = (data.join("broker.p12"), data.join("ca.pem"));
+    let keytool = |arguments: &[&str]| {
+        let store = ["-alias", "b", "-storepass", "changeit", "-keystore", store.to_str().unwrap()];
+        let status =
+            Command::new("keytool").args(arguments).args(store).stderr(Stdio::null()).status().unwrap();
+        assert!(status.success(), "no certificate can be made");
+    };
+    let name = ["-dname", "CN=localhost", "-ext", "SAN=ip:127.0.0.1"];
+    keytool(
+        &[&["-genkeypair", "-keyalg", "RSA", "-validity", "30", "-storetype", "PKCS12"], &name[..]].concat(),
+    );
+    keytool(&["-exportcert", "-rfc", "-file", certificate.to_str().unwrap()]);
+    let address = format!("127.0.0.1:{}", free_ports(1)[0].0);
+    let text = fs::read_to_string(file).unwrap();
+    let text = text
+        .replace(",CONTROLLER://", &format!(",SASL_SSL://{address},CONTROLLER://"))
+        .replace("CONTROLLER:PLAINTEXT", "CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL")
+        .replacen(
+            "\ncontroller.listener.names",
+            &format!(",SASL_SSL://{address}\ncontroller.listener.names"),
+            1,
+        );
+    let extra = format!(
+        "sasl.enabled.mechanisms=SCRAM-SHA-512\n\
+         listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         ssl.keystore.type=PKCS12\n\
+         ssl.keystore.location={}\n\
+         ssl.keystore.password=changeit\n\
+         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:ANONYMOUS;User:weirgate\n",
+        store.display()
+    );
+    fs::write(file, text + &extra).unwrap();
+    fs::remove_dir_all(data.join("data1")).unwrap();
+    let user = |name: &str| format!("SCRAM-SHA-512=[name={name},password={PASSWORD}]");
+    format(&cluster.jars, data, file, &["--add-scram", &user("weirgate"), "--add-scram", &user("nobody")]);
+    (address, certificate)
+}
+
+fn format(jars: &Path, data: &Path, file: &Path, arguments: &[&str]) {
     let status = java(jars, data)
         .args(["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
         .arg(file)
+        .args(arguments)
         .stdout(Stdio::null())
         .status()
         .unwrap();

@@ -5,6 +5,7 @@
 //! - `engine`: the log that gateways of this binary run on: a broker for each.
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `records`: what native clients write and read beside the gateway.
+//! - `security`: TLS and SCRAM, and what a wrong password or missing rights look like.
 //! - `sharing`: groups that several members share, native ones too.
 //! - `shop`: the shop's story of `tests/integration`, unchanged.
 
@@ -21,6 +22,7 @@ mod conformance;
 mod engine;
 mod outage;
 mod records;
+mod security;
 mod sharing;
 #[path = "../integration"]
 #[expect(dead_code, unused_imports, reason = "the other binary uses more of it")]
