@@ -158,6 +158,66 @@ async fn a_group_on_an_older_broker_is_classic() {
     member.events.leave().await;
 }
 
+/// A member's partitions stay its own through an outage shorter than the group's session.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_group_goes_on_after_the_broker_was_away() {
+    let mut cluster = spawn_blocking(|| Cluster::start(1)).await.unwrap();
+    let engine = Engine::open(Config::of(cluster.addresses()), Clock::system(), &Registry::new()).unwrap();
+    let subject = Subject { log: Arc::clone(&engine) as _, groups: engine };
+    let (topic, group) = (topic(&subject).await, group());
+    let mut member = join(&subject, &group, &topic).await;
+    serve_until(&mut member, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;
+    publish(&subject, &topic, 0..1).await;
+    assert_eq!(next_text(&mut member).await, "0");
+
+    let mut cluster = spawn_blocking(move || {
+        cluster.kill_node(0);
+        cluster
+    })
+    .await
+    .unwrap();
+    let first = Partition::new(0);
+    let refused = member.commits.commit(commit(&topic, first, Offset::new(1))).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_) | Error::OutcomeUnknown)), "{refused:?}");
+    let _cluster = spawn_blocking(move || {
+        cluster.start_node(0);
+        cluster
+    })
+    .await
+    .unwrap();
+
+    let append = || {
+        let record = NewRecord { value: Some(Bytes::from_static(b"after")), ..NewRecord::default() };
+        subject.log.append(Append { topic: topic.clone(), partition: first, records: vec![record] })
+    };
+    let appended = async { while append().await.is_err() {} };
+    tokio::time::timeout(PATIENCE, appended).await.expect("appends go on");
+    assert_eq!(next_text(&mut member).await, "after");
+    let committed =
+        async { while member.commits.commit(commit(&topic, first, Offset::new(2))).await.is_err() {} };
+    tokio::time::timeout(PATIENCE, committed).await.expect("commits go on");
+    assert_eq!(subject.groups.committed(&group, &topic).await.unwrap()[&first].offset, Offset::new(2));
+    member.events.leave().await;
+}
+
+/// The text of the next record.
+async fn next_text(member: &mut Membership) -> String {
+    let next = async {
+        loop {
+            match member.events.next().await {
+                Ok(MemberEvent::Records { records, .. }) => {
+                    assert_eq!(records.len(), 1);
+                    return String::from_utf8(records[0].value.as_deref().unwrap().to_vec()).unwrap();
+                }
+                Ok(other) => panic!("nothing else was due: {other:?}"),
+                Err(error) => assert!(!matches!(error, Error::NotMember), "{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, next).await.expect("a record comes")
+}
+
 /// A member that leaves while it is asked to give something back must not stand still.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
