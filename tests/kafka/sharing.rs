@@ -191,11 +191,19 @@ async fn a_group_goes_on_after_the_broker_was_away() {
         let record = NewRecord { value: Some(Bytes::from_static(b"after")), ..NewRecord::default() };
         subject.log.append(Append { topic: topic.clone(), partition: first, records: vec![record] })
     };
-    let appended = async { while append().await.is_err() {} };
+    let mut interval = tokio::time::interval(Duration::from_millis(20));
+    let appended = async {
+        while append().await.is_err() {
+            interval.tick().await;
+        }
+    };
     tokio::time::timeout(PATIENCE, appended).await.expect("appends go on");
     assert_eq!(next_text(&mut member).await, "after");
-    let committed =
-        async { while member.commits.commit(commit(&topic, first, Offset::new(2))).await.is_err() {} };
+    let committed = async {
+        while member.commits.commit(commit(&topic, first, Offset::new(2))).await.is_err() {
+            interval.tick().await;
+        }
+    };
     tokio::time::timeout(PATIENCE, committed).await.expect("commits go on");
     assert_eq!(subject.groups.committed(&group, &topic).await.unwrap()[&first].offset, Offset::new(2));
     member.events.leave().await;
