@@ -3,7 +3,7 @@
 //! Clients report errors; that no broker is left means down. There is no report of the way back: the keeper asks for
 //! metadata, and an answer means up.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rdkafka::client::ClientContext;
@@ -19,10 +19,15 @@ use super::failure::code_of;
 use super::locked;
 use super::metrics::Metrics;
 
+/// A cluster that leaves so many looks in a row unanswered is away, also where its connections stand.
+const UNANSWERED_MAX: u32 = 2;
+
 /// The connection to the cluster.
 #[derive(Debug)]
 pub(super) struct Connection {
     is_up: AtomicBool,
+    /// How many looks in a row the cluster left unanswered.
+    unanswered: AtomicU32,
     /// Whether the topics were read since the start.
     has_topics: AtomicBool,
     /// Whether all is there that the gateway needs of the cluster.
@@ -45,6 +50,7 @@ impl Connection {
         let text = format!("Kafka at {} has not answered yet", brokers.join(", "));
         Self {
             is_up: AtomicBool::new(false),
+            unanswered: AtomicU32::new(0),
             has_topics: AtomicBool::new(false),
             is_admitted: AtomicBool::new(false),
             reason: Mutex::new(Reason { code: None, text }),
@@ -59,11 +65,23 @@ impl Connection {
 
     /// The cluster answered.
     pub(super) fn saw_up(&self) {
+        self.unanswered.store(0, Ordering::Release);
         if !self.is_up.swap(true, Ordering::AcqRel) {
             self.metrics.up.set(1);
             locked(&self.reason).code = None;
             tracing::info!("connected to Kafka");
         }
+    }
+
+    /// The cluster did not answer in time; whether it is away. As long as no client lost its brokers, a slow answer alone
+    /// does not say so.
+    pub(super) fn unanswered(&self, text: &str) -> bool {
+        let unanswered = self.unanswered.fetch_add(1, Ordering::AcqRel) + 1;
+        let is_away = !self.is_up() || unanswered >= UNANSWERED_MAX;
+        if is_away {
+            self.saw_down(text);
+        }
+        is_away
     }
 
     /// A client has no broker left.
@@ -217,6 +235,20 @@ mod tests {
         assert_eq!(connection.health(), Health::Ready);
         watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         assert!(reason(&connection).contains("1/1 brokers"));
+    }
+
+    #[test]
+    fn one_slow_answer_does_not_mean_that_the_cluster_is_away() {
+        let connection = connection();
+        connection.saw_up();
+        assert!(!connection.unanswered("slow") && connection.is_up());
+        connection.saw_up();
+        assert!(!connection.unanswered("slow") && connection.is_up());
+        assert!(connection.unanswered("slow") && !connection.is_up());
+        connection.saw_up();
+        let watch = Watch::leading(Arc::clone(&connection), "test");
+        watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        assert!(connection.unanswered("gone"), "its brokers are lost, too");
     }
 
     #[test]

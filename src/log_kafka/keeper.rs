@@ -52,7 +52,7 @@ pub(super) struct Keeper {
     missed: HashMap<Topic, u32>,
     looks: u32,
     next_look: Instant,
-    /// Whether the cluster did not answer the last look.
+    /// Whether the cluster counts as away.
     is_away: bool,
 }
 
@@ -140,8 +140,8 @@ impl Keeper {
                 Ok(cluster)
             }
             Err(error) => {
-                self.shared.connection.saw_down(&error.to_string());
-                if !std::mem::replace(&mut self.is_away, true) {
+                let is_away = self.shared.connection.unanswered(&error.to_string());
+                if is_away && !std::mem::replace(&mut self.is_away, true) {
                     let shared = Arc::clone(&self.shared);
                     self.shared.blocking.look_up(move || shared.producer.purge()).await?;
                 }

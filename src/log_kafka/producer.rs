@@ -276,3 +276,65 @@ impl ProducerContext for Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::{Append, Connection, Error, Metrics, NewRecord, Producer, Settings};
+    use crate::event::{Clock, Offset, Partition, Topic};
+    use crate::log_kafka::Config;
+    use crate::telemetry::Registry;
+
+    fn append() -> Append {
+        let record = NewRecord { value: Some("value".into()), ..NewRecord::default() };
+        Append { topic: Topic::parse("t").unwrap(), partition: Partition::new(0), records: vec![record] }
+    }
+
+    #[tokio::test]
+    async fn after_a_fatal_error_a_new_producer_takes_over() {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("t", 1, 1).unwrap();
+        let refusal = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED];
+        mock.request_errors(RDKafkaApiKey::InitProducerId, &refusal);
+        let metrics = Arc::new(Metrics::register(&Registry::new()));
+        let settings = Settings::new(Config::of(vec![mock.bootstrap_servers()])).unwrap();
+        let connection = Arc::new(Connection::new(&[], Arc::clone(&metrics)));
+        connection.saw_up();
+        let producer = Producer::start(&settings, &connection, &metrics, Clock::system()).unwrap();
+
+        let failed = producer.append(append()).await;
+        assert!(matches!(failed, Err(Error::OutcomeUnknown | Error::Unavailable(_))), "{failed:?}");
+        let goes_on = async {
+            let mut interval = tokio::time::interval(Duration::from_millis(10));
+            loop {
+                interval.tick().await;
+                if let Ok(appended) = producer.append(append()).await {
+                    return appended.base;
+                }
+            }
+        };
+        let base = tokio::time::timeout(Duration::from_secs(20), goes_on).await.expect("it goes on");
+        assert_eq!(base, Offset::ZERO, "what failed before was not stored");
+        assert_eq!(metrics.producer_recreations.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn while_the_cluster_is_away_nothing_is_taken() {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("t", 1, 1).unwrap();
+        let metrics = Arc::new(Metrics::register(&Registry::new()));
+        let settings = Settings::new(Config::of(vec![mock.bootstrap_servers()])).unwrap();
+        let connection = Arc::new(Connection::new(&[], Arc::clone(&metrics)));
+        let producer = Producer::start(&settings, &connection, &metrics, Clock::system()).unwrap();
+        assert!(matches!(producer.append(append()).await, Err(Error::Unavailable(_))));
+        connection.saw_up();
+        assert!(producer.append(append()).await.is_ok());
+        producer.close();
+        assert!(matches!(producer.append(append()).await, Err(Error::Closed)));
+    }
+}
