@@ -13,6 +13,10 @@ use weirgate::event::{
 };
 use weirgate::schema::{Dialect, Schema, Verdict};
 
+/// The gateway's own, since parsing allocates.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// An envelope of 800 bytes with 20 fields of data and a nested address.
 const EVENT: &str = include_str!("sample/event.json");
 const SCHEMA: &str = include_str!("sample/schema.json");
