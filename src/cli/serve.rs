@@ -41,7 +41,7 @@ pub(super) fn serve(
         .enable_all()
         .build()
         .context("no runtime")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let app = App::build(config, reader, Clock::system()).await?;
         started(&app);
         let shutdown = CancellationToken::new();
@@ -49,8 +49,10 @@ pub(super) fn serve(
         let outcome = app.run(shutdown).await;
         signals.abort();
         outcome
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // A call that stands still, for a log that is away, does not keep the process.
+    runtime.shutdown_background();
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 /// The first SIGTERM or SIGINT drains, the second ends the process at once, SIGHUP reloads.

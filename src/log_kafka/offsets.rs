@@ -9,7 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::event::{GroupName, Partition, Topic};
 use crate::log::{Commit, Committed, Error};
@@ -17,6 +17,7 @@ use crate::log::{Commit, Committed, Error};
 use super::admin;
 use super::connection::Watch;
 use super::failure::{code_of, lookup, unavailable};
+use super::producer::Away;
 use super::queries::PATIENCE;
 use super::record::{offset, place};
 use super::shared::Shared;
@@ -31,6 +32,8 @@ const CLIENTS_MAX: usize = 16;
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// A member that has just left may still be there for the cluster.
 const LEAVING_MAX: Duration = Duration::from_secs(3);
+/// How long setting a group's offsets may take.
+const COMMIT_MAX: Duration = Duration::from_secs(8);
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 const HAS_MEMBER: Error = Error::NotSupported("changing the offsets of a group that has a live member");
@@ -137,12 +140,17 @@ pub(super) async fn set_committed(
     let list = list_of(&commits)?;
     let attempt = || {
         let (asked, group, list) = (Arc::clone(shared), group.clone(), list.clone());
-        shared.blocking.look_up(move || asked.offsets.client(&asked, &group)?.commit(&list, CommitMode::Sync))
+        let commit = move || asked.offsets.client(&asked, &group)?.commit(&list, CommitMode::Sync);
+        // The call itself stands for as long as the group's coordinator is away.
+        timeout(COMMIT_MAX, shared.blocking.call(commit))
     };
     let deadline = Instant::now() + LEAVING_MAX;
     loop {
         check_no_member(shared, group)?;
-        let Err(error) = attempt().await? else { return Ok(()) };
+        if !shared.connection.is_up() {
+            return Err(unavailable(Away));
+        }
+        let Err(error) = attempt().await.map_err(|_| Error::OutcomeUnknown)?? else { return Ok(()) };
         match code_of(&error) {
             Some(
                 Code::UnknownMemberId

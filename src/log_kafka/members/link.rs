@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::event::{GroupName, Partition, Topic};
 use crate::log::{Commit, Commits, Error};
@@ -35,8 +35,8 @@ pub(in crate::log_kafka) struct Link {
     client: Mutex<Option<Arc<Client>>>,
     /// Guards which partitions are the member's.
     owned: Mutex<HashSet<(Topic, Partition)>>,
-    /// Held while a commit is under way: one at a time.
-    pub(super) committing: tokio::sync::Mutex<()>,
+    /// Held by the call of a commit, which stands for as long as the coordinator is away: one at a time.
+    pub(super) committing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl std::fmt::Debug for Link {
@@ -52,7 +52,7 @@ impl Link {
             post,
             client: Mutex::new(Some(Arc::new(client))),
             owned: Mutex::default(),
-            committing: tokio::sync::Mutex::default(),
+            committing: Arc::default(),
         }
     }
 
@@ -112,12 +112,23 @@ impl Commits for MemberCommits {
     }
 }
 
-/// Commits for a member. The broker does not ask who owns a partition, so that is asked here.
+/// Commits for a member, within a bounded time; what was not answered by then may still happen, before any later commit.
 pub(super) async fn commit(shared: &Shared, link: &Arc<Link>, commits: &[Commit]) -> Result<(), Error> {
-    let list = list_of(commits)?;
     let deadline = Instant::now() + COMMIT_MAX;
-    let _turn = link.committing.lock().await;
+    let committed = timeout_at(deadline, commit_until(deadline, shared, link, commits)).await;
+    committed.unwrap_or(Err(Error::OutcomeUnknown))
+}
+
+/// The broker does not ask who owns a partition, so that is asked here.
+async fn commit_until(
+    deadline: Instant,
+    shared: &Shared,
+    link: &Arc<Link>,
+    commits: &[Commit],
+) -> Result<(), Error> {
+    let list = list_of(commits)?;
     loop {
+        let turn = Arc::clone(&link.committing).lock_owned().await;
         shared.check()?;
         let client = link.client()?;
         if !link.owns(commits) {
@@ -127,9 +138,12 @@ pub(super) async fn commit(shared: &Shared, link: &Arc<Link>, commits: &[Commit]
             return Err(unavailable(Away));
         }
         let list = list.clone();
-        let Err(error) = shared.blocking.call(move || client.commit(&list, CommitMode::Sync)).await? else {
-            return Ok(());
+        let commit = move || {
+            let committed = client.commit(&list, CommitMode::Sync);
+            drop(turn);
+            committed
         };
+        let Err(error) = shared.blocking.call(commit).await? else { return Ok(()) };
         match meaning(error) {
             Failed::ForNow if Instant::now() < deadline => sleep(TRY_AGAIN).await,
             Failed::ForNow => return Err(Error::OutcomeUnknown),

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::event::{Offset, Partition as Number, Topic};
 use crate::log::{Assigned, Bounds, Error, MemberEvent, MemberEvents, Start};
@@ -26,6 +26,8 @@ use super::link::Link;
 use super::place::{Place, is_misplaced, move_to};
 use super::post::{Event, answer, hear, names};
 
+/// How long leaving waits for a commit under way.
+const COMMITTING_MAX: Duration = Duration::from_secs(2);
 /// The client is heard at least so often: it counts as alive by that.
 const HEAR_EVERY: Duration = Duration::from_secs(1);
 
@@ -244,8 +246,8 @@ impl Member {
                 None => None,
             };
             let is_taken = matches!(taken, Some(Done::Taken(Ok(_))));
-            // A commit under way holds the client, too.
-            let turn = link.committing.lock().await;
+            // A commit under way holds the client, too; where it stands still, it closes the client when it ends.
+            let turn = timeout(COMMITTING_MAX, link.committing.lock()).await;
             let post = Arc::clone(&link.post);
             let unanswered = (arriving.filter(|_| !is_taken), revoked);
             let closed = shared.blocking.call(move || {
