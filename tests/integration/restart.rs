@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::engine::Engine;
 use crate::harness::{DEADLINE, Process, eventually, order};
 
 async fn publish(gateway: &Process, body: String) -> Value {
@@ -22,7 +23,9 @@ async fn publish(gateway: &Process, body: String) -> Value {
 #[tokio::test]
 async fn after_kill_9_nothing_is_lost_the_cursor_resumes_and_the_group_goes_on() {
     let directory = tempfile::tempdir().unwrap();
-    let gateway = Process::start(directory.path(), "127.0.0.1:0").await;
+    let engine = Engine::start().await;
+    let keys: Vec<String> = engine.flags().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let gateway = Process::start_with(directory.path(), "127.0.0.1:0", &keys).await;
     let mut subscriber = gateway.socket().await;
     let ok = subscriber.ask(1, r#"{"id":1,"op":"subscribe","topics":["orders.v1"],"from":"latest"}"#).await;
     let mut worker = gateway.socket().await;
@@ -53,7 +56,7 @@ async fn after_kill_9_nothing_is_lost_the_cursor_resumes_and_the_group_goes_on()
     let cursor = ok["cursor"].clone();
     gateway.kill();
 
-    let gateway = Process::start(directory.path(), "127.0.0.1:0").await;
+    let gateway = Process::start_with(directory.path(), "127.0.0.1:0", &keys).await;
     let mut subscriber = gateway.socket().await;
     let resume = json!({"id":1,"op":"subscribe","topics":["orders.v1"],"from":{"cursor":cursor}}).to_string();
     assert_eq!(subscriber.ask(1, &resume).await["resumed"], true);

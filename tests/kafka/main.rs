@@ -7,7 +7,7 @@
 //! - `records`: what native clients write and read beside the gateway.
 //! - `security`: TLS and SCRAM, and what a wrong password or missing rights look like.
 //! - `sharing`: groups that several members share, native ones too.
-//! - `shop`: the shop's story of `tests/integration`, unchanged.
+//! - `shop`: the shop's story and the kill -9 of `tests/integration`, unchanged.
 
 #![expect(
     clippy::expect_used,
@@ -25,9 +25,11 @@ mod records;
 mod security;
 mod sharing;
 #[path = "../integration"]
-#[expect(dead_code, unused_imports, reason = "the other binary uses more of it")]
+#[expect(dead_code, reason = "the other binary uses more of it")]
 mod shop {
     pub(crate) mod harness;
+    #[cfg(has_kafka)]
+    mod restart;
     #[cfg(has_kafka)]
     mod story;
 }
@@ -37,4 +39,4 @@ use shop::harness;
 #[cfg(not(has_kafka))]
 #[test]
 #[ignore = "needs Java 17 and Maven"]
-fn the_shops_story() {}
+fn the_shops_story_and_restart() {}

@@ -17,12 +17,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the gateway and waits until it says that it is ready. `listen` may name port 0.
-    pub(crate) async fn start(data_directory: &Path, listen: &str) -> Self {
-        Self::start_with(data_directory, listen, &[]).await
-    }
-
-    /// The same with more keys set, as `http.tls.key=key.pem`.
+    /// Starts the gateway with these keys set, as `http.tls.key=key.pem`, and waits until it says that it is ready.
+    /// `listen` may name port 0.
     pub(crate) async fn start_with(data_directory: &Path, listen: &str, keys: &[String]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
             .args(["dev", "--listen", listen, "--set", "http.metrics_listen=null"])
