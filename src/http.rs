@@ -119,8 +119,10 @@ impl fmt::Debug for Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}; is another process using it?")]
+    #[error("cannot listen on {address} ({key}); is another process using it?")]
     Listen {
+        /// The configuration's name for it.
+        key: &'static str,
         /// The address.
         address: std::net::SocketAddr,
         /// What the system said.

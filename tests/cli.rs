@@ -53,6 +53,25 @@ fn check_config_prints_what_holds_or_every_mistake() {
     let (_, err) = expect(&weirgate(&["check-config", "--config", &bad]), 1);
     assert!(err.contains("line 1: htp: unknown key; did you mean 'http'?"), "{err}");
     assert!(err.contains("line 2: feed.catch_up_readers_max: must be a whole number"), "{err}");
+
+    let two = write(directory.path(), "two.yaml", "http: {listen: here}\npublish: {dedupe_windo: 1h}\n");
+    let (_, err) = expect(&weirgate(&["check-config", "--config", &two]), 1);
+    assert!(err.contains("http.listen: must be an address"), "{err}");
+    assert!(err.contains("publish.dedupe_windo: unknown key"), "one mistake hides no other: {err}");
+    assert!(!err.contains("publish: unknown key"), "{err}");
+}
+
+#[test]
+fn a_key_that_is_typed_beats_a_token_of_the_environment() {
+    let publish = ["publish", "--api-key", "wg_k1_x", "--url", "http://127.0.0.1:1", "no-such-file"];
+    let output = Command::new(env!("CARGO_BIN_EXE_weirgate"))
+        .args(publish)
+        .env("WEIRGATE_TOKEN", "t")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (_, err) = expect(&output, 1);
+    assert!(err.contains("no-such-file"), "not a wrong call, but a file that is missing: {err}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The gateway's name: configured, or made once and kept in the data directory.
 
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// Why the gateway has no name.
@@ -27,7 +28,11 @@ pub(super) fn name(configured: Option<&str>, directory: Option<&Path>) -> Result
         Err(source) => return Err(NodeError { path, source }),
     }
     let name = made();
-    let kept = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, format!("{name}\n")));
+    let kept = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .and_then(|()| std::fs::write(&path, format!("{name}\n")));
     kept.map_err(|source| NodeError { path, source })?;
     Ok(name)
 }

@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ impl Key {
         let failed = |source| SetupError::DevKey { path: path.clone(), source };
         let mut text = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(data_directory).map_err(failed)?;
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(data_directory).map_err(failed)?;
                 create(&path)?;
                 read(&path)
             }

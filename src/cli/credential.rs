@@ -18,17 +18,12 @@ pub(super) struct Args {
     /// Trust the certificates of this PEM file for https, instead of those the system trusts.
     #[arg(long, env = "WEIRGATE_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// A bearer token; default: one signed with the development key in the data directory, if there is one.
-    #[arg(long, env = "WEIRGATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    /// A bearer token; default: WEIRGATE_TOKEN or WEIRGATE_API_KEY of the environment, else one signed with the
+    /// development key in the data directory, if there is one.
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// An API key instead of a token.
-    #[arg(
-        long,
-        env = "WEIRGATE_API_KEY",
-        hide_env_values = true,
-        conflicts_with = "token",
-        value_name = "KEY"
-    )]
+    #[arg(long, conflicts_with = "token", value_name = "KEY")]
     api_key: Option<String>,
     /// Where the development key lies.
     #[arg(long, default_value = "weirgate-data", value_name = "DIRECTORY")]
@@ -57,11 +52,16 @@ impl Args {
 
     /// The credential that the arguments, the environment or the data directory give.
     pub(super) fn credential(&self) -> anyhow::Result<Credential> {
-        if let Some(key) = &self.api_key {
-            return Ok(Credential::ApiKey(auth::Secret::new(key.clone())));
+        // What is typed beats what the shell carries about.
+        let (token, key) = match (&self.token, &self.api_key) {
+            (None, None) => (variable("WEIRGATE_TOKEN"), variable("WEIRGATE_API_KEY")),
+            (token, key) => (token.clone(), key.clone()),
+        };
+        if let Some(key) = key {
+            return Ok(Credential::ApiKey(auth::Secret::new(key)));
         }
-        if let Some(token) = &self.token {
-            return Ok(Credential::Bearer(auth::Secret::new(token.clone())));
+        if let Some(token) = token {
+            return Ok(Credential::Bearer(auth::Secret::new(token)));
         }
         let key = auth::dev::Key::load(&self.data_dir)?;
         let token = key
@@ -91,4 +91,13 @@ impl Credential {
             Self::Absent => None,
         }
     }
+}
+
+/// What the shell carries about under this name.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "clap cannot tell a variable's value from a typed one, which beats it"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -45,10 +45,12 @@ pub(super) fn run(args: Args, environment: Environment) -> anyhow::Result<ExitCo
 }
 
 fn welcome(app: &App) {
+    let metrics = app.metrics_address();
+    let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
     let text = include_str!("dev.txt")
         .replace("{url}", &format!("http://{}", app.address()))
         .replace("{ws}", &format!("ws://{}", app.address()))
-        .replace("{metrics}", &app.metrics_address().map_or_else(String::new, |address| address.to_string()))
+        .replace("{metrics}", &metrics)
         .replace("{weirgate}", &own_path())
         .replace("{data}", &app.data_directory().map_or_else(String::new, |path| path.display().to_string()))
         .replace("{token}", app.dev_token().unwrap_or_default());

@@ -61,19 +61,26 @@ async fn watch_signals(reload: Reload, shutdown: CancellationToken) -> std::io::
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let status = tokio::select! {
+            _ = terminate.recv() => 143,
+            _ = interrupt.recv() => 130,
             _ = hangup.recv() => {
                 let reload = std::sync::Arc::clone(&reload);
                 // It logs its outcome itself.
                 drop(tokio::task::spawn_blocking(move || reload().is_ok()).await);
                 continue;
             }
-        }
+        };
         if shutdown.is_cancelled() {
-            std::process::abort();
+            tracing::warn!("a second signal: leaving at once");
+            leave(status);
         }
         shutdown.cancel();
     }
+}
+
+/// Leaves as a shell expects it of a process ended by a signal. What was acknowledged is on the disk.
+#[expect(clippy::exit, reason = "the drain under way would hold up a return from main")]
+fn leave(status: i32) -> ! {
+    std::process::exit(status)
 }

@@ -34,24 +34,24 @@ pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
     let delivery = groups::read(root);
     let telemetry = telemetry(root);
     let is_auto_created = root.flag("topics_auto_create");
-    let topics = topics?;
-    let template = is_auto_created.then_some(publish::TopicTemplate {
+    let template = topics.as_ref().filter(|_| is_auto_created).map(|topics| publish::TopicTemplate {
         partitions: topics.defaults.partitions,
         retention: topics.defaults.retention,
     });
-    let publish = http.as_ref().zip(log.as_ref()).map(|(http, log)| publish(root, http, log, template));
+    let publish = publish(root, &http, &log, template);
+    let topics = topics?;
     Some(Config {
         node: (node != "auto").then_some(node),
-        http: http?,
+        http,
         socket,
-        log: log?,
+        log,
         dev_directory,
         topics: topics.specs,
         topic_defaults: topics.defaults,
         catalogue: topics.catalogue,
         schemas,
         auth: auth?,
-        publish: publish?,
+        publish,
         feed,
         delivery,
         telemetry,
@@ -60,7 +60,8 @@ pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
     })
 }
 
-fn http(root: &Section<'_>) -> Option<http::Config> {
+/// What cannot be read is a mistake, and stands in by a value that nobody uses then: so the rest is still looked at.
+fn http(root: &Section<'_>) -> http::Config {
     let address = |text: &str| text.parse::<SocketAddr>().ok();
     root.section("http").read(|section| {
         let listen = section.parse("listen", "an address such as 127.0.0.1:8080", address);
@@ -88,7 +89,7 @@ fn http(root: &Section<'_>) -> Option<http::Config> {
             limits: http::LiveLimits::new(section.section("limits").read(limits)),
         };
         check_drain(section, &config);
-        listen.map(|_| config)
+        config
     })
 }
 
@@ -157,7 +158,7 @@ fn socket(root: &Section<'_>) -> socket::Config {
     })
 }
 
-fn log(root: &Section<'_>, node: &str) -> Option<Log> {
+fn log(root: &Section<'_>, node: &str) -> Log {
     let section = root.section("log");
     let is_kafka = section.choice("engine", &[("embedded", false), ("kafka", true)]);
     let kafka = kafka::read(section.section("kafka"), node, is_kafka == Some(true));
@@ -168,12 +169,13 @@ fn log(root: &Section<'_>, node: &str) -> Option<Log> {
         ("never", log_embedded::Fsync::Never),
     ];
     let fsync = embedded.choice("fsync", &policies);
-    let config = fsync.map(|fsync| {
-        Log::Embedded(log_embedded::Config { fsync, ..log_embedded::Config::at(embedded.path("path")) })
-    });
+    let config = log_embedded::Config {
+        fsync: fsync.unwrap_or(log_embedded::Fsync::Group),
+        ..log_embedded::Config::at(embedded.path("path"))
+    };
     embedded.finish();
     section.finish();
-    if is_kafka? { Some(Log::Kafka(kafka)) } else { config }
+    if is_kafka == Some(true) { Log::Kafka(kafka) } else { Log::Embedded(config) }
 }
 
 fn schemas(root: &Section<'_>) -> schema::Config {

@@ -25,15 +25,13 @@ impl Listeners {
     /// # Errors
     /// [`Error::Listen`] with the address that cannot be had, also when another process listens there.
     pub fn bind(config: &Config) -> Result<Self, Error> {
-        let failed = |address| move |source| Error::Listen { address, source };
-        let shards = bind_shards(config.listen, config.shards.get()).map_err(failed(config.listen))?;
-        let address = shards
-            .first()
-            .map_or(Ok(config.listen), TcpListener::local_addr)
-            .map_err(failed(config.listen))?;
+        let failed = |key, address| move |source| Error::Listen { key, address, source };
+        let listen = || failed("http.listen", config.listen);
+        let shards = bind_shards(config.listen, config.shards.get()).map_err(listen())?;
+        let address = shards.first().map_or(Ok(config.listen), TcpListener::local_addr).map_err(listen())?;
         let metrics = config
             .metrics_listen
-            .map(|wanted| bind(wanted, Sharing::Alone).map_err(failed(wanted)))
+            .map(|wanted| bind(wanted, Sharing::Alone).map_err(failed("http.metrics_listen", wanted)))
             .transpose()?;
         let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
         Ok(Self { shards, metrics, address, metrics_address })

@@ -68,7 +68,13 @@ fn check_origin(shared: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
         && origin
             .to_str()
             .is_ok_and(|text| shared.config.allowed_origins.iter().any(|pattern| pattern.matches(text)));
-    if is_allowed { Ok(()) } else { Err(Problem::hidden(Code::Forbidden)) }
+    if is_allowed {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "pages of this origin may not connect: it is not in http.allowed_origins",
+    ))
 }
 
 /// Who connects. A bad credential in a header is refused here; one that only a browser sends is told after the

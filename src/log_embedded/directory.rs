@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// File systems whose locks or syncs cannot be relied on.
@@ -76,7 +77,8 @@ impl Directory {
 fn make(path: &Path) -> io::Result<()> {
     let absent: Vec<&Path> =
         path.ancestors().filter(|one| !one.as_os_str().is_empty()).take_while(|one| !one.exists()).collect();
-    fs::create_dir_all(path)?;
+    // Payloads lie in it: nobody else on this machine is to read them.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     for made in absent {
         let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
