@@ -107,6 +107,7 @@ async fn make(log: &dyn EventLog, topics: &[TopicSpec]) -> Result<(), Failed> {
 
 /// Tries until it is done, or the log closes.
 async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
+    let mut is_told = false;
     loop {
         sleep(TRY_AGAIN).await;
         match make(&*engine, &topics).await {
@@ -116,16 +117,17 @@ async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
                 return;
             }
             Err(Failed { source: Error::Closed, .. }) => return,
-            Err(failed) if failed.source.is_temporary() => {
+            Err(failed) if is_told || failed.source.is_temporary() => {
                 tracing::debug!(
                     error = &failed as &dyn std::error::Error,
                     "the configured topics cannot be made yet"
                 );
             }
             Err(failed) => {
+                is_told = true;
                 tracing::error!(
                     error = &failed as &dyn std::error::Error,
-                    "a configured topic cannot be made"
+                    "a configured topic cannot be made; it is tried again every second"
                 );
             }
         }

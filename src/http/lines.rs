@@ -54,11 +54,7 @@ impl Lines {
             match self.cut() {
                 Ok(Some(line)) => return Ok(Some(line)),
                 Ok(None) => {}
-                Err(problem) => {
-                    self.is_ended = true;
-                    self.forget();
-                    return Err(problem);
-                }
+                Err(problem) => return Err(self.end(problem)),
             }
             if self.is_ended {
                 return Ok(None);
@@ -66,20 +62,14 @@ impl Lines {
             match timeout(self.pause, self.body.frame()).await {
                 Ok(Some(Ok(frame))) => self.chunk = frame.into_data().unwrap_or_default(),
                 Ok(Some(Err(_))) => {
-                    self.is_ended = true;
-                    self.forget();
                     let detail =
                         "the body ended early or its chunks are malformed; the last line was not taken";
-                    return Err(Problem::new(Code::BadRequest, detail));
+                    return Err(self.end(Problem::new(Code::BadRequest, detail)));
                 }
                 Ok(None) => self.is_ended = true,
                 Err(_) => {
-                    self.is_ended = true;
-                    self.forget();
-                    return Err(Problem::new(
-                        Code::RequestTimeout,
-                        "no line came in time; begin a new stream",
-                    ));
+                    let detail = "no line came in time; begin a new stream";
+                    return Err(self.end(Problem::new(Code::RequestTimeout, detail)));
                 }
             }
         }
@@ -126,11 +116,14 @@ impl Lines {
         Ok((!line.trim_ascii().is_empty()).then_some(Line::Event(line)))
     }
 
-    fn forget(&mut self) {
+    /// Nothing more is taken, the line that has begun included.
+    fn end(&mut self, problem: Problem) -> Problem {
+        self.is_ended = true;
         self.chunk.clear();
         self.begun.clear();
         self.share.clear();
         self.length = 0;
+        problem
     }
 }
 
@@ -191,6 +184,7 @@ mod tests {
         assert_eq!(lines.next().await.unwrap_err().code.as_str(), "request_timeout");
         assert_eq!(lines.next().await.unwrap(), None);
     }
+
     #[tokio::test]
     async fn a_line_that_finds_no_room_ends_the_stream() {
         let pieces = ["12", "34\n12", "345", "6\n1\n"].map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));

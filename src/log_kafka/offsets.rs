@@ -158,14 +158,12 @@ pub(super) async fn set_committed(
                 | Code::RebalanceInProgress
                 | Code::StaleMemberEpoch
                 | Code::FencedMemberEpoch,
-            ) if Instant::now() < deadline => sleep(TRY_AGAIN).await,
-            Some(
-                Code::UnknownMemberId
-                | Code::IllegalGeneration
-                | Code::RebalanceInProgress
-                | Code::StaleMemberEpoch
-                | Code::FencedMemberEpoch,
-            ) => return Err(HAS_MEMBER),
+            ) => {
+                if Instant::now() >= deadline {
+                    return Err(HAS_MEMBER);
+                }
+                sleep(TRY_AGAIN).await;
+            }
             Some(Code::RequestTimedOut | Code::OperationTimedOut) => return Err(Error::OutcomeUnknown),
             _ => return Err(unavailable(error)),
         }
