@@ -3,6 +3,7 @@
 //! - `broker`: starts Kafka from Maven Central's jars, and stops it.
 //! - `conformance`: the port's suite on the Kafka engine, once with each group protocol.
 //! - `engine`: the log that gateways of this binary run on: a broker for each.
+//! - `gateway`: a gateway that need not find Kafka when it starts.
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `records`: what native clients write and read beside the gateway.
 //! - `security`: TLS and SCRAM, and what a wrong password or missing rights look like.
@@ -20,6 +21,7 @@
 mod broker;
 mod conformance;
 mod engine;
+mod gateway;
 mod outage;
 mod records;
 mod security;

@@ -6,93 +6,14 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use weirgate::app::App;
-use weirgate::config::{Config, Sources};
-use weirgate::event::Clock;
 
 use crate::broker::Cluster;
 use crate::engine;
-use crate::harness::{eventually, order};
+use crate::gateway::Gateway;
+use crate::harness::eventually;
 
 /// Three brokers that die and come back on a machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Gateway {
-    url: String,
-    token: String,
-    shutdown: CancellationToken,
-    running: tokio::task::JoinHandle<anyhow::Result<()>>,
-    client: reqwest::Client,
-    _directory: tempfile::TempDir,
-}
-
-impl Gateway {
-    async fn start(cluster: &Cluster) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let flag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let schemas = format!("{}/schemas", env!("CARGO_MANIFEST_DIR"));
-        let mut flags = vec![
-            flag("http.listen", "127.0.0.1:0"),
-            flag("http.metrics_listen", "null"),
-            flag("http.drain_delay", "0ms"),
-            flag("log.embedded.path", directory.path().to_str().unwrap()),
-            flag("log.kafka.delivery_timeout", "2s"),
-            flag("schemas.directory", &schemas),
-        ];
-        flags.extend(engine::flags(cluster));
-        let sources = Sources { is_dev: true, flags, ..Sources::default() };
-        let config = Config::read(&sources).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-        let app = App::build(config, Arc::new(move || Ok(sources.clone())), Clock::system()).await.unwrap();
-        let shutdown = CancellationToken::new();
-        Self {
-            url: format!("http://{}", app.address()),
-            token: app.dev_token().unwrap().to_owned(),
-            running: tokio::spawn(app.run(shutdown.clone())),
-            shutdown,
-            client: reqwest::Client::new(),
-            _directory: directory,
-        }
-    }
-
-    async fn ready(&self) -> (u16, Value) {
-        let answer = self.client.get(format!("{}/readyz", self.url)).send().await.unwrap();
-        (answer.status().as_u16(), json(answer).await)
-    }
-
-    /// Status and body of the answer to an order.
-    async fn publish(&self, id: &str) -> (u16, Value) {
-        let request = self.client.post(format!("{}/v1/events", self.url)).bearer_auth(&self.token);
-        let request = request.header("content-type", "application/json").body(order(id, "c-1"));
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), json(answer).await)
-    }
-
-    async fn until_ready(&self) {
-        eventually("the gateway is ready", || async { (self.ready().await.0 == 200).then_some(()) }).await;
-    }
-
-    /// The ids of the orders in a partition, in their order.
-    async fn orders(&self, partition: &Value) -> Vec<String> {
-        let (mut all, mut from) = (Vec::new(), "earliest".to_owned());
-        loop {
-            let url = format!("{}/v1/topics/orders.v1/events?from={from}&limit=1000", self.url);
-            let answer = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
-            let page = json(answer).await;
-            let events = page["events"].as_array().unwrap();
-            let ours = events.iter().filter(|event| event["partition"] == *partition);
-            all.extend(ours.map(|event| event["event"]["data"]["orderId"].as_str().unwrap().to_owned()));
-            if page["atEnd"] == true {
-                return all;
-            }
-            page["cursor"].as_str().unwrap().clone_into(&mut from);
-        }
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.running.await.unwrap().unwrap();
-    }
-}
 
 /// As [`eventually`], where brokers take their time.
 async fn eventually_soon<F: Future<Output = Option<()>>>(what: &str, mut check: impl FnMut() -> F) {
@@ -105,11 +26,6 @@ async fn eventually_soon<F: Future<Output = Option<()>>>(what: &str, mut check: 
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never came true: {what}"));
 }
 
-async fn json(answer: reqwest::Response) -> Value {
-    let text = answer.text().await.unwrap();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 /// Changes a cluster where that may block.
 async fn change(cluster: &Arc<Mutex<Cluster>>, change: impl FnOnce(&mut Cluster) + Send + 'static) {
     let cluster = Arc::clone(cluster);
@@ -120,7 +36,7 @@ async fn change(cluster: &Arc<Mutex<Cluster>>, change: impl FnOnce(&mut Cluster)
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_gateway_starts_before_kafka_and_outlives_its_death() {
     let cluster = spawn_blocking(|| Cluster::prepare(1)).await.unwrap();
-    let gateway = Gateway::start(&cluster).await;
+    let gateway = Gateway::start(engine::flags(&cluster)).await;
     let cluster = Arc::new(Mutex::new(cluster));
     let (status, body) = gateway.ready().await;
     assert_eq!(status, 503, "{body}");
@@ -150,7 +66,7 @@ async fn a_gateway_starts_before_kafka_and_outlives_its_death() {
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn what_was_under_way_when_kafka_died_is_never_answered_as_stored_and_lost() {
     let cluster = spawn_blocking(|| Cluster::start(1)).await.unwrap();
-    let gateway = Arc::new(Gateway::start(&cluster).await);
+    let gateway = Arc::new(Gateway::start(engine::flags(&cluster)).await);
     let cluster = Arc::new(Mutex::new(cluster));
     gateway.until_ready().await;
     let (_, first) = gateway.publish("ord_first").await;
@@ -192,7 +108,7 @@ async fn what_was_under_way_when_kafka_died_is_never_answered_as_stored_and_lost
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn brokers_die_one_after_the_other_and_nothing_answered_is_lost_or_out_of_order() {
     let cluster = spawn_blocking(|| Cluster::start(3)).await.unwrap();
-    let gateway = Arc::new(Gateway::start(&cluster).await);
+    let gateway = Arc::new(Gateway::start(engine::flags(&cluster)).await);
     let cluster = Arc::new(Mutex::new(cluster));
     gateway.until_ready().await;
     let (stop, stopped) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
