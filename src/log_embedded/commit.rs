@@ -28,6 +28,11 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 const GROUP_COUNT_MAX: usize = 4_096;
 /// While more waits, ends are only noted after so many groups.
 const GROUPS_PER_NOTE: u32 = 64;
+/// How often a log that cannot write tries to.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// What it tries to write: more than the last free blocks of a full disk take.
+const PROBE_BYTES: usize = 64 << 10;
+const PROBE_KEY: &[u8] = b"probe";
 
 /// What the thread owns.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(super) struct Committer {
     pub(super) upkeep: Upkeep,
     pub(super) fsync: Fsync,
     pub(super) sync_due: Option<Instant>,
+    /// When a log that cannot write tries to.
+    pub(super) probe_due: Option<Instant>,
     pub(super) incoming: VecDeque<Request>,
     /// Ends that the high-water file does not know yet.
     pub(super) unnoted: HashMap<LogId, Offset>,
@@ -67,6 +74,7 @@ impl Committer {
             }
             self.serve();
             self.sync_if_due();
+            self.probe_if_due();
             self.keep_up();
             let waiting = i64::try_from(self.shared.queue.bytes()).unwrap_or(i64::MAX);
             self.shared.metrics.queue_bytes.set(waiting);
@@ -80,7 +88,7 @@ impl Committer {
     fn patience(&self) -> Duration {
         let now = Instant::now();
         let due = self.upkeep.due(now);
-        let due = self.sync_due.map_or(due, |sync| sync.min(due));
+        let due = [self.sync_due, self.probe_due].into_iter().flatten().fold(due, Instant::min);
         due.saturating_duration_since(now)
     }
 
@@ -157,6 +165,9 @@ impl Committer {
         });
         match committed {
             Ok(value) => {
+                if self.probe_due.take().is_some() {
+                    self.shared.recover();
+                }
                 self.note_commit();
                 Ok(value)
             }
@@ -172,7 +183,8 @@ impl Committer {
         match kind {
             FailureKind::Io | FailureKind::Corrupt => self.shared.halt(Arc::clone(&failure)),
             FailureKind::Full | FailureKind::Other => {
-                tracing::error!(error = &*failure as &dyn std::error::Error, "a commit to the log failed");
+                self.shared.stall(Arc::clone(&failure));
+                self.probe_due = Some(Instant::now() + PROBE_EVERY);
             }
         }
         match (stage, kind) {
@@ -189,6 +201,18 @@ impl Committer {
                 Ok(bounds) => partition.set_end(bounds.end),
                 Err(failure) => return self.shared.halt(Arc::new(failure)),
             }
+        }
+    }
+
+    /// Writes and removes an entry where the last commit failed: a gateway that is not ready is sent nothing that would
+    /// show that there is room again.
+    fn probe_if_due(&mut self) {
+        if self.probe_due.is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        let written = self.transaction(|storage| storage.put(PROBE_KEY, &[0; PROBE_BYTES]));
+        if let Err(error) = written.and_then(|()| self.transaction(|storage| storage.remove(PROBE_KEY))) {
+            tracing::trace!(%error, "a try to write failed");
         }
     }
 

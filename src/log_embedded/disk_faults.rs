@@ -41,13 +41,32 @@ async fn a_full_disk_refuses_and_serves_again_when_there_is_room() {
         disk.fail(failing);
         let refused = append(&engine, "refused").await;
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-        assert_eq!(engine.health(), Health::Ready);
     }
     assert_eq!(append(&engine, "second").await.unwrap().base, Offset::new(1));
     assert_eq!(texts(&engine).await, ["first", "second"]);
     engine.close().await;
     let engine = Engine::open(&Config::at(directory.path()), Clock::system(), &Registry::new()).unwrap();
     assert_eq!(texts(&engine).await, ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_until_there_is_room_though_nobody_publishes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, disk) = engine(directory.path()).await;
+    disk.fail_always(Fault::Commit(FailureKind::Full));
+    append(&engine, "refused").await.unwrap_err();
+    let Health::Unready { summary, detail } = engine.health() else { panic!("ready in spite of it") };
+    assert_eq!(summary, "the disk of the log is full");
+    assert!(detail.contains("injected"), "{detail}");
+    append(&engine, "refused").await.unwrap_err();
+    disk.heal();
+    let is_ready = async {
+        while engine.health() != Health::Ready {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), is_ready).await.expect("it tries again by itself");
+    assert_eq!(append(&engine, "first").await.unwrap().base, Offset::ZERO);
 }
 
 #[tokio::test]

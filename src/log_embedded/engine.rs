@@ -21,7 +21,7 @@ use super::partition::Partition;
 use super::queue::{Control, Records, Work};
 use super::reader::{PartitionReader, check, corrupt, failed};
 use super::shared::Shared;
-use super::storage::Source;
+use super::storage::{Failure, FailureKind, Source};
 use super::{Config, OpenError, group, locked, members, offsets, open};
 
 /// The embedded log: [`EventLog`] and [`Groups`] in one directory.
@@ -207,9 +207,19 @@ impl EventLog for Engine {
                 let summary = "the log is closed";
                 Health::Unready { summary, detail: "the embedded log is closed".to_owned() }
             }
-            None => Health::Ready,
+            None => self.shared.stalled().map_or(Health::Ready, |failure| stalled(&failure)),
         }
     }
+}
+
+/// What a log says of itself that cannot write for now.
+fn stalled(failure: &Failure) -> Health {
+    let summary = match failure.kind {
+        FailureKind::Full => "the disk of the log is full",
+        FailureKind::Corrupt | FailureKind::Io | FailureKind::Other => "the log cannot write",
+    };
+    let detail = format!("the embedded log cannot write: {failure}: {}", failure.source);
+    Health::Unready { summary, detail }
 }
 
 /// The first record at or after `time`: batches whose latest time is too early are passed over unread.

@@ -1,6 +1,7 @@
 //! A store that fails, or stands still, when a test says so; and an engine over it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -31,6 +32,7 @@ pub(super) struct Disk(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     fault: Mutex<Option<Fault>>,
+    is_lasting: AtomicBool,
     gate: Mutex<Gate>,
     changed: Condvar,
 }
@@ -46,6 +48,18 @@ impl Disk {
     /// Fails once.
     pub(super) fn fail(&self, fault: Fault) {
         *locked(&self.0.fault) = Some(fault);
+    }
+
+    /// Fails from now on.
+    pub(super) fn fail_always(&self, fault: Fault) {
+        self.0.is_lasting.store(true, Ordering::Relaxed);
+        self.fail(fault);
+    }
+
+    /// Fails no more.
+    pub(super) fn heal(&self) {
+        self.0.is_lasting.store(false, Ordering::Relaxed);
+        *locked(&self.0.fault) = None;
     }
 
     /// No transaction begins from now on.
@@ -94,8 +108,12 @@ struct Faulty {
 impl Faulty {
     fn fail(&self, make: impl Fn(FailureKind) -> Fault) -> Result<(), Failure> {
         let kinds = [FailureKind::Corrupt, FailureKind::Full, FailureKind::Io, FailureKind::Other];
-        let fault = locked(&self.disk.fault).take_if(|fault| kinds.iter().any(|kind| make(*kind) == *fault));
-        match fault {
+        let mut fault = locked(&self.disk.fault);
+        let met = fault.filter(|fault| kinds.iter().any(|kind| make(*kind) == *fault));
+        if met.is_some() && !self.disk.is_lasting.load(Ordering::Relaxed) {
+            *fault = None;
+        }
+        match met {
             Some(Fault::Append(kind) | Fault::Commit(kind)) => {
                 Err(Failure { kind, doing: "a test", source: "injected".into() })
             }

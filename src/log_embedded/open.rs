@@ -150,6 +150,7 @@ pub(super) fn start(
         upkeep: Upkeep::new(config.retention_interval, loaded.graves),
         fsync: config.fsync,
         sync_due: None,
+        probe_due: None,
         incoming: VecDeque::new(),
         unnoted: HashMap::new(),
         groups_unnoted: 0,

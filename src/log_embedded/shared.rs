@@ -1,13 +1,14 @@
 //! What the engine's handles, readers and threads have in common.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::oneshot;
 
 use crate::event::Clock;
 use crate::log::Error;
 
+use super::locked;
 use super::members::{Members, OffsetChange};
 use super::metrics::Metrics;
 use super::pool::Pool;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) record_bytes_max: usize,
     /// Why the engine takes no more writes until it is started again.
     halted: OnceLock<Arc<Failure>>,
+    /// Why nothing can be written for now; the commit thread tries again by itself.
+    stalled: Mutex<Option<Arc<Failure>>>,
     is_closed: AtomicBool,
 }
 
@@ -51,6 +54,7 @@ impl Shared {
             clock,
             record_bytes_max,
             halted: OnceLock::new(),
+            stalled: Mutex::default(),
             is_closed: AtomicBool::new(false),
         }
     }
@@ -67,6 +71,30 @@ impl Shared {
 
     pub(super) fn halted(&self) -> Option<&Arc<Failure>> {
         self.halted.get()
+    }
+
+    /// Cannot write for now, and says so once; each write is still tried.
+    pub(super) fn stall(&self, failure: Arc<Failure>) {
+        let error = &*failure as &dyn std::error::Error;
+        if self.stalled().is_none() {
+            tracing::error!(error, "the log cannot write; it goes on by itself when it can");
+        } else {
+            tracing::debug!(error, "the log still cannot write");
+        }
+        self.metrics.writable.set(0);
+        *locked(&self.stalled) = Some(failure);
+    }
+
+    /// Can write again.
+    pub(super) fn recover(&self) {
+        if locked(&self.stalled).take().is_some() {
+            self.metrics.writable.set(1);
+            tracing::info!("the log can write again");
+        }
+    }
+
+    pub(super) fn stalled(&self) -> Option<Arc<Failure>> {
+        locked(&self.stalled).clone()
     }
 
     pub(super) fn is_closed(&self) -> bool {
