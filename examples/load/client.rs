@@ -15,18 +15,24 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn connect(address: SocketAddr, path: &str, token: &str) -> anyhow::Result<Self> {
+    /// Connects; every request goes to this path with this method.
+    pub(crate) fn connect(
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        token: &str,
+    ) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\ncontent-length: "
         );
         Ok(Self { stream, head, request: Vec::new(), answer: vec![0; 64 << 10] })
     }
 
     /// Sends a body and reads the whole answer; its status.
-    pub(crate) fn post(&mut self, body: &[u8]) -> anyhow::Result<u16> {
+    pub(crate) fn send(&mut self, body: &[u8]) -> anyhow::Result<u16> {
         self.request.clear();
         self.request.extend_from_slice(self.head.as_bytes());
         write!(self.request, "{}\r\n\r\n", body.len())?;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use futures_util::future::join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::event;
 use crate::gateway::{self, Gateway};
 use crate::publishing::Schedule;
+use crate::socket;
 use crate::stats::{Latencies, report};
 
 /// POSTs at a rate while `subscribers` follow the topic.
@@ -93,7 +94,7 @@ fn publish(
     let end = Instant::now() + time;
     let workers: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            let mut client = Client::connect(gateway.address, "/v1/events", &gateway.token)?;
+            let mut client = Client::connect(gateway.address, "POST", "/v1/events", &gateway.token)?;
             let schedule = Arc::clone(&schedule);
             Ok(std::thread::spawn(move || -> anyhow::Result<u64> {
                 let mut count = 0;
@@ -101,7 +102,7 @@ fn publish(
                     let (number, due) = schedule.take();
                     let sent_at =
                         due.saturating_duration_since(epoch).as_nanos().try_into().unwrap_or(u64::MAX);
-                    let status = client.post(event::envelope(number, sent_at, bytes).as_bytes())?;
+                    let status = client.send(event::envelope(number, sent_at, bytes).as_bytes())?;
                     if status != 201 {
                         bail!("answered {status}");
                     }
@@ -121,48 +122,10 @@ fn publish(
 async fn connect_all(gateway: &Gateway, subscribers: usize) -> anyhow::Result<Vec<TcpStream>> {
     let mut sockets = Vec::with_capacity(subscribers);
     for _ in 0..subscribers {
-        sockets.push(subscribe(gateway).await?);
+        let command = r#"{"id":1,"op":"subscribe","topics":["load.events"],"from":"latest"}"#;
+        sockets.push(socket::open(gateway, command).await?.0);
     }
     Ok(sockets)
-}
-
-/// Upgrades by hand, subscribes, and waits for the answer.
-async fn subscribe(gateway: &Gateway) -> anyhow::Result<TcpStream> {
-    let mut stream = TcpStream::connect(gateway.address).await?;
-    let request = format!(
-        "GET /v1/stream HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         sec-websocket-protocol: weirgate.v1\r\nauthorization: Bearer {}\r\n\r\n",
-        gateway.address, gateway.token
-    );
-    stream.write_all(request.as_bytes()).await?;
-    read_until(&mut stream, b"\r\n\r\n").await?;
-    stream
-        .write_all(&masked(br#"{"id":1,"op":"subscribe","topics":["load.events"],"from":"latest"}"#))
-        .await?;
-    read_until(&mut stream, b"\"resumed\":false").await?;
-    Ok(stream)
-}
-
-async fn read_until(stream: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> {
-    let mut have = Vec::new();
-    let mut buffer = [0; 2_048];
-    while !have.windows(wanted.len()).any(|window| window == wanted) {
-        let read = stream.read(&mut buffer).await?;
-        if read == 0 || have.len() > 16_384 {
-            bail!("the gateway refused: {}", String::from_utf8_lossy(&have));
-        }
-        have.extend_from_slice(buffer.get(..read).context("what was read")?);
-    }
-    Ok(())
-}
-
-/// A client's text frame under an all-zero mask.
-fn masked(text: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(text.len()).unwrap_or(125).min(125);
-    let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
-    frame.extend(text.iter().take(usize::from(length)));
-    frame
 }
 
 /// Reads frames until counting has begun and ended; answers the latencies of those that counted.
@@ -184,7 +147,7 @@ async fn follow(
         }
         has_begun |= counts;
         let mut at = 0;
-        while let Some(frame) = have.get(at..).and_then(frame) {
+        while let Some(frame) = have.get(at..).and_then(socket::frame) {
             at += frame.whole;
             let Some(sent_at) = event::sent_at(frame.payload) else { continue };
             if counts {
@@ -194,19 +157,4 @@ async fn follow(
         }
         have.drain(..at);
     }
-}
-
-struct Frame<'a> {
-    payload: &'a [u8],
-    whole: usize,
-}
-
-/// The first whole frame of a server.
-fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
-    let (head, length) = match *bytes.get(1)? {
-        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
-        127 => (10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?),
-        length => (2, usize::from(length)),
-    };
-    Some(Frame { payload: bytes.get(head..head + length)?, whole: head + length })
 }

@@ -9,6 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
+/// What the load generator lays over the development configuration.
+const CONFIG: &str = include_str!("weirgate.yaml");
+
 /// A running gateway; ends with this value.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -16,6 +19,15 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) token: String,
     _directory: TempDir,
+}
+
+/// What a gateway is started with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Setup {
+    /// A broker; without one the embedded log.
+    pub(crate) kafka: Option<String>,
+    /// Topics beside `load.events`, as entries of the configuration's list.
+    pub(crate) topics: Vec<String>,
 }
 
 /// What a process used: CPU so far, memory now.
@@ -28,7 +40,7 @@ pub(crate) struct Usage {
 impl Gateway {
     /// Starts `target/release/weirgate` (beside this example) on a free port and a fresh directory. The directory lies
     /// under `target`, so that fsync means a disk and not memory.
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start(setup: &Setup) -> anyhow::Result<Self> {
         let own = std::env::current_exe()?;
         let release = own.ancestors().nth(2).context("this example lies in target/release/examples")?;
         let binary: PathBuf = release.join("weirgate");
@@ -37,9 +49,14 @@ impl Gateway {
         }
         let directory = tempfile::Builder::new().prefix("load-").tempdir_in(release)?;
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/load");
+        let topics: String = setup.topics.iter().map(|topic| format!("  - {topic}\n")).collect();
+        let config = directory.path().join("weirgate.yaml");
+        std::fs::write(&config, CONFIG.replace("topics:\n", &format!("topics:\n{topics}")))?;
+        let kafka = setup.kafka.iter().flat_map(|broker| ["--kafka", broker]);
         let mut child = Command::new(binary)
             .args(["dev", "--listen", "127.0.0.1:0", "--set", "http.metrics_listen=null", "--config"])
-            .arg(here.join("weirgate.yaml"))
+            .arg(config)
+            .args(kafka)
             .arg("--set")
             .arg(format!("schemas.directory={}", here.join("schemas").display()))
             .arg("--data-dir")

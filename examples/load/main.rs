@@ -4,6 +4,13 @@
 //! cargo build --release && cargo run --release --example load -- all
 //! ```
 //!
+//! With `--kafka` the gateway runs on that broker, and a native producer is measured beside it:
+//!
+//! ```text
+//! PORT=29092 tests/kafka/up &
+//! cargo run --release --example load -- --kafka 127.0.0.1:29092 all
+//! ```
+//!
 //! Latencies of a fixed rate count from the time a request was meant to be sent, so that a stall is not hidden by the
 //! requests it delayed. CPU is user and system time of each process, from /proc.
 
@@ -13,14 +20,18 @@ mod client;
 mod event;
 mod fanout;
 mod gateway;
+mod groups;
+mod native;
 mod publishing;
+mod socket;
 mod stats;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use gateway::Gateway;
+use gateway::{Gateway, Setup};
 
 /// Load a gateway and measure it.
 #[derive(Debug, Parser)]
@@ -34,6 +45,9 @@ struct Arguments {
     /// Size of an event.
     #[arg(long, default_value_t = 1024, global = true)]
     bytes: usize,
+    /// A broker, such as 127.0.0.1:9092, to run on instead of the embedded log.
+    #[arg(long, global = true)]
+    kafka: Option<String>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -80,6 +94,33 @@ enum Load {
         #[arg(long, default_value_t = 4000)]
         subscribers: usize,
     },
+    /// A producer that writes past the gateway; needs --kafka.
+    Native {
+        /// Records per second; without it as fast as the broker takes them.
+        #[arg(long)]
+        rate: Option<u64>,
+    },
+    /// A group that works off a backlog; needs --kafka.
+    Drain {
+        /// Records of the backlog.
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u64,
+        /// Members of the group.
+        #[arg(long, default_value_t = 8)]
+        members: usize,
+        /// Size of an event.
+        #[arg(long, default_value_t = 200)]
+        size: usize,
+    },
+    /// Groups with a member each and nothing to do, each of a topic of its own.
+    Groups {
+        /// Groups.
+        #[arg(long, default_value_t = 100)]
+        groups: usize,
+        /// Partitions of each topic.
+        #[arg(long, default_value_t = 10)]
+        partitions: usize,
+    },
     /// Everything the README reports.
     All,
 }
@@ -87,8 +128,8 @@ enum Load {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let time = Duration::from_secs(arguments.seconds);
-    let loads = match arguments.load {
-        Load::All => vec![
+    let loads = match (arguments.load.clone(), &arguments.kafka) {
+        (Load::All, None) => vec![
             Load::Single { connections: 64, rate: None },
             Load::Single { connections: 64, rate: Some(1_000) },
             Load::Batch { connections: 16, size: 100 },
@@ -96,22 +137,60 @@ fn main() -> anyhow::Result<()> {
             Load::Fanout { subscribers: 1_000, rate: 100, size: 200 },
             Load::Idle { subscribers: 4_000 },
         ],
-        one => vec![one],
+        (Load::All, Some(_)) => vec![
+            Load::Single { connections: 64, rate: None },
+            Load::Native { rate: Some(1_000) },
+            Load::Single { connections: 64, rate: Some(1_000) },
+            Load::Native { rate: None },
+            Load::Batch { connections: 16, size: 100 },
+            Load::Deliver { rate: 1_000 },
+            Load::Drain { records: 1_000_000, members: 8, size: 200 },
+            Load::Groups { groups: 100, partitions: 10 },
+        ],
+        (one, _) => vec![one],
     };
     for load in loads {
-        let gateway = Gateway::start()?;
-        match load {
-            Load::Single { connections, rate } => {
-                publishing::single(&gateway, connections, rate, arguments.bytes, time)?;
-            }
-            Load::Batch { connections, size } => {
-                publishing::batch(&gateway, connections, size, arguments.bytes, time)?
-            }
-            Load::Deliver { rate } => fanout::run(&gateway, 1, rate, arguments.bytes, time)?,
-            Load::Fanout { subscribers, rate, size } => fanout::run(&gateway, subscribers, rate, size, time)?,
-            Load::Idle { subscribers } => fanout::idle(&gateway, subscribers)?,
-            Load::All => {}
-        }
+        run(&load, &arguments, time)?;
     }
     Ok(())
+}
+
+fn run(load: &Load, arguments: &Arguments, time: Duration) -> anyhow::Result<()> {
+    let broker = || arguments.kafka.as_deref().context("needs --kafka");
+    // Of this run alone: records of an earlier one may still lie in the broker.
+    let own = |name: &str| format!("load.{name}-{}", std::process::id());
+    let declared = |topic: &str, partitions| format!("{{name: {topic}, partitions: {partitions}}}");
+    let topics = match load {
+        Load::Drain { .. } => vec![(own("backlog"), 12)],
+        Load::Groups { groups, partitions } => {
+            (0..*groups).map(|group| (own(&format!("idle-{group}")), *partitions)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let setup = Setup {
+        kafka: arguments.kafka.clone(),
+        topics: topics.iter().map(|(topic, partitions)| declared(topic, *partitions)).collect(),
+    };
+    let names: Vec<String> = topics.into_iter().map(|(topic, _)| topic).collect();
+    let gateway = Gateway::start(&setup)?;
+    match *load {
+        Load::Single { connections, rate } => {
+            publishing::single(&gateway, connections, rate, arguments.bytes, time)
+        }
+        Load::Batch { connections, size } => {
+            publishing::batch(&gateway, connections, size, arguments.bytes, time)
+        }
+        Load::Deliver { rate } => fanout::run(&gateway, 1, rate, arguments.bytes, time),
+        Load::Fanout { subscribers, rate, size } => fanout::run(&gateway, subscribers, rate, size, time),
+        Load::Idle { subscribers } => fanout::idle(&gateway, subscribers),
+        // The gateway has made the topic; it is idle while the other produces.
+        Load::Native { rate } => native::produce(broker()?, "load.events", rate, arguments.bytes, time),
+        Load::Drain { records, members, size } => {
+            let topic = own("backlog");
+            native::fill(broker()?, &topic, records, size)?;
+            groups::drain(&gateway, &topic, records, members)
+        }
+        Load::Groups { partitions, .. } => groups::idle(&gateway, &names, partitions, time),
+        Load::All => Ok(()),
+    }
 }

@@ -12,12 +12,13 @@ use crate::event;
 use crate::gateway::{self, Gateway};
 use crate::stats::{Latencies, report};
 
-const WARM_UP: Duration = Duration::from_secs(2);
+/// What comes before a measurement and does not count.
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
 /// When work is due: at once, or spread evenly.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    start: Instant,
+    pub(crate) start: Instant,
     interval: Option<Duration>,
     next: AtomicU64,
 }
@@ -91,7 +92,7 @@ fn run(
         let schedule = Arc::new(Schedule::new(rate));
         let workers: Vec<_> = (0..connections)
             .map(|_| {
-                let mut client = Client::connect(gateway.address, path, &gateway.token)?;
+                let mut client = Client::connect(gateway.address, "POST", path, &gateway.token)?;
                 let (schedule, body) = (Arc::clone(&schedule), body.clone());
                 Ok(std::thread::spawn(move || -> anyhow::Result<(Latencies, u64)> {
                     let (mut latencies, mut count) = (Latencies::default(), 0);
@@ -99,7 +100,7 @@ fn run(
                     let bytes = body(schedule.next.load(Ordering::Relaxed));
                     while schedule.start.elapsed() < time {
                         let (_, due) = schedule.take();
-                        let status = client.post(&bytes)?;
+                        let status = client.send(&bytes)?;
                         if status != expected {
                             bail!("answered {status} instead of {expected}");
                         }

@@ -41,3 +41,14 @@ pub(crate) fn report(what: &str, unit: &str, count: u64, elapsed: Duration, gate
         micros(own),
     );
 }
+
+/// As [`report`], of work that is all in this process.
+pub(crate) fn report_own(what: &str, unit: &str, count: u64, elapsed: Duration, own: &Usage) {
+    #[expect(clippy::cast_precision_loss, reason = "a figure for a person")]
+    let count = count.max(1) as f64;
+    println!(
+        "{what}: {:.0} {unit}/s; {:.1} us CPU per {unit}",
+        count / elapsed.as_secs_f64(),
+        own.cpu.as_secs_f64() * 1e6 / count
+    );
+}

@@ -67,8 +67,7 @@ pub(super) async fn put(
     let body = body::read(request.into_body(), &shared, &call).await?;
     Query::parse(query.as_deref(), &[])?;
     let patch = PolicyPatch::parse(&body).map_err(|error| problem_of(&error))?;
-    let group =
-        GroupName::parse(segments.get(0)).map_err(|error| invalid(format!("the group's name {error}")))?;
+    let group = GroupName::parse(segments.get(0)).map_err(|error| invalid(format!("the {error}")))?;
     require(&shared, &call, Operation::GroupAdmin, Object::Group(&group))?;
     let (put, view) =
         shared.parts.delivery.put_policy(&group, patch).await.map_err(|error| problem_of(&error))?;
