@@ -65,13 +65,15 @@ impl Mailbox {
         self.arrived.wake();
     }
 
-    /// Tells the member something; a newer assignment replaces one it has not seen.
+    /// Tells the member something; a newer assignment replaces one it has not seen, and comes before what is delivered.
     pub(super) fn tell(&self, push: Push) {
         let mut contents = self.lock();
         if matches!(push, Push::Assignment { .. }) {
             contents.items.retain(|item| !matches!(item, Item::Push(Push::Assignment { .. })));
+            contents.items.push_front(Item::Push(push));
+        } else {
+            contents.items.push_back(Item::Push(push));
         }
-        contents.items.push_back(Item::Push(push));
         drop(contents);
         self.arrived.wake();
     }

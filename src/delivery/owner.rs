@@ -9,6 +9,7 @@
 //! commit and burial ends ─┘             └─ burials
 //! ```
 
+mod assignments;
 mod endings;
 mod events;
 mod gaps;
@@ -37,6 +38,7 @@ use super::retry::Random;
 use super::shared::Shared;
 use super::view::MemberView;
 use super::{Error, How, Join, Policy, Refused, Settlement};
+use assignments::Measured;
 use gaps::Gaps;
 
 /// How long the log's member stays after the last local one left, so that a reconnect does not rebalance.
@@ -95,6 +97,7 @@ enum Input {
     Command(Option<Command>),
     Event(Result<MemberEvent, log::Error>),
     Joined(Membership),
+    Measured(Measured),
     Committed(CommitEnd),
     Buried(Option<Buried>),
     News,
@@ -113,6 +116,8 @@ pub(super) struct Owner {
     mailboxes: BTreeMap<u32, Arc<Mailbox>>,
     news: Arc<Notify>,
     joining: Option<Pending<Membership>>,
+    /// What was assigned, while its ends are asked for; no event is read meanwhile.
+    measuring: Option<Pending<Measured>>,
     events: Option<Box<dyn MemberEvents>>,
     commits: Option<Arc<dyn Commits>>,
     committing: Option<Pending<CommitEnd>>,
@@ -150,6 +155,7 @@ impl Owner {
             mailboxes: BTreeMap::new(),
             news: Arc::new(Notify::new()),
             joining: None,
+            measuring: None,
             events: None,
             commits: None,
             committing: None,
@@ -201,7 +207,7 @@ impl Owner {
     /// themselves, `MemberEvents::next` by contract, the other futures because they stay where they are.
     async fn input(&mut self) -> Input {
         let wake = self.wake();
-        let may_read = self.read_again_at.is_none();
+        let may_read = self.read_again_at.is_none() && self.measuring.is_none();
         // While ending, joins wait in the channel: the group's next task answers them.
         let is_ending = matches!(self.phase, Phase::Ending);
         tokio::select! {
@@ -209,6 +215,7 @@ impl Owner {
             end = pending(&mut self.committing) => Input::Committed(end),
             buried = self.burials.next(), if !self.burials.is_empty() => Input::Buried(buried),
             membership = pending(&mut self.joining) => Input::Joined(membership),
+            measured = pending(&mut self.measuring) => Input::Measured(measured),
             event = next_event(&mut self.events), if may_read => Input::Event(event),
             () = self.news.notified() => Input::News,
             () = sleep_until(wake) => Input::Woke,
@@ -226,6 +233,10 @@ impl Owner {
                 self.joining = None;
                 self.events = Some(membership.events);
                 self.commits = Some(membership.commits);
+            }
+            Input::Measured(measured) => {
+                self.measuring = None;
+                self.on_measured(measured);
             }
             Input::Committed(end) => {
                 self.committing = None;
@@ -258,10 +269,11 @@ impl Owner {
             self.machine.drain(self.now());
         }
         let actions = self.machine.pump(self.now());
-        self.perform(actions).await;
         if let Some(assignments) = self.machine.take_assignments() {
             self.note_assignments(assignments);
         }
+        self.tell_receivers(&actions);
+        self.perform(actions).await;
         if self.tell_at.is_some_and(|at| at <= now) {
             self.tell_assignments();
         }

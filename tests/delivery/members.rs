@@ -25,6 +25,46 @@ async fn two_members_share_the_partitions_at_once() {
 }
 
 #[tokio::test]
+async fn a_member_hears_of_its_partitions_and_their_lag_before_anything_from_them() {
+    let world = World::start(2, "{}").await;
+    world.publish(0, "a", 3).await;
+    world.publish(1, "b", 2).await;
+    let mut worker = world.join("c-1", 8).await;
+    let Push::Assignment { partitions, lag, .. } = worker.told().await else {
+        panic!("something else first")
+    };
+    assert_eq!((partitions[&topic("orders.v1")].len(), lag.events), (2, 5));
+    let got = worker.deliveries(5).await;
+    worker.ack(&got[0]).await;
+}
+
+#[tokio::test]
+async fn a_member_that_comes_later_hears_of_its_partitions_first_too() {
+    let world = World::start(1, r#"{"ordering":"key"}"#).await;
+    let mut one = world.join("c-1", 1).await;
+    world.publish(0, "a", 1).await;
+    world.publish(0, "b", 1).await;
+    one.delivery().await;
+    let mut two = world.join("c-2", 1).await;
+    let first = two.told().await;
+    assert!(matches!(first, Push::Assignment { .. }), "{first:?}");
+    assert_eq!(two.delivery().await.offset(), 1);
+}
+
+#[tokio::test]
+async fn a_successor_hears_of_its_partitions_before_what_waited_for_its_predecessor() {
+    let world = World::start(1, "{}").await;
+    let mut one = world.join("c-1", 8).await;
+    world.publish(0, "a", 2).await;
+    one.pulled_alone().await;
+    let adopting = Join { adopt: Some(ConnectionId::new("c-1")), ..join("c-2", 8) };
+    let mut two = world.join_as(adopting).await;
+    let first = two.told().await;
+    assert!(matches!(first, Push::Assignment { .. }), "{first:?}");
+    assert_eq!(two.delivery().await.offset(), 1);
+}
+
+#[tokio::test]
 async fn credit_is_a_window() {
     let world = World::start(1, "{}").await;
     let mut worker = world.join("c-1", 2).await;

@@ -28,6 +28,11 @@ async fn a_worker_gets_the_policy_and_settles_what_it_is_given() {
     assert_eq!(ok["policy"]["topics"], json!(["orders.v1"]));
     assert_eq!((&ok["policy"]["ackTimeoutMs"], &ok["credit"]), (&json!(30_000), &json!(32)));
     assert_eq!(ok.get("adopted"), None);
+    let assignment = client.hear().await;
+    assert_eq!(
+        (&assignment["assignment"], &assignment["lag"]["events"]),
+        (&json!({"orders.v1": [0]}), &json!(3))
+    );
     let first = delivery(&mut client).await;
     assert_eq!((&first["sub"], &first["attempt"], &first["offset"]), (&ok["sub"], &json!(1), &json!(0)));
     let settled = client.ok(json!({"op": "ack", "sub": ok["sub"], "deliveries": [first["delivery"]]})).await;

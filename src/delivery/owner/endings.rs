@@ -87,6 +87,7 @@ impl Owner {
 
     pub(super) async fn leave_log(&mut self) {
         self.joining = None;
+        self.measuring = None;
         self.commits = None;
         if let Some(events) = self.events.take()
             && timeout(LEAVE_MAX, events.leave()).await.is_err()

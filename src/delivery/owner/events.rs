@@ -1,5 +1,6 @@
 //! What happens to the log's member.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +12,7 @@ use super::super::group::{Beginning, CommitEnd, Slot};
 use super::super::metadata::{self, Progress};
 use super::super::{GapReason, Push};
 use super::Owner;
+use super::assignments::measure;
 
 /// After a failed read that may succeed later.
 const READ_AGAIN: Duration = Duration::from_millis(200);
@@ -19,7 +21,9 @@ impl Owner {
     pub(super) fn on_event(&mut self, event: MemberEvent) {
         let now = self.now();
         match event {
-            MemberEvent::Assigned(assigned) => self.on_assigned(assigned),
+            MemberEvent::Assigned(assigned) => {
+                self.measuring = Some(Box::pin(measure(Arc::clone(&self.shared), assigned)));
+            }
             MemberEvent::Revoked(partitions) => {
                 let slots = self.slots(&partitions);
                 self.recall(|tag| slots.contains(&Slot { topic: tag.topic, partition: tag.partition }));
@@ -62,7 +66,7 @@ impl Owner {
         }
     }
 
-    fn on_assigned(&mut self, assigned: Vec<Assigned>) {
+    pub(super) fn on_assigned(&mut self, assigned: Vec<Assigned>) {
         let mut beginnings = Vec::with_capacity(assigned.len());
         for Assigned { topic, partition, committed, position } in assigned {
             let Some(slot) = self.slot(&topic, partition) else { continue };

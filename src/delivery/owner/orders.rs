@@ -65,6 +65,10 @@ impl Owner {
         let credit = credit.min(self.shared.config.in_flight_max);
         let seat = Seat::new(connection, principal, credit);
         let replaced = self.machine.join(member.number(), seat, adopt.as_ref(), self.now());
+        self.mailboxes.insert(member.number(), Arc::clone(&mailbox));
+        if !replaced.is_empty() {
+            self.tell_successor(member.number());
+        }
         for before in &replaced {
             if let Some(before) = self.mailboxes.remove(before) {
                 // What it was handed meanwhile is now in the new member's name.
@@ -75,7 +79,6 @@ impl Owner {
         for gap in self.gaps.take() {
             mailbox.tell(gap);
         }
-        self.mailboxes.insert(member.number(), Arc::clone(&mailbox));
         self.empty_since = None;
         let guard = MemberGuard::new(member, mailbox, control);
         let policy = Arc::clone(self.machine.policy());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::event::{Offset, Partition, RecordView, Topic};
 use crate::log::{self, Commit, Commits, Committed};
@@ -12,13 +12,11 @@ use crate::log::{self, Commit, Commits, Committed};
 use super::super::burial::bury;
 use super::super::group::{Action, CommitEnd, Outcome, Outgoing, Settled, Slot, SourceCommit};
 use super::super::mailbox::Parcel;
-use super::super::{Breaker, Lag, Push};
 use super::Owner;
+use super::assignments::seconds;
 
 /// A commit not answered by then counts as failed.
 const COMMIT_MAX: Duration = Duration::from_secs(10);
-/// Changes of the assignment are told together.
-const TELL_AFTER: Duration = Duration::from_millis(50);
 
 impl Owner {
     pub(super) async fn perform(&mut self, actions: Vec<Action>) {
@@ -51,39 +49,6 @@ impl Owner {
         }
         if let Some(events) = self.events.as_mut().filter(|_| !given_back.is_empty()) {
             events.give_back(&given_back).await;
-        }
-    }
-
-    pub(super) fn note_assignments(&mut self, assignments: Vec<(u32, Vec<Slot>)>) {
-        self.to_tell = assignments.into_iter().collect();
-        self.tell_at = Some(Instant::now() + TELL_AFTER);
-    }
-
-    pub(super) fn tell_assignments(&mut self) {
-        self.tell_at = None;
-        let heads: BTreeMap<Slot, _> =
-            self.machine.states(self.now()).into_iter().map(|state| (state.slot, state)).collect();
-        let spans: BTreeMap<Slot, u64> =
-            self.machine.gauges(self.now()).into_iter().map(|one| (one.slot, one.position)).collect();
-        let wall = self.now().wall.millis();
-        for (member, slots) in std::mem::take(&mut self.to_tell) {
-            let Some(mailbox) = self.mailboxes.get(&member) else { continue };
-            if self.told.get(&member) == Some(&slots) {
-                continue;
-            }
-            let mut partitions: BTreeMap<Topic, Vec<Partition>> = BTreeMap::new();
-            let mut lag = Lag::default();
-            for slot in &slots {
-                let Some(topic) = self.topic(*slot) else { continue };
-                partitions.entry(topic.clone()).or_default().push(Partition::new(slot.partition));
-                let end = self.ends.get(slot).copied().unwrap_or(0);
-                lag.events += end.saturating_sub(spans.get(slot).copied().unwrap_or(end));
-                if let Some(head) = heads.get(slot).and_then(|state| state.head) {
-                    lag.seconds = lag.seconds.max(seconds(wall.saturating_sub(head.millis())));
-                }
-            }
-            mailbox.tell(Push::Assignment { partitions, lag, breaker: Breaker::Closed });
-            self.told.insert(member, slots);
         }
     }
 
@@ -241,10 +206,6 @@ impl Outcome {
             Self::Lost => "lost",
         }
     }
-}
-
-fn seconds(millis: i64) -> f64 {
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0)).as_secs_f64()
 }
 
 fn whole(number: impl TryInto<i64>) -> i64 {
