@@ -19,6 +19,7 @@ mod show;
 mod topics;
 mod tree;
 mod units;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -139,12 +140,12 @@ impl Config {
     /// # Errors
     /// Every mistake there is.
     pub fn read(sources: &Sources) -> Result<Self, Vec<Mistake>> {
-        let tree = merge(sources)?;
+        let (tree, mut mistakes) = merge(sources)?;
         let reading = Rc::new(Reading::default());
         let root = Section::new(&tree, String::new(), Rc::clone(&reading), &sources.environment);
         let config = rooms::read(&root, &tree);
         root.finish();
-        let mistakes = Rc::try_unwrap(reading).map(Reading::into_mistakes).unwrap_or_default();
+        mistakes.extend(Rc::try_unwrap(reading).map(Reading::into_mistakes).unwrap_or_default());
         match config {
             Some(config) if mistakes.is_empty() => Ok(config),
             _ => Err(mistakes),
@@ -163,20 +164,24 @@ impl Config {
     }
 }
 
-fn merge(sources: &Sources) -> Result<Node, Vec<Mistake>> {
-    let parse = |text: &str| {
-        Node::parse(text).map_err(|error| {
-            let line = error.location().map(|location| location.line());
-            let (problem, cause) = ("not YAML".to_owned(), Some(error.to_string()));
-            vec![Mistake { path: String::new(), line, problem, cause }]
-        })
-    };
-    let mut tree = parse(REFERENCE)?.with_origin(Origin::Default);
+/// All sources laid over one another; a file that is no map of keys is left out.
+fn merge(sources: &Sources) -> Result<(Node, Vec<Mistake>), Vec<Mistake>> {
+    let parse = |text: &str| yaml::parse(text).map_err(|mistake| vec![mistake]);
+    let mut tree = parse(REFERENCE)?.0.with_origin(Origin::Default);
     if sources.is_dev {
-        tree.overlay(parse(DEV)?.with_origin(Origin::Default));
+        tree.overlay(parse(DEV)?.0.with_origin(Origin::Default));
     }
+    let mut mistakes = Vec::new();
     if let Some(file) = &sources.file {
-        tree.overlay(parse(file)?);
+        let (node, found) = parse(file)?;
+        mistakes = found;
+        if matches!(node.value, Value::Map(_)) {
+            tree.overlay(node);
+        } else {
+            let problem =
+                "the file must be a map of keys, such as 'http: {listen: 127.0.0.1:8080}'".to_owned();
+            mistakes.push(Mistake { path: String::new(), line: Some(1), column: None, problem, cause: None });
+        }
     }
     for (path, value) in sources.environment.overrides() {
         tree.set(&path, parse_value(value));
@@ -185,12 +190,13 @@ fn merge(sources: &Sources) -> Result<Node, Vec<Mistake>> {
         let path: Vec<String> = path.split('.').map(str::to_owned).collect();
         tree.set(&path, parse_value(value));
     }
-    Ok(tree)
+    Ok((tree, mistakes))
 }
 
 /// A value of the environment or a flag: YAML where it is a list or a map, else a text.
 fn parse_value(text: &str) -> Node {
-    let node = if text.starts_with(['[', '{']) { Node::parse(text).ok() } else { None };
+    let parsed = if text.starts_with(['[', '{']) { yaml::parse(text).ok() } else { None };
+    let node = parsed.filter(|(_, mistakes)| mistakes.is_empty()).map(|(node, _)| node);
     let value = if text == "null" { Value::Null } else { Value::Text(text.to_owned()) };
     node.unwrap_or(Node { value, origin: Origin::Environment }).with_origin(Origin::Environment)
 }
@@ -259,9 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_names_its_line() {
-        let mistakes = read("http:\n  listen: [\n").unwrap_err();
-        assert!(mistakes.iter().any(|mistake| mistake.contains("not YAML")), "{mistakes:?}");
+    fn a_key_named_twice_hides_no_other_mistake() {
+        let mistakes = read("feed: {}\nfeed: {}\nhttp: {lisen: x}\n").unwrap_err();
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("line 2, column 1: feed: is named twice"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_map_is_one_mistake() {
+        let mistakes = read("just text\n").unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].contains("map of keys"), "{mistakes:?}");
     }
 
     #[test]

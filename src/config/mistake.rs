@@ -9,6 +9,8 @@ pub struct Mistake {
     pub path: String,
     /// The line of the file, when it was written there.
     pub line: Option<u64>,
+    /// The column, where the text itself is wrong.
+    pub column: Option<u64>,
     /// What is wrong and what was expected.
     pub problem: String,
     /// What lies behind it, for the operator alone: it may name files and hold what they say.
@@ -26,7 +28,9 @@ impl Mistake {
 impl fmt::Display for Mistake {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
-            write!(formatter, "line {line}: ")?;
+            write!(formatter, "line {line}")?;
+            self.column.iter().try_for_each(|column| write!(formatter, ", column {column}"))?;
+            formatter.write_str(": ")?;
         }
         if !self.path.is_empty() {
             write!(formatter, "{}: ", self.path)?;

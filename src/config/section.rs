@@ -372,7 +372,7 @@ fn mistake(path: &str, node: &Node, problem: String) -> Mistake {
         Origin::Line(line) => Some(line),
         Origin::Default | Origin::Environment => None,
     };
-    Mistake { path: path.to_owned(), line, problem, cause: None }
+    Mistake { path: path.to_owned(), line, column: None, problem, cause: None }
 }
 
 /// Levenshtein distance, for suggestions.
