@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! append ── budget (bytes bounded) ── producer ── delivery reports ── answers
+//! atomic append, append at a place ── writer ── a transaction of its own on a second producer ── answers
 //! reader ── partition queue of a shared client ── wake-ups
 //! member ── own client ── rebalance events, partition queues, commits
 //! keeper ── metadata every few seconds ── topics, incarnations (`_weirgate.topics`), up or down
@@ -32,6 +33,8 @@ mod record;
 mod settings;
 mod shared;
 mod topics;
+mod transaction;
+mod writer;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

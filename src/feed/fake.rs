@@ -264,6 +264,10 @@ impl EventLog for Port {
         Err(Error::NotSupported("this"))
     }
 
+    async fn append_at(&self, _: Append, _: Offset) -> Result<Appended, Error> {
+        Err(Error::NotSupported("this"))
+    }
+
     async fn reader(
         &self,
         topic: &Topic,

@@ -117,7 +117,9 @@ macro_rules! log_conformance {
             changes_of_topics_are_announced;
             appends: records_come_back_as_they_went_in, offsets_are_consecutive_in_the_order_of_the_calls,
             many_producers_share_a_partition_without_gaps, a_record_without_a_time_has_the_time_of_the_append,
-            a_place_that_is_not_there_is_refused, an_atomic_append_is_whole;
+            a_place_that_is_not_there_is_refused, an_atomic_append_is_whole,
+            atomic_and_plain_appends_share_a_partition, atomic_appends_at_once_are_all_there,
+            an_append_at_a_place_goes_there_or_nowhere, of_appends_at_one_place_one_gets_through;
             reads: a_reader_at_the_end_waits_for_more, a_dropped_wait_loses_nothing,
             small_bites_still_make_progress, a_reader_starts_within_the_bounds,
             times_are_found_even_out_of_order, deleted_records_are_gone, readers_stand_side_by_side;

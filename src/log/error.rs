@@ -67,6 +67,9 @@ pub enum Error {
     /// Whether the append happened is not known.
     #[error("the outcome is unknown; retry with the same event id")]
     OutcomeUnknown,
+    /// The partition does not end where the append was to go: another one was first. Surely nothing was stored.
+    #[error("another writer was first; read to the end and decide anew")]
+    Overtaken,
     /// This membership has ended (lost, left or fenced).
     #[error("this member no longer belongs to the group")]
     NotMember,
@@ -102,6 +105,7 @@ impl Error {
             Self::Overloaded
             | Self::Unavailable(_)
             | Self::OutcomeUnknown
+            | Self::Overtaken
             | Self::Closed
             | Self::Corrupt { .. } => Fault::Log,
             Self::NotMember => Fault::Gateway,
@@ -111,6 +115,9 @@ impl Error {
     /// Whether the same call may succeed later without change.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Overloaded | Self::Unavailable(_) | Self::OutcomeUnknown | Self::Closed)
+        matches!(
+            self,
+            Self::Overloaded | Self::Unavailable(_) | Self::OutcomeUnknown | Self::Overtaken | Self::Closed
+        )
     }
 }

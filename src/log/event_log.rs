@@ -230,11 +230,20 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// full queue answers [`Error::Overloaded`].
     fn append(&self, append: Append) -> Appending;
 
-    /// Appends to several partitions in one transaction: all or nothing, answers in the order given.
+    /// Appends to several partitions in one transaction: all or nothing, answers in the order given. Readers see it
+    /// when this answers.
     ///
     /// # Errors
-    /// [`Error::NotSupported`] where the engine has none.
+    /// What the engine says; all but [`Error::OutcomeUnknown`] mean that nothing of it was stored.
     async fn append_atomic(&self, appends: Vec<Append>) -> Result<Vec<Appended>, Error>;
+
+    /// Appends at exactly `end`, if the partition ends there, as [`EventLog::bounds`] told. Whoever has read to there
+    /// has seen everything that comes before these records, so that of writers who decide by what they read none
+    /// undoes another's. Readers see it when this answers.
+    ///
+    /// # Errors
+    /// [`Error::Overtaken`] where another one was first, with this or with any other append.
+    async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error>;
 
     /// Opens a reader at `from`, which may be the end but not beyond.
     ///

@@ -163,6 +163,13 @@ impl EventLog for Engine {
         answered.await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
+    async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
+        let records = self.records(append)?;
+        let (answer, answered) = oneshot::channel();
+        self.shared.submit(Work::At(records, end, answer));
+        answered.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
     async fn reader(
         &self,
         topic: &Topic,

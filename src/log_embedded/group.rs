@@ -72,6 +72,13 @@ impl Group {
                     answer,
                     appends.iter().map(|records| group.add(records, &places)).collect(),
                 ),
+                Work::At(records, end, answer) => {
+                    if group.end(&records, &places) != end {
+                        drop(answer.send(Err(Error::Overtaken)));
+                        continue;
+                    }
+                    Pending::Append(answer, group.add(&records, &places))
+                }
                 Work::Offsets(change, answer) => {
                     group.entries.extend(change.entries);
                     Pending::Offsets(answer)
@@ -119,7 +126,7 @@ impl Group {
     /// Finds each partition's part and sums what it will hold.
     fn place(&mut self, work: Work, members: &Members, places: &mut HashMap<LogId, usize>) -> Option<Work> {
         let appends = match &work {
-            Work::Append(records, _) => std::slice::from_ref(records),
+            Work::Append(records, _) | Work::At(records, ..) => std::slice::from_ref(records),
             Work::Atomic(appends, _) => appends.as_slice(),
             Work::Offsets(change, _) => {
                 if let Err(error) = members.check(change) {
@@ -147,10 +154,19 @@ impl Group {
     }
 
     fn add(&mut self, records: &Records, places: &HashMap<LogId, usize>) -> Offset {
+        let time = self.time;
+        self.part(records, places).add(&records.records, time)
+    }
+
+    /// Where the next record of this partition goes.
+    fn end(&mut self, records: &Records, places: &HashMap<LogId, usize>) -> Offset {
+        self.part(records, places).next
+    }
+
+    #[expect(clippy::expect_used, reason = "every work left was placed")]
+    fn part(&mut self, records: &Records, places: &HashMap<LogId, usize>) -> &mut Part {
         let place = places.get(&records.partition.log);
-        #[expect(clippy::expect_used, reason = "every work left was placed")]
-        let part = place.and_then(|place| self.parts.get_mut(*place)).expect("every work left was placed");
-        part.add(&records.records, self.time)
+        place.and_then(|place| self.parts.get_mut(*place)).expect("every work left was placed")
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) enum Work {
     Append(Records, Answer<Appended>),
     /// Appends records to several partitions.
     Atomic(Vec<Records>, Answer<Vec<Appended>>),
+    /// Appends records if the partition ends there.
+    At(Records, Offset, Answer<Appended>),
     /// Puts or removes offsets of a group.
     Offsets(Box<OffsetChange>, Answer<()>),
 }
@@ -104,7 +106,7 @@ impl Work {
     /// Bytes of its records and entries.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Append(records, _) => records.bytes,
+            Self::Append(records, _) | Self::At(records, ..) => records.bytes,
             Self::Atomic(appends, _) => appends.iter().map(|records| records.bytes).sum(),
             Self::Offsets(change, _) => change.bytes(),
         }
@@ -113,7 +115,7 @@ impl Work {
     /// How many records it appends, and entries it changes.
     pub(super) fn count(&self) -> usize {
         match self {
-            Self::Append(records, _) => records.records.len(),
+            Self::Append(records, _) | Self::At(records, ..) => records.records.len(),
             Self::Atomic(appends, _) => appends.iter().map(|records| records.records.len()).sum(),
             Self::Offsets(change, _) => change.entries.len(),
         }
@@ -122,7 +124,7 @@ impl Work {
     /// Answers that it failed.
     pub(super) fn refuse(self, error: Error) {
         match self {
-            Self::Append(_, answer) => drop(answer.send(Err(error))),
+            Self::Append(_, answer) | Self::At(_, _, answer) => drop(answer.send(Err(error))),
             Self::Atomic(_, answer) => drop(answer.send(Err(error))),
             Self::Offsets(_, answer) => drop(answer.send(Err(error))),
         }

@@ -38,9 +38,27 @@ impl Budget {
         taken.is_ok()
     }
 
+    /// Takes so many bytes until the share is dropped, unless that is too much.
+    pub(super) fn share(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+        self.take(bytes).then(|| Share { budget: Arc::clone(self), bytes })
+    }
+
     fn give_back(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.metrics.queue_bytes.sub(gauge(bytes));
+    }
+}
+
+/// Bytes taken of a budget; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -130,16 +148,23 @@ impl Batch {
         if let Some(failure) = flight.failure.take() {
             return Err(if flight.stored.is_empty() { failure } else { Error::OutcomeUnknown });
         }
-        // A repeated send that the broker had stored already may come back without its place.
-        let place = |offset: &i64| u64::try_from(*offset).map(Offset::new).map_err(|_| Error::OutcomeUnknown);
-        let offsets = flight.stored.iter().map(place).collect::<Result<Vec<Offset>, Error>>()?;
-        let base = offsets.first().copied().ok_or(Error::OutcomeUnknown)?;
+        let appended = appended(&flight.stored, flight.time.unwrap_or(self.time));
+        let appended = appended.ok_or(Error::OutcomeUnknown)?;
         self.budget.metrics.records.inc_by(self.records as u64);
         self.budget.metrics.bytes.inc_by(self.bytes as u64);
-        let is_consecutive = (0..).zip(&offsets).all(|(index, offset)| *offset == base.plus(index));
-        let scattered = (!is_consecutive).then(|| offsets.into());
-        Ok(Appended { base, timestamp: flight.time.unwrap_or(self.time), scattered })
+        Ok(appended)
     }
+}
+
+/// Where records went that the broker reported at these offsets; `None` where one came back without its place, as may a
+/// repeated send that the broker had stored already.
+pub(super) fn appended(offsets: &[i64], timestamp: Timestamp) -> Option<Appended> {
+    let place = |offset: &i64| u64::try_from(*offset).map(Offset::new).ok();
+    let offsets = offsets.iter().map(place).collect::<Option<Vec<Offset>>>()?;
+    let base = offsets.first().copied()?;
+    let is_consecutive = (0..).zip(&offsets).all(|(index, offset)| *offset == base.plus(index));
+    let scattered = (!is_consecutive).then(|| offsets.into());
+    Some(Appended { base, timestamp, scattered })
 }
 
 #[cfg(test)]

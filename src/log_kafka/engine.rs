@@ -31,6 +31,7 @@ use super::reader::PartitionReader;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::topics::Topics;
+use super::writer::{self, Writer};
 use super::{Config, OpenError};
 
 /// Requests to change topics that wait for the keeper.
@@ -53,6 +54,7 @@ impl Engine {
         let settings = Settings::new(config)?;
         let connection = Arc::new(Connection::new(&settings.config().brokers, Arc::clone(&metrics)));
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        let (transactions, jobs) = writer::queue();
         let shared = Arc::new(Shared {
             topics: Topics::default(),
             producer: Producer::start(&settings, &connection, &metrics, clock)?,
@@ -63,6 +65,7 @@ impl Engine {
             members: Members::default(),
             offsets: Offsets::default(),
             orders,
+            transactions,
             closed: CancellationToken::new(),
             look: tokio::sync::Notify::new(),
             suspects: std::sync::Mutex::default(),
@@ -73,6 +76,7 @@ impl Engine {
             metrics,
         });
         tokio::spawn(Keeper::new(Arc::clone(&shared), ordered).run());
+        tokio::spawn(Writer::new(Arc::clone(&shared), jobs).run());
         Ok(Arc::new(Self { shared }))
     }
 
@@ -163,8 +167,18 @@ impl EventLog for Engine {
         }
     }
 
-    async fn append_atomic(&self, _appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
-        Err(Error::NotSupported("appends to several partitions at once"))
+    async fn append_atomic(&self, appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
+        appends.iter().try_for_each(|append| self.check(append))?;
+        if appends.is_empty() {
+            return Ok(Vec::new());
+        }
+        writer::write(&self.shared, appends, None).await
+    }
+
+    async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
+        self.check(&append)?;
+        let appended = writer::write(&self.shared, vec![append], Some(end)).await?;
+        appended.into_iter().next().ok_or(Error::OutcomeUnknown)
     }
 
     async fn reader(

@@ -1,6 +1,6 @@
 //! What the engine counts.
 
-use crate::telemetry::{Counter, Gauge, Registry};
+use crate::telemetry::{Counter, CounterBy, Gauge, Registry};
 
 #[derive(Debug)]
 pub(super) struct Metrics {
@@ -13,6 +13,8 @@ pub(super) struct Metrics {
     pub(super) undecodable_headers: Counter,
     pub(super) reading_clients: Gauge,
     pub(super) members: Gauge,
+    /// By outcome.
+    pub(super) transactions: CounterBy,
 }
 
 impl Metrics {
@@ -36,6 +38,11 @@ impl Metrics {
                 "Clients that read partitions for feeds and tables.",
             ),
             members: registry.gauge("weirgate_kafka_members", "Groups this gateway is a member of."),
+            transactions: registry.counter_by(
+                "weirgate_kafka_transactions_total",
+                "Transactions by outcome: committed, aborted (nothing was stored), overtaken (another writer was first), unknown.",
+                &["outcome"],
+            ),
         }
     }
 }

@@ -122,7 +122,18 @@ impl Producer {
         appending
     }
 
-    fn check(&self, append: &Append) -> Result<(), Error> {
+    /// The bytes that may be in flight at once, in transactions and without.
+    pub(super) const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// The time of an append.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether an append can be handed over now.
+    pub(super) fn check(&self, append: &Append) -> Result<(), Error> {
         if self.worker.is_closing.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }

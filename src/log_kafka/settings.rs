@@ -2,9 +2,12 @@
 //!
 //! What the engine's promises rest on cannot be set: see [`RESERVED`].
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use uuid::Uuid;
 
 use crate::event::GroupName;
 
@@ -37,6 +40,7 @@ const RESERVED: &[&str] = &[
     "queue.buffering.max.messages",
     "queue.buffering.max.ms",
     "request.required.acks",
+    "transaction.timeout.ms",
     "transactional.id",
 ];
 
@@ -44,6 +48,10 @@ const RESERVED: &[&str] = &[
 const MESSAGE_BYTES_MAX: usize = 1_048_588;
 /// What Kafka puts around one record, generously.
 const OVERHEAD_BYTES: usize = 1_024;
+
+/// A transaction that takes longer is ended by the cluster. Until then, that of a gateway which died keeps what was
+/// written behind it from readers.
+const TRANSACTION_MAX: Duration = Duration::from_secs(10);
 
 /// Makes clients' properties out of the configuration.
 #[derive(Debug, Clone)]
@@ -100,7 +108,6 @@ impl Settings {
     /// The gateway's one producer.
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.base();
-        let millis = |duration: std::time::Duration| duration.as_millis().to_string();
         // More than the engine's own bound ever lets through, so that librdkafka's queue is never the one that is full.
         let queue_kbytes = (self.0.queue_bytes_max / 1_024 * 2).clamp(1_024, 2_000_000);
         config
@@ -114,6 +121,30 @@ impl Settings {
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random");
         self.overlaid(config)
+    }
+
+    /// A producer that writes in transactions, alone under this id.
+    pub(super) fn transactional(&self, id: &str) -> ClientConfig {
+        // librdkafka refuses a transaction shorter than one request may take.
+        let given = self.0.properties.get("socket.timeout.ms").and_then(|text| text.reveal().parse().ok());
+        let transaction_max = TRANSACTION_MAX.max(Duration::from_millis(given.unwrap_or(0)));
+        let mut config = self.producer();
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", millis(transaction_max))
+            .set("message.timeout.ms", millis(self.0.delivery_timeout.min(transaction_max)))
+            .set("linger.ms", "0")
+            // Asked for the end of a partition, it tells the true one, behind transactions that are still open.
+            .set("isolation.level", "read_uncommitted");
+        config
+    }
+
+    /// The id of this process's transactions. A named gateway ends what the process before it left open.
+    pub(super) fn transactional_id(&self) -> String {
+        match &self.0.instance {
+            Some(instance) => format!("weirgate-{instance}"),
+            None => format!("weirgate-{}", Uuid::new_v4().simple()),
+        }
     }
 
     /// A client that changes topics and groups. Nobody reads its log lines, so it makes none.
@@ -234,6 +265,10 @@ impl Settings {
     }
 }
 
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Settings;
@@ -276,6 +311,17 @@ mod tests {
         let settings = Settings::new(config).unwrap();
         assert_eq!(settings.producer().get("compression.type"), Some("zstd"));
         assert_eq!(settings.record_bytes_max(), 1_998_976);
+    }
+
+    #[test]
+    fn no_property_makes_a_transactional_client_impossible() {
+        for given in [None, Some("60000"), Some("1000")] {
+            let mut config = config();
+            config.delivery_timeout = std::time::Duration::from_secs(120);
+            config.properties.extend(given.map(|value| ("socket.timeout.ms".to_owned(), Secret::new(value))));
+            let client = Settings::new(config).unwrap().transactional("t");
+            client.create::<rdkafka::producer::BaseProducer>().unwrap();
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use super::producer::Producer;
 use super::queries::Queries;
 use super::settings::Settings;
 use super::topics::Topics;
+use super::writer;
 
 /// Brokers learn of a new topic one after the other; one that does not know it yet is asked again for so long.
 const PROPAGATION_MAX: Duration = Duration::from_secs(5);
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) offsets: Offsets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) orders: mpsc::Sender<Order>,
+    /// Where transactions wait for their writer.
+    pub(super) transactions: mpsc::Sender<writer::Job>,
     pub(super) closed: CancellationToken,
     /// Tells the keeper to look at the cluster now.
     pub(super) look: Notify,

@@ -116,7 +116,9 @@ impl From<&log::Error> for Problem {
             | log::Error::OffsetOutOfRange { .. }
             | log::Error::InvalidTopic { .. } => Self::new(Code::InvalidParameter, error.to_string()),
             log::Error::RecordTooLarge { .. } => Self::new(Code::EventTooLarge, error.to_string()),
-            log::Error::Overloaded => Self::hidden(Code::Overloaded).with_retry_after(SOON),
+            log::Error::Overloaded | log::Error::Overtaken => {
+                Self::hidden(Code::Overloaded).with_retry_after(SOON)
+            }
             log::Error::Unavailable(_) => Self::hidden(Code::LogUnavailable).with_retry_after(SOON),
             log::Error::OutcomeUnknown => Self::hidden(Code::OutcomeUnknown).with_retry_after(SOON),
             log::Error::NotSupported(_) => Self::new(Code::NotSupported, error.to_string()),

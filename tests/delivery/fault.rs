@@ -73,6 +73,10 @@ impl EventLog for Faulty {
         self.engine.append_atomic(appends).await
     }
 
+    async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
+        self.engine.append_at(append, end).await
+    }
+
     async fn reader(
         &self,
         topic: &Topic,

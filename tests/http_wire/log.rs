@@ -177,6 +177,13 @@ impl EventLog for MemoryLog {
         Err(Error::NotSupported("transactions"))
     }
 
+    async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
+        if self.bounds(&append.topic, append.partition).await?.end != end {
+            return Err(Error::Overtaken);
+        }
+        self.append(append).await
+    }
+
     async fn reader(
         &self,
         topic: &Topic,

@@ -1,9 +1,11 @@
 //! Appends: what goes in, in which order, and what is refused.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::event::{HeaderName, Headers, Offset, Partition, Timestamp, Topic};
-use crate::log::{Error, NewRecord};
+use crate::log::{Error, NewRecord, Purpose};
 
 use super::{FIRST, Subject, append, text_record, texts};
 
@@ -104,7 +106,7 @@ pub async fn a_place_that_is_not_there_is_refused(subject: &Subject) {
     assert_eq!(subject.log.bounds(&topic, FIRST).await.unwrap().end, Offset::ZERO);
 }
 
-/// All of it or nothing, where the engine can at all.
+/// And is seen when it is answered.
 pub async fn an_atomic_append_is_whole(subject: &Subject) {
     let topic = subject.topic(2).await;
     let second = Partition::new(1);
@@ -114,14 +116,97 @@ pub async fn an_atomic_append_is_whole(subject: &Subject) {
             append(&topic, second, vec![text_record("c")]),
         ]
     };
-    match subject.log.append_atomic(appends(second)).await {
-        Err(Error::NotSupported(_)) => return,
-        appended => {
-            let bases: Vec<Offset> = appended.unwrap().into_iter().map(|appended| appended.base).collect();
-            assert_eq!(bases, [Offset::ZERO, Offset::ZERO]);
-        }
-    }
-    assert!(subject.log.append_atomic(appends(Partition::new(7))).await.is_err());
+    let appended = subject.log.append_atomic(appends(second)).await.unwrap();
+    let places: Vec<Offset> = appended.iter().map(|appended| appended.base).collect();
+    assert_eq!(places, [Offset::ZERO, Offset::ZERO]);
+    assert_eq!(appended[0].offset(1), Offset::new(1));
+    let refused = subject.log.append_atomic(appends(Partition::new(7))).await;
+    assert!(matches!(refused, Err(Error::UnknownPartition { .. })), "{refused:?}");
     assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), ["a", "b"]);
     assert_eq!(texts(&subject.read_from(&topic, second, Offset::ZERO).await), ["c"]);
+}
+
+/// One after the other, whatever marks the engine puts between.
+pub async fn atomic_and_plain_appends_share_a_partition(subject: &Subject) {
+    let topic = subject.topic(2).await;
+    let mut reader = subject.log.reader(&topic, FIRST, Offset::ZERO, Purpose::Tail).await.unwrap();
+    let mut expected = Vec::new();
+    for round in 0..5 {
+        let (atomic, plain) = (format!("atomic {round}"), format!("plain {round}"));
+        let both = [FIRST, Partition::new(1)];
+        let appends = both.map(|partition| append(&topic, partition, vec![text_record(&atomic)]));
+        subject.log.append_atomic(appends.into()).await.unwrap();
+        subject.append(&topic, FIRST, text_record(&plain)).await;
+        expected.extend([atomic, plain]);
+    }
+    let mut read = Vec::new();
+    while read.len() < expected.len() {
+        read.extend(reader.next(1 << 20).await.unwrap().records);
+    }
+    assert_eq!(texts(&read), expected);
+    assert!(read.is_sorted_by(|one, next| one.offset < next.offset));
+    assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), expected);
+}
+
+/// All of many that were handed over at once, each whole.
+pub async fn atomic_appends_at_once_are_all_there(subject: &Subject) {
+    const COUNT: usize = 12;
+    let topic = subject.topic(2).await;
+    let appends = (0..COUNT).map(|number| {
+        let text = number.to_string();
+        let both = [FIRST, Partition::new(1)];
+        let appends = both.map(|partition| append(&topic, partition, vec![text_record(&text)]));
+        let log = Arc::clone(&subject.log);
+        tokio::spawn(async move { log.append_atomic(appends.into()).await })
+    });
+    for appended in appends.collect::<Vec<_>>() {
+        appended.await.unwrap().unwrap();
+    }
+    let first = subject.read_from(&topic, FIRST, Offset::ZERO).await;
+    let second = subject.read_from(&topic, Partition::new(1), Offset::ZERO).await;
+    assert_eq!(first.len(), COUNT);
+    assert_eq!(texts(&first), texts(&second), "they come in one order everywhere");
+}
+
+/// And nowhere else: the loser stores nothing, and may try again where the partition ends now.
+pub async fn an_append_at_a_place_goes_there_or_nowhere(subject: &Subject) {
+    let topic = subject.topic(1).await;
+    let end = async || subject.log.bounds(&topic, FIRST).await.unwrap().end;
+    let at = |text: &str, end| subject.log.append_at(append(&topic, FIRST, vec![text_record(text)]), end);
+    assert_eq!(at("a", Offset::ZERO).await.unwrap().base, Offset::ZERO);
+    let late = at("late", Offset::ZERO).await;
+    assert!(matches!(late, Err(Error::Overtaken)), "{late:?}");
+    let early = at("early", end().await.next()).await;
+    assert!(matches!(early, Err(Error::Overtaken)), "{early:?}");
+    subject.append(&topic, FIRST, text_record("plain")).await;
+    let before_plain = at("late", Offset::new(1)).await;
+    assert!(matches!(before_plain, Err(Error::Overtaken)), "{before_plain:?}");
+    let place = end().await;
+    assert_eq!(at("b", place).await.unwrap().base, place);
+    assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), ["a", "plain", "b"]);
+}
+
+/// However many try at once.
+pub async fn of_appends_at_one_place_one_gets_through(subject: &Subject) {
+    let topic = subject.topic(1).await;
+    let mut expected = Vec::new();
+    for round in 0..4 {
+        let end = subject.log.bounds(&topic, FIRST).await.unwrap().end;
+        let writers = (0..6).map(|writer| {
+            let text = format!("{round}:{writer}");
+            let (log, append) = (Arc::clone(&subject.log), append(&topic, FIRST, vec![text_record(&text)]));
+            tokio::spawn(async move { (text, log.append_at(append, end).await) })
+        });
+        let mut stored = Vec::new();
+        for writer in writers.collect::<Vec<_>>() {
+            match writer.await.unwrap() {
+                (text, Ok(_)) => stored.push(text),
+                (_, Err(Error::Overtaken)) => {}
+                (_, Err(error)) => panic!("{error}"),
+            }
+        }
+        assert_eq!(stored.len(), 1, "{stored:?}");
+        expected.extend(stored);
+    }
+    assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), expected);
 }

@@ -166,6 +166,10 @@ impl EventLog for FakeLog {
         Err(Error::NotSupported("atomic appends"))
     }
 
+    async fn append_at(&self, _: Append, _: Offset) -> Result<Appended, Error> {
+        Err(Error::NotSupported("appends at a place"))
+    }
+
     async fn reader(
         &self,
         topic: &Topic,

@@ -1,0 +1,260 @@
+//! A transactional producer, and one transaction after the other on it. Everything here blocks.
+//!
+//! ```text
+//! begin ── records ── delivery reports ── their places are judged ── commit
+//! ```
+//! Until the commit is asked for, surely nothing is stored, whatever goes wrong: a transaction that nobody commits is
+//! aborted, by the next client of the same id or when its time is over. From then on only the answer tells.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{DeliveryResult, Message as _, Timestamp as NativeTimestamp};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use tokio::time::Instant;
+
+use crate::event::{Offset, Partition, Timestamp, Topic};
+use crate::log::{Append, Appended, Error, NewRecord};
+
+use super::batch::appended;
+use super::connection::{Connection, Watch};
+use super::failure::{delivery, refusal, unavailable};
+use super::record::{bytes_of, native_headers, offset};
+use super::settings::Settings;
+use super::{locked, native};
+
+/// How long one look for delivery reports lasts. librdkafka's own wait before a commit looks for 100 ms at a time, and so
+/// would every transaction last.
+const POLL: Duration = Duration::from_millis(1);
+/// How long an abort may take before the client is given up instead.
+const ABORT_MAX: Duration = Duration::from_secs(2);
+
+/// A client that writes in transactions, alone under its id.
+pub(super) struct Transactor {
+    client: BaseProducer<Context>,
+    record_bytes_max: usize,
+}
+
+/// Why a transaction came to nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Surely nothing was stored, and the client goes on.
+    Refused(Error),
+    /// Surely nothing was stored; the client is of no more use, and its transaction may be open.
+    Broken(Error),
+    /// Another one appended meanwhile. Surely nothing was stored, and the client goes on.
+    Overtaken,
+    /// Whether it was stored is not known; the client is of no more use, and its transaction may be open.
+    Unknown,
+}
+
+impl Transactor {
+    /// Connects, and ends whatever a client of the same id left open.
+    pub(super) fn open(
+        settings: &Settings,
+        id: &str,
+        connection: &Arc<Connection>,
+        deadline: Instant,
+    ) -> KafkaResult<Self> {
+        let watch = Watch::of(Arc::clone(connection), "transactions");
+        let context = Context { watch, reports: Mutex::default() };
+        let client: BaseProducer<Context> = settings.transactional(id).create_with_context(context)?;
+        client.init_transactions(left(deadline))?;
+        Ok(Self { client, record_bytes_max: settings.record_bytes_max() })
+    }
+
+    /// Where a partition ends, whether or not readers may see that far yet.
+    pub(super) fn end(&self, topic: &Topic, partition: Partition, deadline: Instant) -> KafkaResult<Offset> {
+        let (_, end) =
+            self.client.client().fetch_watermarks(topic.as_str(), native(partition), left(deadline))?;
+        Ok(offset(end))
+    }
+
+    /// Appends in one transaction, as of `now`. With `at` only where the first record gets exactly this place.
+    pub(super) fn append(
+        &self,
+        appends: &[Append],
+        at: Option<Offset>,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Vec<Appended>, Failure> {
+        self.client.begin_transaction().map_err(|error| Failure::Broken(unavailable(error)))?;
+        let appended = match self.hand_over(appends, now, deadline) {
+            Ok(appended) => appended,
+            Err(error) => return Err(self.abort(Failure::Refused(error))),
+        };
+        let base = appended.first().map(|appended| appended.base);
+        if at.is_some() && at != base {
+            return Err(self.abort(Failure::Overtaken));
+        }
+        self.commit(deadline)?;
+        Ok(appended)
+    }
+
+    /// Sends records and waits until the brokers have them, though nobody sees them yet.
+    fn hand_over(
+        &self,
+        appends: &[Append],
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Vec<Appended>, Error> {
+        locked(&self.client.context().reports).clear();
+        for (index, append) in appends.iter().enumerate() {
+            for record in &append.records {
+                self.send(index, append, record, now)?;
+            }
+        }
+        while self.client.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                return Err(unavailable(Slow));
+            }
+            self.client.poll(POLL);
+        }
+        let reports = std::mem::take(&mut *locked(&self.client.context().reports));
+        let told = |(index, append)| self.told(index, append, &reports, now);
+        appends.iter().enumerate().map(told).collect()
+    }
+
+    fn send(&self, index: usize, append: &Append, record: &NewRecord, now: Timestamp) -> Result<(), Error> {
+        let native = BaseRecord {
+            topic: append.topic.as_str(),
+            partition: Some(native(append.partition)),
+            payload: record.value.as_deref(),
+            key: record.key.as_deref(),
+            timestamp: Some(record.timestamp.unwrap_or(now).millis()),
+            headers: native_headers(record),
+            delivery_opaque: index,
+        };
+        self.client.send(native).map_err(|(error, _)| {
+            refusal(error, &append.topic, append.partition, (bytes_of(record), self.record_bytes_max))
+        })
+    }
+
+    /// What was reported of one append's records.
+    fn told(
+        &self,
+        index: usize,
+        append: &Append,
+        reports: &[Report],
+        now: Timestamp,
+    ) -> Result<Appended, Error> {
+        let (mut offsets, mut time) = (Vec::with_capacity(append.records.len()), None);
+        for report in reports.iter().filter(|report| report.index == index) {
+            match &report.stored {
+                Ok(stored) => {
+                    offsets.push(stored.offset);
+                    time = time.or(stored.time);
+                }
+                Err((error, bytes)) => {
+                    let size = (*bytes, self.record_bytes_max);
+                    return Err(match delivery(error.clone(), &append.topic, append.partition, size) {
+                        // Of a transaction that is not committed nothing is stored.
+                        Error::OutcomeUnknown => unavailable(error.clone()),
+                        error => error,
+                    });
+                }
+            }
+        }
+        let is_whole = offsets.len() == append.records.len();
+        let appended = appended(&offsets, time.unwrap_or(now)).filter(|_| is_whole);
+        appended.ok_or_else(|| unavailable(Placeless))
+    }
+
+    fn commit(&self, deadline: Instant) -> Result<(), Failure> {
+        loop {
+            match self.client.commit_transaction(left(deadline)) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                    let error = unavailable(KafkaError::Transaction(error));
+                    return Err(self.abort(Failure::Refused(error)));
+                }
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                    self.client.poll(POLL);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the end of a transaction is not known");
+                    return Err(Failure::Unknown);
+                }
+            }
+        }
+    }
+
+    /// Ends the transaction without storing anything; `failure` says why.
+    fn abort(&self, failure: Failure) -> Failure {
+        // While records are in flight librdkafka would wait for reports that only this thread takes.
+        let is_aborted =
+            self.client.in_flight_count() == 0 && self.client.abort_transaction(ABORT_MAX).is_ok();
+        match failure {
+            failure if is_aborted => failure,
+            Failure::Refused(error) => Failure::Broken(error),
+            Failure::Overtaken => Failure::Broken(unavailable(Slow)),
+            failure @ (Failure::Broken(_) | Failure::Unknown) => failure,
+        }
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// The cluster did not take the records of a transaction in time.
+#[derive(Debug, thiserror::Error)]
+#[error("Kafka did not take a transaction in time")]
+struct Slow;
+
+/// The cluster has a record, but does not say where.
+#[derive(Debug, thiserror::Error)]
+#[error("Kafka did not tell where a record lies")]
+struct Placeless;
+
+/// What the client calls back.
+struct Context {
+    watch: Watch,
+    /// Guards what was reported of the transaction's records, in their order.
+    reports: Mutex<Vec<Report>>,
+}
+
+/// What became of one record.
+struct Report {
+    /// The append it belongs to.
+    index: usize,
+    /// With the error its bytes.
+    stored: Result<Stored, (KafkaError, usize)>,
+}
+
+struct Stored {
+    offset: i64,
+    /// The broker's time, where it sets one.
+    time: Option<Timestamp>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.watch.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error, reason);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+        let stored = match result {
+            Ok(message) => {
+                let time = match message.timestamp() {
+                    NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
+                    NativeTimestamp::CreateTime(_) | NativeTimestamp::NotAvailable => None,
+                };
+                Ok(Stored { offset: message.offset(), time })
+            }
+            Err((error, message)) => Err((error.clone(), message.key_len() + message.payload_len())),
+        };
+        locked(&self.reports).push(Report { index, stored });
+    }
+}
