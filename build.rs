@@ -23,6 +23,11 @@ const NEEDS: &[(&str, &str, Probe)] = &[
     ("node", "has_node", Probe::Runs("node", &["--experimental-websocket", "-e", "WebSocket"])),
     ("browser", "has_browser", Probe::Runs("chromedriver", &["--version"])),
     ("kafka", "has_kafka", Probe::JavaAndMaven(17)),
+    (
+        "interop",
+        "has_interop",
+        Probe::Runs("sh", &["-c", "npm --version && python3 -c 'import ensurepip, venv'"]),
+    ),
 ];
 
 fn main() -> Result<(), String> {

@@ -26,6 +26,14 @@ pub(crate) fn shared() -> Vec<String> {
     SHARED.get_or_init(|| Cluster::start(1)).addresses()
 }
 
+/// One of Kafka's own tools, by its class.
+pub(crate) fn tool(class: &str) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp"]);
+    command.arg(format!("{}/*", jars(VERSION).display())).arg(class);
+    command
+}
+
 /// Nodes that are brokers and controllers at once. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {

@@ -4,6 +4,7 @@
 //! - `conformance`: the port's suite on the Kafka engine, once with each group protocol.
 //! - `engine`: the log that gateways of this binary run on: a broker for each.
 //! - `gateway`: a gateway that need not find Kafka when it starts.
+//! - `interop`: kafkajs, kafka-python and Java's tools beside the gateway.
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `records`: what native clients write and read beside the gateway.
 //! - `security`: TLS and SCRAM, and what a wrong password or missing rights look like.
@@ -22,6 +23,7 @@ mod broker;
 mod conformance;
 mod engine;
 mod gateway;
+mod interop;
 mod outage;
 mod records;
 mod security;

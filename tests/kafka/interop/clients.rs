@@ -1,0 +1,227 @@
+//! Other clients of Kafka as programs that say in lines what they read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+use crate::broker;
+
+/// A client of Kafka that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Client {
+    KafkaJs,
+    KafkaPython,
+    /// The console tools; their members speak the newer protocol of groups.
+    Java,
+}
+
+/// A record as a client has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Native {
+    pub(super) partition: u64,
+    pub(super) offset: u64,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// A running consumer.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    client: Client,
+    child: Child,
+    input: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Client {
+    /// Writes records. Java's tool takes keys and values that are text without line breaks, and no headers.
+    pub(super) async fn produce(self, topic: &str, records: &[Native]) {
+        let mut command = self.command("produce", topic).await;
+        let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut lines = Vec::new();
+        for record in records {
+            lines.extend(self.line(record));
+            lines.push(b'\n');
+        }
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&lines).await.unwrap();
+        drop(input);
+        let status = timeout(PATIENCE, child.wait()).await.expect("the producer ends in time").unwrap();
+        assert!(status.success(), "{self:?} cannot write");
+    }
+
+    /// Starts a member of a group that begins at the start of a topic.
+    pub(super) async fn consume(self, topic: &str, group: &str) -> Consumer {
+        let mut command = self.command("consume", topic).await;
+        match self {
+            Self::KafkaJs | Self::KafkaPython => command.arg(group),
+            Self::Java => command.args(["--group", group, "--from-beginning"]).args([
+                "--command-property=group.protocol=consumer",
+                "--formatter-property=print.partition=true",
+                "--formatter-property=print.offset=true",
+                "--formatter-property=print.headers=true",
+                "--formatter-property=print.key=true",
+            ]),
+        };
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        Consumer { client: self, child, input, lines: BufReader::new(output).lines() }
+    }
+
+    async fn command(self, what: &str, topic: &str) -> Command {
+        spawn_blocking(broker::shared).await.unwrap();
+        let brokers = broker::shared().join(",");
+        let script = |name: &str| scripts().join(name);
+        match self {
+            Self::KafkaJs => {
+                let mut command = Command::new("node");
+                command.env("NODE_PATH", installed().await.join("node_modules"));
+                command.arg(script("client.cjs")).args([what, &brokers, topic]);
+                command
+            }
+            Self::KafkaPython => {
+                let mut command = Command::new(installed().await.join("venv/bin/python"));
+                command.arg(script("client.py")).args([what, &brokers, topic]);
+                command
+            }
+            Self::Java => {
+                let class = match what {
+                    "produce" => "org.apache.kafka.tools.ConsoleProducer",
+                    _ => "org.apache.kafka.tools.consumer.ConsoleConsumer",
+                };
+                let mut command = Command::from(broker::tool(class));
+                command.args(["--bootstrap-server", &brokers, "--topic", topic]);
+                if what == "produce" {
+                    command.args(["--reader-property=parse.key=true", "--reader-property=key.separator=|"]);
+                }
+                command
+            }
+        }
+    }
+
+    fn line(self, record: &Native) -> Vec<u8> {
+        let text = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
+        match self {
+            Self::KafkaJs | Self::KafkaPython => {
+                let headers: Vec<_> =
+                    record.headers.iter().map(|(name, value)| (name, text(value))).collect();
+                let line =
+                    json!({"key": text(&record.key), "value": text(&record.value), "headers": headers});
+                line.to_string().into_bytes()
+            }
+            Self::Java => [record.key.as_deref().unwrap(), b"|", record.value.as_deref().unwrap()].concat(),
+        }
+    }
+
+    fn heard(self, line: &str) -> Native {
+        if self == Self::Java {
+            return printed(line).unwrap_or_else(|| panic!("no record: {line}"));
+        }
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let bytes = |text: &Value| text.as_str().map(|text| STANDARD.decode(text).unwrap());
+        let header = |pair: &Value| (pair[0].as_str().unwrap().to_owned(), bytes(&pair[1]));
+        Native {
+            partition: line["partition"].as_u64().unwrap(),
+            offset: line["offset"].as_u64().unwrap(),
+            key: bytes(&line["key"]),
+            value: bytes(&line["value"]),
+            headers: line["headers"].as_array().unwrap().iter().map(header).collect(),
+        }
+    }
+}
+
+impl Consumer {
+    /// The next record; `None` once the consumer has ended.
+    pub(super) async fn record(&mut self) -> Option<Native> {
+        let line = timeout(PATIENCE, self.lines.next_line()).await;
+        let line = line.unwrap_or_else(|_| panic!("{:?} says nothing more", self.client));
+        Some(self.client.heard(&line.unwrap()?))
+    }
+
+    /// The next so many records.
+    pub(super) async fn records(&mut self, count: usize) -> Vec<Native> {
+        let mut records = Vec::new();
+        while records.len() < count {
+            records.push(self.record().await.expect("the consumer goes on"));
+        }
+        records
+    }
+
+    /// Lets it leave its group in peace.
+    pub(super) async fn end(mut self) {
+        drop(self.input);
+        if self.client == Client::Java {
+            let id = self.child.id().expect("it still runs").to_string();
+            let told = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
+            assert!(told.success());
+        }
+        while let Ok(Some(_)) = self.lines.next_line().await {}
+        let ended = timeout(PATIENCE, self.child.wait()).await.expect("the consumer ends in time").unwrap();
+        assert!(ended.success() || self.client == Client::Java, "{:?} failed", self.client);
+    }
+}
+
+/// What Java's console prints of a record: `Partition:3 Offset:0 a:1,b:2 key value`, parted by tabs.
+fn printed(line: &str) -> Option<Native> {
+    let mut parts = line.splitn(5, '\t');
+    let partition = parts.next()?.strip_prefix("Partition:")?.parse().ok()?;
+    let offset = parts.next()?.strip_prefix("Offset:")?.parse().ok()?;
+    let mut text = || parts.next().map(|text| text.as_bytes().to_vec());
+    let headers = match String::from_utf8(text()?).ok()?.as_str() {
+        "NO_HEADERS" => Vec::new(),
+        list => list
+            .split(',')
+            .filter_map(|header| header.split_once(':'))
+            .map(|(name, value)| (name.to_owned(), Some(value.as_bytes().to_vec())))
+            .collect(),
+    };
+    Some(Native { partition, offset, headers, key: text(), value: text() })
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/interop")
+}
+
+/// Where the clients are installed, which happens once, and again when another version is asked for.
+async fn installed() -> &'static Path {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    spawn_blocking(|| INSTALLED.get_or_init(install).as_path()).await.unwrap()
+}
+
+fn install() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("interop");
+    let files = ["package.json", "package-lock.json", ".npmrc", "requirements.txt"];
+    let asked: Vec<u8> = files.iter().flat_map(|name| fs::read(scripts().join(name)).unwrap()).collect();
+    let marker = target.join("installed");
+    if fs::read(&marker).is_ok_and(|installed| installed == asked) {
+        return target;
+    }
+    fs::create_dir_all(&target).unwrap();
+    for name in files {
+        fs::copy(scripts().join(name), target.join(name)).unwrap();
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        let status = command.args(arguments).current_dir(&target).stdin(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{program} {arguments:?} failed");
+    };
+    run("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund", "--silent"]);
+    run("python3", &["-m", "venv", "--clear", "venv"]);
+    let pip = target.join("venv/bin/pip");
+    let quiet = ["install", "-q", "--disable-pip-version-check", "-r", "requirements.txt"];
+    run(pip.to_str().unwrap(), &quiet);
+    fs::write(marker, asked).unwrap();
+    target
+}
