@@ -28,8 +28,9 @@ use super::post::{Event, answer, hear, names};
 
 /// How long leaving waits for a commit under way.
 const COMMITTING_MAX: Duration = Duration::from_secs(2);
-/// The client is heard at least so often: it counts as alive by that.
-const HEAR_EVERY: Duration = Duration::from_secs(1);
+/// The client is heard at least so often, rung or not: it counts as alive by that (`max.poll.interval.ms`, minutes).
+/// Hearing takes a blocking thread, which a gateway with many idle groups feels.
+const HEAR_EVERY: Duration = Duration::from_secs(5);
 
 type Job = Pin<Box<dyn Future<Output = Done> + Send>>;
 
