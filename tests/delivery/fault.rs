@@ -1,4 +1,4 @@
-//! The embedded log with a fault that tests switch on: dead letters are refused.
+//! A log with a fault that tests switch on: dead letters are refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,7 +9,6 @@ use weirgate::event::{Offset, Partition, Timestamp, Topic};
 use weirgate::log::{
     Append, Appended, Appending, Bounds, Error, EventLog, Health, Purpose, Reader, TopicInfo, TopicSpec,
 };
-use weirgate::log_embedded::Engine;
 
 /// Whether dead letters are refused, and how many were.
 #[derive(Debug, Default)]
@@ -23,30 +22,30 @@ pub(crate) struct Fault {
 /// The log behind the fault.
 #[derive(Debug)]
 pub(crate) struct Faulty {
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) log: Arc<dyn EventLog>,
     pub(crate) fault: Arc<Fault>,
 }
 
 #[async_trait]
 impl EventLog for Faulty {
     fn topics(&self) -> Vec<TopicInfo> {
-        self.engine.topics()
+        self.log.topics()
     }
 
     fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>> {
-        self.engine.topic(topic)
+        self.log.topic(topic)
     }
 
     fn topic_changes(&self) -> watch::Receiver<u64> {
-        self.engine.topic_changes()
+        self.log.topic_changes()
     }
 
     async fn ensure_topic(&self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
-        self.engine.ensure_topic(spec).await
+        self.log.ensure_topic(spec).await
     }
 
     async fn delete_topic(&self, topic: &Topic) -> Result<(), Error> {
-        self.engine.delete_topic(topic).await
+        self.log.delete_topic(topic).await
     }
 
     fn append(&self, append: Append) -> Appending {
@@ -66,15 +65,15 @@ impl EventLog for Faulty {
                 return Appending::refused(Error::RecordTooLarge { bytes, bytes_max });
             }
         }
-        self.engine.append(append)
+        self.log.append(append)
     }
 
     async fn append_atomic(&self, appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
-        self.engine.append_atomic(appends).await
+        self.log.append_atomic(appends).await
     }
 
     async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
-        self.engine.append_at(append, end).await
+        self.log.append_at(append, end).await
     }
 
     async fn reader(
@@ -84,15 +83,15 @@ impl EventLog for Faulty {
         from: Offset,
         purpose: Purpose,
     ) -> Result<Box<dyn Reader>, Error> {
-        self.engine.reader(topic, partition, from, purpose).await
+        self.log.reader(topic, partition, from, purpose).await
     }
 
     async fn bounds(&self, topic: &Topic, partition: Partition) -> Result<Bounds, Error> {
-        self.engine.bounds(topic, partition).await
+        self.log.bounds(topic, partition).await
     }
 
     async fn offset_at(&self, topic: &Topic, partition: Partition, time: Timestamp) -> Result<Offset, Error> {
-        self.engine.offset_at(topic, partition, time).await
+        self.log.offset_at(topic, partition, time).await
     }
 
     async fn delete_records(
@@ -101,10 +100,10 @@ impl EventLog for Faulty {
         partition: Partition,
         before: Offset,
     ) -> Result<Bounds, Error> {
-        self.engine.delete_records(topic, partition, before).await
+        self.log.delete_records(topic, partition, before).await
     }
 
     fn health(&self) -> Health {
-        self.engine.health()
+        self.log.health()
     }
 }

@@ -1,4 +1,4 @@
-//! A delivery service over an embedded log in a temporary directory.
+//! A delivery service over the log that this binary tests it on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,17 +17,15 @@ use weirgate::event::{
     Catalogue, Clock, Enforcement, GroupName, LiveCatalogue, Partition, Partitioner, Storage, Topic,
     TopicRule,
 };
-use weirgate::log::{Append, Cleanup, EventLog as _, Groups, NewRecord, TopicSpec};
-use weirgate::log_embedded::{self, Engine};
+use weirgate::log::{Append, Cleanup, EventLog, Groups, NewRecord, TopicSpec};
 use weirgate::telemetry::Registry;
 
+use super::engine::{self, Keep, PATIENCE};
 use super::fault::{Fault, Faulty};
 use super::scripted::{Script, Scripted};
 
-const SOON: Duration = Duration::from_secs(10);
-
 pub(crate) struct World {
-    pub(crate) engine: Arc<Engine>,
+    log: Arc<dyn EventLog>,
     pub(crate) fault: Arc<Fault>,
     pub(crate) delivery: Delivery,
     pub(crate) registry: Registry,
@@ -36,7 +33,7 @@ pub(crate) struct World {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
     defaults: Policy,
-    _directory: TempDir,
+    _keep: Keep,
 }
 
 /// A member and what it was told and has not looked at yet.
@@ -66,7 +63,7 @@ pub(crate) fn patch(text: &str) -> PolicyPatch {
 impl World {
     /// A log with the topic `orders.v1` and a group that reads it, quick to retry; `policy` says what is different.
     pub(crate) async fn start(partitions: u32, policy: &str) -> Self {
-        Self::over(partitions, policy, |engine| engine).await
+        Self::over(partitions, policy, |groups| groups).await
     }
 
     /// The same, over groups that a test plays itself.
@@ -75,33 +72,19 @@ impl World {
         (Self::over(partitions, policy, |_| scripted).await, script)
     }
 
-    async fn over<G: Groups + 'static>(
+    async fn over(
         partitions: u32,
         policy: &str,
-        groups: impl FnOnce(Arc<Engine>) -> Arc<G>,
+        groups: impl FnOnce(Arc<dyn Groups>) -> Arc<dyn Groups>,
     ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = log_embedded::Config::at(directory.path());
-        let engine =
-            tokio::task::spawn_blocking(move || Engine::open(&config, Clock::system(), &Registry::new()));
-        let engine = engine.await.unwrap().unwrap();
+        let (log, own, keep) = engine::open().await;
         let defaults =
             patch(r#"{"backoff":{"firstMs":10,"maxMs":40},"commitIntervalMs":50,"reconnectGraceMs":200}"#);
         let defaults = defaults.apply(&Policy::default()).unwrap();
         let fault = Arc::new(Fault::default());
-        let groups: Arc<dyn Groups> = groups(Arc::clone(&engine));
-        let (delivery, registry, shutdown, task) = serve(&engine, &groups, &fault, &defaults);
-        let world = Self {
-            engine,
-            fault,
-            delivery,
-            registry,
-            groups,
-            shutdown,
-            task,
-            defaults,
-            _directory: directory,
-        };
+        let groups = groups(own);
+        let (delivery, registry, shutdown, task) = serve(&log, &groups, &fault, &defaults);
+        let world = Self { log, fault, delivery, registry, groups, shutdown, task, defaults, _keep: keep };
         world.create("orders.v1", partitions).await;
         let policy = PolicyPatch { topics: Some(vec![topic("orders.v1")]), ..patch(policy) };
         world.delivery.put_policy(&group(), policy).await.unwrap();
@@ -116,14 +99,14 @@ impl World {
             retention: None,
             retention_bytes: None,
         };
-        self.engine.ensure_topic(&spec).await.unwrap();
+        self.log.ensure_topic(&spec).await.unwrap();
     }
 
     /// The process dies and comes back: nothing is committed that was not, nobody says goodbye.
     pub(crate) async fn crash(&mut self) {
         self.task.abort();
         (self.delivery, self.registry, self.shutdown, self.task) =
-            serve(&self.engine, &self.groups, &self.fault, &self.defaults);
+            serve(&self.log, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -132,7 +115,7 @@ impl World {
         self.shutdown.cancel();
         (&mut self.task).await.unwrap();
         (self.delivery, self.registry, self.shutdown, self.task) =
-            serve(&self.engine, &self.groups, &self.fault, &self.defaults);
+            serve(&self.log, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -149,7 +132,7 @@ impl World {
         };
         let records = vec![record; count];
         let append = Append { topic: topic(name), partition: Partition::new(partition), records };
-        self.engine.append(append).await.unwrap();
+        self.log.append(append).await.unwrap();
     }
 
     pub(crate) async fn join(&self, connection: &str, credit: u32) -> Worker {
@@ -167,7 +150,7 @@ impl World {
 
     /// What the group has committed in a partition of `orders.v1`.
     pub(crate) async fn committed(&self, partition: u32) -> Option<u64> {
-        let all = self.engine.committed(&group(), &topic("orders.v1")).await.unwrap();
+        let all = self.groups.committed(&group(), &topic("orders.v1")).await.unwrap();
         all.get(&Partition::new(partition)).map(|committed| committed.offset.number())
     }
 
@@ -177,7 +160,7 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(SOON, reached).await.unwrap_or_else(|_| panic!("offset {offset} is never committed"));
+        timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("offset {offset} is never committed"));
     }
 
     async fn ready(&self) {
@@ -186,7 +169,7 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(SOON, ready).await.unwrap();
+        timeout(PATIENCE, ready).await.unwrap();
     }
 }
 
@@ -194,7 +177,7 @@ impl Worker {
     pub(crate) async fn told(&mut self) -> Push {
         if self.told.is_empty() {
             let pushes =
-                timeout(SOON, self.member.next(1 << 20)).await.unwrap_or_else(|_| panic!("nothing came"));
+                timeout(PATIENCE, self.member.next(1 << 20)).await.unwrap_or_else(|_| panic!("nothing came"));
             self.told.extend(pushes.unwrap());
         }
         self.told.pop_front().unwrap()
@@ -217,7 +200,7 @@ impl Worker {
             view["members"][0]["inFlight"].as_u64().unwrap()
         };
         let recalled = async { while in_flight().await != 1 {} };
-        timeout(SOON, recalled).await.unwrap_or_else(|_| panic!("what was not pulled stays in flight"));
+        timeout(PATIENCE, recalled).await.unwrap_or_else(|_| panic!("what was not pulled stays in flight"));
     }
 
     /// The next delivery; assignments on the way are passed over.
@@ -231,7 +214,7 @@ impl Worker {
     /// A delivery pulled when others wait behind it.
     pub(crate) async fn pulled_alone(&mut self) -> Tag {
         loop {
-            let pushes = timeout(SOON, self.member.next(1)).await.unwrap().unwrap();
+            let pushes = timeout(PATIENCE, self.member.next(1)).await.unwrap().unwrap();
             if let [Push::Delivery { tag, .. }] = pushes.as_slice() {
                 return *tag;
             }
@@ -314,7 +297,7 @@ pub(crate) fn join(connection: &str, credit: u32) -> Join {
 }
 
 fn serve(
-    engine: &Arc<Engine>,
+    log: &Arc<dyn EventLog>,
     groups: &Arc<dyn Groups>,
     fault: &Arc<Fault>,
     defaults: &Policy,
@@ -339,7 +322,7 @@ fn serve(
     };
     let registry = Registry::new();
     let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
-    let log = Arc::new(Faulty { engine: Arc::clone(engine), fault: Arc::clone(fault) });
+    let log = Arc::new(Faulty { log: Arc::clone(log), fault: Arc::clone(fault) });
     let (service, delivery) =
         Service::new(config, log, Arc::clone(groups), catalogue, Clock::system(), &registry);
     let shutdown = CancellationToken::new();

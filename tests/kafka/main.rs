@@ -9,6 +9,8 @@
 //! - `records`: what native clients write and read beside the gateway.
 //! - `security`: TLS and SCRAM, and what a wrong password or missing rights look like.
 //! - `sharing`: groups that several members share, native ones too.
+//! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged.
+//! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
 //! - `shop`: the shop's story and the kill -9 of `tests/integration`, unchanged.
 
 #![expect(
@@ -28,6 +30,37 @@ mod outage;
 mod records;
 mod security;
 mod sharing;
+#[cfg(has_kafka)]
+mod tenant;
+#[cfg(has_kafka)]
+#[path = "../delivery"]
+#[expect(dead_code, reason = "the other binary uses more of it")]
+mod delivery {
+    use crate::tenant as engine;
+
+    mod fault;
+    mod harness;
+    mod scripted;
+
+    mod members;
+    mod settlement;
+    mod survival;
+    mod views;
+}
+#[cfg(has_kafka)]
+#[path = "../socket"]
+#[expect(dead_code, reason = "the other binary uses more of it")]
+mod socket {
+    use crate::tenant as engine;
+
+    mod deafening;
+    mod setup;
+    mod support;
+
+    mod broadcast;
+    mod groups;
+    mod publish;
+}
 #[path = "../integration"]
 #[expect(dead_code, reason = "the other binary uses more of it")]
 mod shop {
@@ -44,3 +77,8 @@ use shop::harness;
 #[test]
 #[ignore = "needs Java 17 and Maven"]
 fn the_shops_story_and_restart() {}
+
+#[cfg(not(has_kafka))]
+#[test]
+#[ignore = "needs Java 17 and Maven"]
+fn groups_subscriptions_and_publishing_as_on_the_embedded_log() {}

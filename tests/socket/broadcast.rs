@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::setup::{CUSTOMER, OWNER, grants};
-use crate::support::TestGateway;
+use super::setup::{CUSTOMER, OWNER, grants};
+use super::support::TestGateway;
 
 #[tokio::test]
 async fn what_is_published_after_the_answer_is_delivered() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::setup::OWNER;
-use crate::support::TestGateway;
+use super::setup::OWNER;
+use super::support::TestGateway;
 
 #[tokio::test]
 async fn a_drain_tells_positions_and_a_delay_and_ends_every_socket_in_its_window() {

@@ -8,8 +8,8 @@ use tokio_tungstenite::tungstenite::Message;
 use weirgate::event::{GroupName, Offset, Partition, Topic};
 use weirgate::log::{Commit, Committed};
 
-use crate::setup::OWNER;
-use crate::support::{TestClient, TestGateway};
+use super::setup::OWNER;
+use super::support::{TestClient, TestGateway};
 
 async fn join(client: &mut TestClient) -> Value {
     client.ok(json!({"op": "subscribe", "group": "workers"})).await

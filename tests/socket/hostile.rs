@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use weirgate::auth::{self, Refusal};
 
-use crate::setup::{OWNER, config};
-use crate::support::TestGateway;
+use super::setup::{OWNER, config};
+use super::support::TestGateway;
 
 fn masked(first: u8, length_byte: u8, rest: &[u8]) -> Vec<u8> {
     let mut frame = vec![first, 0x80 | length_byte, 0, 0, 0, 0];

@@ -15,6 +15,10 @@ mod contract;
 mod deafening;
 /// Leaving in good order.
 mod drain;
+/// The log of these tests.
+#[path = "../delivery/engine.rs"]
+#[expect(dead_code, reason = "the other binary uses more of it")]
+mod engine;
 /// Work shared by a group: settle, adopt, credit.
 mod groups;
 /// Clients that break the rules, or say nothing.

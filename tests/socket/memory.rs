@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::setup::OWNER;
-use crate::support::TestGateway;
+use super::setup::OWNER;
+use super::support::TestGateway;
 
 /// The whole of an idle session but its read buffer and its subscription: what a task of it takes.
 const SESSION_BYTES_MAX: usize = 2_560;

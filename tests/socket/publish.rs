@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::setup::OWNER;
-use crate::support::TestGateway;
+use super::setup::OWNER;
+use super::support::TestGateway;
 
 #[tokio::test]
 async fn an_event_is_stored_and_answered_with_its_receipt() {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -21,14 +20,14 @@ use weirgate::delivery;
 use weirgate::event::{Catalogue, Clock, LiveCatalogue, Partition, Topic};
 use weirgate::feed;
 use weirgate::log::{Append, EventLog, Groups, NewRecord};
-use weirgate::log_embedded;
 use weirgate::publish::Publisher;
 use weirgate::schema::{self, Schemas};
 use weirgate::socket::{self, Handshake, Sessions};
 use weirgate::telemetry::Registry;
 
-use crate::deafening::Deafening;
-use crate::setup::{config, delivery_config, grants, publish_config, rule, topic_spec};
+use super::deafening::Deafening;
+use super::engine::{self, Keep};
+use super::setup::{config, delivery_config, grants, publish_config, rule, topic_spec};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,7 +40,7 @@ pub(crate) struct TestGateway {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) groups: Arc<dyn Groups>,
     services: Vec<JoinHandle<()>>,
-    _directory: TempDir,
+    _keep: Keep,
 }
 
 impl TestGateway {
@@ -50,23 +49,14 @@ impl TestGateway {
     }
 
     pub(crate) async fn with(config: socket::Config) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let (clock, registry) = (Clock::system(), Registry::new());
-        let engine = {
-            let (config, clock, registry) =
-                (log_embedded::Config::at(directory.path()), clock.clone(), registry.clone());
-            tokio::task::spawn_blocking(move || log_embedded::Engine::open(&config, clock, &registry))
-        };
-        let engine = engine.await.unwrap().unwrap();
-        let log: Arc<dyn EventLog> = Arc::<log_embedded::Engine>::clone(&engine);
-        let groups: Arc<dyn Groups> = engine;
+        let (log, groups, keep) = engine::open().await;
         for name in ["orders.v1", "payments.v1"] {
             log.ensure_topic(&topic_spec(name)).await.unwrap();
         }
         let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule("orders.v1")], rule("_defaults")));
-        let schemas_directory = directory.path().join("schemas");
-        std::fs::create_dir(&schemas_directory).unwrap();
-        let schemas = Schemas::load(&schema::Config { directory: schemas_directory }).unwrap();
+        let no_schemas = tempfile::tempdir().unwrap();
+        let schemas = Schemas::load(&schema::Config { directory: no_schemas.path().to_owned() }).unwrap();
         let authenticator = Authenticator::build(&grants(true), clock.clone(), &registry).unwrap();
         let publisher = Publisher::new(
             publish_config(),
@@ -109,7 +99,7 @@ impl TestGateway {
             clock,
         };
         let sessions = Sessions::new(config, parts, &registry);
-        Self { sessions, authenticator, registry, stop, log, groups, services, _directory: directory }
+        Self { sessions, authenticator, registry, stop, log, groups, services, _keep: keep }
     }
 
     /// A client whose handshake carried this key.
