@@ -1,14 +1,14 @@
 //! Apache Kafka for tests: the jars from Maven Central, nodes on free ports with small heaps and data of their own.
 //!
 //! A node is the child of a shell that reads from a pipe of ours: when the pipe closes, the shell kills the node. So it
-//! ends with its owner, and also when the test process is killed.
+//! ends with its owner, and also when the test process is killed. Signals for the node go down the same pipe.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ const VERSION: &str = "4.3.1";
 const OLDER_VERSION: &str = "3.9.1";
 /// A node that is not up by then never will be.
 const START_MAX: Duration = Duration::from_secs(90);
+/// A node that has not ended by then stands still.
+const END_MAX: Duration = Duration::from_secs(60);
 
 /// One broker for all tests of this binary. Answers where it listens.
 pub(crate) fn shared() -> Vec<String> {
@@ -61,13 +63,20 @@ impl Cluster {
     /// Starts so many nodes, and waits until all of them serve.
     pub(crate) fn start(count: usize) -> Self {
         let mut cluster = Self::prepare(count);
-        for index in 0..count {
-            cluster.launch(index);
-        }
-        for index in 0..count {
-            cluster.wait(index);
-        }
+        cluster.start_nodes();
         cluster
+    }
+
+    /// Starts all nodes that do not run, and waits until they serve.
+    pub(crate) fn start_nodes(&mut self) {
+        let missing = |index: &usize| self.nodes[*index].process.is_none();
+        let missing: Vec<usize> = (0..self.nodes.len()).filter(missing).collect();
+        for index in &missing {
+            self.launch(*index);
+        }
+        for index in missing {
+            self.wait(index);
+        }
     }
 
     /// Makes so many nodes ready to be started; their addresses are known already.
@@ -117,6 +126,36 @@ impl Cluster {
         self.nodes[index].process = None;
     }
 
+    /// SIGTERM; waits until the node has ended.
+    pub(crate) fn terminate_node(&mut self, index: usize) {
+        let mut process = self.nodes[index].process.take().expect("it runs");
+        process.signal("TERM");
+        let ended = process.starts.lock().unwrap().recv_timeout(END_MAX);
+        assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "the node ends in time");
+    }
+
+    /// SIGSTOP: the node keeps its connections, and answers nothing.
+    pub(crate) fn pause_node(&mut self, index: usize) {
+        self.nodes[index].process.as_mut().expect("it runs").signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume_node(&mut self, index: usize) {
+        self.nodes[index].process.as_mut().expect("it runs").signal("CONT");
+    }
+
+    /// Gives prepared nodes a second listener each, for clients that are told to find it at these ports: what stands
+    /// there passes on to it. Answers where the second listeners are.
+    pub(crate) fn listen_behind(&self, doors: &[u16]) -> Vec<String> {
+        let ports = free_ports(doors.len());
+        let listen = |(node, (door, (port, _))): (&Node, (&u16, &(u16, u16)))| {
+            let inner = format!("127.0.0.1:{port}");
+            add_listener(&node.file, "DOOR", "PLAINTEXT", &inner, &format!("127.0.0.1:{door}"));
+            inner
+        };
+        self.nodes.iter().zip(doors.iter().zip(&ports)).map(listen).collect()
+    }
+
     /// Where the brokers listen.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.address.clone()).collect()
@@ -130,6 +169,12 @@ impl Cluster {
     fn wait(&self, index: usize) {
         let process = self.nodes[index].process.as_ref().expect("it was launched");
         process.starts.lock().unwrap().recv_timeout(START_MAX).expect("Kafka starts in time");
+    }
+}
+
+impl Process {
+    fn signal(&mut self, name: &str) {
+        self.pipe.write_all(format!("{name}\n").as_bytes()).unwrap();
     }
 }
 
@@ -227,6 +272,20 @@ fn configure(data: &Path, ports: &[(u16, u16)], id: usize) -> PathBuf {
     file
 }
 
+/// One more listener, which clients are told to find at `advertised`.
+fn add_listener(file: &Path, name: &str, protocol: &str, address: &str, advertised: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    let text = text
+        .replace(",CONTROLLER://", &format!(",{name}://{address},CONTROLLER://"))
+        .replace("CONTROLLER:PLAINTEXT", &format!("CONTROLLER:PLAINTEXT,{name}:{protocol}"))
+        .replacen(
+            "\ncontroller.listener.names",
+            &format!(",{name}://{advertised}\ncontroller.listener.names"),
+            1,
+        );
+    fs::write(file, text).unwrap();
+}
+
 /// The password of every user.
 pub(crate) const PASSWORD: &str = "secret-of-the-tests";
 
@@ -246,15 +305,8 @@ fn secure(cluster: &Cluster) -> (String, PathBuf) {
     );
     keytool(&["-exportcert", "-rfc", "-file", certificate.to_str().unwrap()]);
     let address = format!("127.0.0.1:{}", free_ports(1)[0].0);
+    add_listener(file, "SASL_SSL", "SASL_SSL", &address, &address);
     let text = fs::read_to_string(file).unwrap();
-    let text = text
-        .replace(",CONTROLLER://", &format!(",SASL_SSL://{address},CONTROLLER://"))
-        .replace("CONTROLLER:PLAINTEXT", "CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL")
-        .replacen(
-            "\ncontroller.listener.names",
-            &format!(",SASL_SSL://{address}\ncontroller.listener.names"),
-            1,
-        );
     let extra = format!(
         "sasl.enabled.mechanisms=SCRAM-SHA-512\n\
          listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
@@ -306,8 +358,11 @@ fn launch(jars: &Path, data: &Path, file: &Path) -> Process {
     // Descriptors that came down from the runner are closed, or its locks would live as long as the broker.
     const SHELL: &str = "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done
 \"$@\" </dev/null & node=$!
-read -r _
-kill -9 $node
+exec >&-
+while read -r word; do
+    case $word in TERM|STOP|CONT) kill -$word $node ;; *) break ;; esac
+done
+kill -9 $node 2>/dev/null
 wait $node 2>/dev/null";
     let mut shell = Command::new("sh")
         .args(["-c", SHELL, "kafka", "java"])

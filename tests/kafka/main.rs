@@ -21,6 +21,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[expect(dead_code, reason = "the fault tests use more of it")]
 mod broker;
 mod conformance;
 mod engine;

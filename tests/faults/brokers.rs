@@ -1,0 +1,206 @@
+//! Three brokers for all runs of this binary, each behind a proxy, taken by one run at a time and healed between them.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use tokio::runtime::Runtime;
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
+use tokio::task::block_in_place;
+
+use crate::broker::Cluster;
+use crate::proxy::{Proxy, Weather};
+use crate::until;
+
+pub(crate) const NODES: usize = 3;
+/// How long brokers may take to come back and catch up.
+const HEAL_MAX: Duration = Duration::from_secs(90);
+/// How long a request for metadata may take.
+const ASK_MAX: Duration = Duration::from_secs(5);
+
+/// The brokers, held by one run.
+pub(crate) type Held = OwnedMutexGuard<Brokers>;
+
+/// The brokers and the paths to them.
+pub(crate) struct Brokers {
+    cluster: Cluster,
+    proxies: Vec<Proxy>,
+    /// What clients are told that come through the proxies.
+    doors: Vec<String>,
+    is_paused: [bool; NODES],
+    /// Asks for metadata.
+    asking: BaseConsumer,
+    /// Carries the proxies; a test's own runtime ends with it.
+    runtime: Option<Runtime>,
+}
+
+/// Takes the brokers, whole: they are started with the first run and end with the last.
+pub(crate) async fn take() -> Held {
+    static SHARED: Mutex<Weak<Mutex<Brokers>>> = Mutex::const_new(Weak::new());
+    let mut shared: MutexGuard<'_, Weak<Mutex<Brokers>>> = SHARED.lock().await;
+    let brokers = shared.upgrade().unwrap_or_else(|| Arc::new(Mutex::new(block_in_place(Brokers::start))));
+    *shared = Arc::downgrade(&brokers);
+    drop(shared);
+    let mut held = brokers.lock_owned().await;
+    // The run before may have ended in the middle.
+    held.heal().await;
+    held
+}
+
+impl Brokers {
+    fn start() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listeners: Vec<TcpListener> =
+            (0..NODES).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let ports: Vec<u16> = listeners.iter().map(|one| one.local_addr().unwrap().port()).collect();
+        let mut cluster = Cluster::prepare(NODES);
+        let behind = cluster.listen_behind(&ports);
+        let proxies = listeners.into_iter().zip(behind);
+        let proxies = proxies.map(|(door, address)| Proxy::start(runtime.handle(), door, address)).collect();
+        cluster.start_nodes();
+        let doors = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let asking = client_of(&cluster).create().unwrap();
+        Self { cluster, proxies, doors, is_paused: [false; NODES], asking, runtime: Some(runtime) }
+    }
+
+    /// Where the brokers are found through the proxies.
+    pub(crate) fn doors(&self) -> Vec<String> {
+        self.doors.clone()
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self, node: usize) {
+        self.is_paused[node] = false;
+        block_in_place(|| self.cluster.kill_node(node));
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn terminate(&mut self, node: usize) {
+        block_in_place(|| self.cluster.terminate_node(node));
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn pause(&mut self, node: usize) {
+        self.is_paused[node] = true;
+        self.cluster.pause_node(node);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&mut self, node: usize) {
+        self.is_paused[node] = false;
+        self.cluster.resume_node(node);
+    }
+
+    /// Starts nodes that do not run, and waits until they do.
+    pub(crate) fn start_missing(&mut self) {
+        block_in_place(|| self.cluster.start_nodes());
+    }
+
+    pub(crate) fn weather(&self, node: usize, weather: Weather) {
+        self.proxies[node].set(weather);
+    }
+
+    pub(crate) fn weather_everywhere(&self, weather: Weather) {
+        for proxy in &self.proxies {
+            proxy.set(weather);
+        }
+    }
+
+    /// Ends every fault, and waits until all brokers have all that was written.
+    pub(crate) async fn heal(&mut self) {
+        self.weather_everywhere(Weather::Clear);
+        for node in 0..NODES {
+            if std::mem::take(&mut self.is_paused[node]) {
+                self.cluster.resume_node(node);
+            }
+        }
+        self.start_missing();
+        until("all replicas are in sync", HEAL_MAX, async || {
+            let partitions = self.partitions();
+            partitions.is_some_and(|all| all.iter().all(|one| one.in_sync == NODES)).then_some(())
+        })
+        .await;
+    }
+
+    /// A topic of three replicas, two of which must have a record before it counts.
+    pub(crate) async fn make_topic(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let new =
+            NewTopic::new(topic, partitions, TopicReplication::Fixed(3)).set("min.insync.replicas", "2");
+        let options = AdminOptions::new().operation_timeout(Some(ASK_MAX));
+        for outcome in admin.create_topics(&[new], &options).await.unwrap() {
+            outcome.unwrap();
+        }
+        until("the topic has leaders", HEAL_MAX, async || self.leaders_of(topic)).await;
+    }
+
+    /// The node that leads a partition now; another one than `not` where that is given.
+    pub(crate) async fn leader(&self, topic: &str, partition: i32, not: Option<usize>) -> usize {
+        until("the partition has a leader", HEAL_MAX, async || {
+            let leader = self.leaders_of(topic)?.get(&partition).copied()?;
+            (Some(leader) != not).then_some(leader)
+        })
+        .await
+    }
+
+    fn leaders_of(&self, topic: &str) -> Option<BTreeMap<i32, usize>> {
+        let mut leaders = BTreeMap::new();
+        for partition in self.partitions()?.into_iter().filter(|one| one.topic == topic) {
+            leaders.insert(partition.number, partition.leader?);
+        }
+        (!leaders.is_empty()).then_some(leaders)
+    }
+
+    fn partitions(&self) -> Option<Vec<Partition>> {
+        let metadata = block_in_place(|| self.asking.fetch_metadata(None, ASK_MAX)).ok()?;
+        let mut partitions = Vec::new();
+        for topic in metadata.topics() {
+            partitions.extend(topic.partitions().iter().map(|partition| Partition {
+                topic: topic.name().to_owned(),
+                number: partition.id(),
+                leader: usize::try_from(partition.leader() - 1).ok(),
+                in_sync: partition.isr().len(),
+            }));
+        }
+        Some(partitions)
+    }
+
+    /// A native client past the proxies.
+    pub(crate) fn client(&self) -> ClientConfig {
+        client_of(&self.cluster)
+    }
+}
+
+fn client_of(cluster: &Cluster) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.addresses().join(",")).set("reconnect.backoff.max.ms", "1000");
+    config
+}
+
+impl std::fmt::Debug for Brokers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Brokers").field("cluster", &self.cluster).field("doors", &self.doors).finish()
+    }
+}
+
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Partition {
+    topic: String,
+    number: i32,
+    leader: Option<usize>,
+    in_sync: usize,
+}

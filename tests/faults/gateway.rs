@@ -1,0 +1,157 @@
+//! The real binary as processes, to be killed, ended and started again on the same address and directory.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tokio::task::{block_in_place, spawn_blocking};
+use tokio::time::Instant;
+
+use crate::until;
+
+/// How long a gateway may take until it is ready, brokers being there.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// SIGTERM to exit, as promised, and a little for a machine that does other things.
+const EXIT_MAX: Duration = Duration::from_secs(35);
+
+/// Where a gateway is found, and with what credential; the same after a restart.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) address: String,
+    pub(crate) token: String,
+}
+
+/// A gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) target: Target,
+    directory: PathBuf,
+    child: Option<Child>,
+}
+
+impl Gateway {
+    /// Starts a gateway with this configuration and files of its own in `directory`.
+    pub(crate) async fn start(directory: &Path, yaml: &str) -> Self {
+        fs::create_dir_all(directory).unwrap();
+        fs::write(directory.join("weirgate.yaml"), yaml).unwrap();
+        let (child, target) = launch(directory, "127.0.0.1:0").await;
+        Self { target, directory: directory.to_owned(), child: Some(child) }
+    }
+
+    /// Starts it where it was.
+    pub(crate) async fn start_again(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        let (child, target) = launch(&self.directory, &self.target.address).await;
+        assert_eq!(target.address, self.target.address);
+        self.target.token = target.token;
+        self.child = Some(child);
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM; answers how long the end took. It must be a clean one.
+    pub(crate) async fn terminate(&mut self) -> Duration {
+        let mut child = self.child.take().expect("it runs");
+        let told = Instant::now();
+        signal(&child, "-TERM");
+        let ended = tokio::time::timeout(EXIT_MAX, spawn_blocking(move || child.wait().unwrap().code()));
+        assert_eq!(ended.await.expect("the gateway ends in time").unwrap(), Some(0), "{}", self.log_path());
+        told.elapsed()
+    }
+
+    /// Status and body of `/readyz`, where there is an answer.
+    pub(crate) async fn ready(&self) -> Option<(u16, String)> {
+        self.get("/readyz").await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://{}{path}", self.target.address);
+        let request = reqwest::Client::new().get(url).bearer_auth(&self.target.token);
+        let answer = request.timeout(Duration::from_secs(5)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    pub(crate) async fn until_ready(&self) {
+        let is_ready = async || self.ready().await.filter(|(status, _)| *status == 200).map(drop);
+        until("the gateway is ready", READY_MAX, is_ready).await;
+    }
+
+    /// Fails if the gateway ended by itself, or panicked on the way.
+    pub(crate) fn check(&mut self) {
+        if let Some(child) = &mut self.child {
+            assert_eq!(child.try_wait().unwrap(), None, "the gateway ended: {}", self.log_path());
+        }
+        let log = fs::read_to_string(self.directory.join("log")).unwrap();
+        let panicked = log.lines().find(|line| line.contains("panicked"));
+        assert_eq!(panicked, None, "{}", self.log_path());
+    }
+
+    /// Resident memory.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let id = self.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn log_path(&self) -> String {
+        self.directory.join("log").display().to_string()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+async fn launch(directory: &Path, listen: &str) -> (Child, Target) {
+    let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
+        .args(["dev", "--listen", listen, "--config"])
+        .arg(directory.join("weirgate.yaml"))
+        .arg("--data-dir")
+        .arg(directory.join("data"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let target = spawn_blocking(move || read_welcome(stdout)).await.unwrap();
+    let target = target.unwrap_or_else(|| panic!("no gateway: {}", directory.join("log").display()));
+    (child, target)
+}
+
+/// The address and the token that `dev` prints, once it serves.
+fn read_welcome(stdout: impl Read) -> Option<Target> {
+    let (mut address, mut token) = (None, None);
+    for line in BufReader::new(stdout).lines() {
+        let line = line.ok()?;
+        if let Some(rest) = line.trim().strip_prefix("Weirgate runs on http://") {
+            address = rest.split(". ").next().map(str::to_owned);
+        }
+        if let Some(rest) = line.trim().strip_prefix("export WEIRGATE_TOKEN='") {
+            token = Some(rest.trim_end_matches('\'').to_owned());
+        }
+        if line.contains("Stop: Ctrl-C") {
+            break;
+        }
+    }
+    Some(Target { address: address?, token: token? })
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = block_in_place(|| Command::new("kill").args([name, &child.id().to_string()]).status());
+    assert!(status.unwrap().success());
+}

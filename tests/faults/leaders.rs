@@ -1,0 +1,125 @@
+//! Brokers that die, stand still, and come back.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::brokers::NODES;
+use crate::gateway::Gateway;
+use crate::history::{Deed, Entry, Kind};
+use crate::run::{Plan, Run};
+use crate::{rounds, until};
+
+/// How long the publishers may take to go on after a leader was lost: Kafka notices after 9 s that a broker is dead.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long after the brokers' return.
+const BACK_MAX: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn without_faults_nothing_is_lost_repeated_or_out_of_order() {
+    let run = Run::begin("no-faults", Plan::default()).await;
+    run.publishers.go_on(40, PATIENCE).await;
+    let verdict = run.end(Duration::from_secs(5)).await;
+    assert_eq!((verdict.counts.duplicates, verdict.counts.unknown, verdict.counts.refused), (0, 0, 0));
+    assert_eq!(verdict.counts.redelivered, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn leaders_that_are_killed_and_ended_take_nothing_with_them() {
+    let mut run = Run::begin("leaders-killed", Plan::default()).await;
+    for _ in 0..rounds() {
+        let leader = run.brokers.leader(&run.topic, 0, None).await;
+        run.brokers.kill(leader);
+        run.publishers.go_on(5, PATIENCE).await;
+        run.brokers.start_missing();
+        run.brokers.heal().await;
+        let leader = run.brokers.leader(&run.topic, 0, None).await;
+        run.brokers.terminate(leader);
+        run.publishers.go_on(5, PATIENCE).await;
+        run.brokers.heal().await;
+    }
+    let verdict = run.end(Duration::from_secs(30)).await;
+    assert_eq!(verdict.counts.duplicates, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it() {
+    let mut run = Run::begin("leader-paused", Plan::default()).await;
+    for _ in 0..rounds() {
+        let leader = run.brokers.leader(&run.topic, 0, None).await;
+        run.brokers.pause(leader);
+        run.publishers.go_on(5, PATIENCE).await;
+        assert_ne!(run.brokers.leader(&run.topic, 0, None).await, leader, "it was deposed meanwhile");
+        run.brokers.resume(leader);
+        run.publishers.go_on(5, PATIENCE).await;
+        run.brokers.heal().await;
+    }
+    let verdict = run.end(Duration::from_secs(30)).await;
+    assert_eq!(verdict.counts.duplicates, 0);
+}
+
+/// One of three can neither elect a leader nor store anything that two must have.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn while_two_of_three_are_dead_nothing_is_answered_as_stored() {
+    let plan = Plan { delivery_timeout: Duration::from_secs(3), ..Plan::default() };
+    let mut run = Run::begin("two-of-three-killed", plan).await;
+    let mut windows = Vec::new();
+    for _ in 0..rounds() {
+        let leader = run.brokers.leader(&run.topic, 0, None).await;
+        run.brokers.kill((leader + 1) % NODES);
+        run.brokers.kill((leader + 2) % NODES);
+        let killed = run.book.now();
+        run.publishers.until_not_stored(2, PATIENCE).await;
+        windows.push(killed..run.book.now());
+        run.brokers.start_missing();
+        run.publishers.go_on(5, PATIENCE).await;
+        run.brokers.heal().await;
+    }
+    let verdict = run.end(Duration::from_secs(60)).await;
+    for window in windows {
+        let stored = stored_within(&verdict.case.history, &window);
+        assert_eq!(stored, Vec::<&Entry>::new(), "with one replica of three");
+    }
+    assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
+    let mut run = Run::begin("all-killed", Plan::default()).await;
+    for _ in 0..rounds() {
+        let resident: Vec<u64> = run.gateways.iter().map(Gateway::resident_kib).collect();
+        for node in 0..NODES {
+            run.brokers.kill(node);
+        }
+        for gateway in &run.gateways {
+            let told = async || gateway.ready().await.filter(|(status, _)| *status == 503).map(drop);
+            until("the gateway is not ready", Duration::from_secs(6), told).await;
+            assert_eq!(gateway.get("/livez").await.map(|(status, _)| status), Some(200));
+        }
+        run.publishers.until_not_stored(20, PATIENCE).await;
+        for (gateway, resident) in run.gateways.iter().zip(resident) {
+            assert!(gateway.resident_kib() < resident + 64 * 1024, "{} KiB", gateway.resident_kib());
+        }
+        run.brokers.start_missing();
+        run.publishers.go_on(1, BACK_MAX).await;
+        run.brokers.heal().await;
+    }
+    let verdict = run.end(Duration::from_secs(90)).await;
+    assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+}
+
+/// Answers that say stored, to what was sent and answered within this time.
+fn stored_within<'a>(history: &'a [Entry], window: &Range<u64>) -> Vec<&'a Entry> {
+    let sent = |id: &str| {
+        history.iter().any(|entry| {
+            entry.id == id && entry.is(Deed::Publish, Kind::Invoke) && window.contains(&entry.t_mono)
+        })
+    };
+    let stored = history.iter().filter(|entry| entry.is(Deed::Publish, Kind::Ok));
+    stored.filter(|entry| window.contains(&entry.t_mono) && sent(&entry.id)).collect()
+}

@@ -1,0 +1,137 @@
+//! What lies in Kafka, read past everything that is under test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::Value;
+use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
+
+use crate::checkers::Stored;
+use crate::history::{Book, Deed, Entry, Kind, Recorder, sha};
+
+const ASK_MAX: Duration = Duration::from_secs(10);
+/// Between two looks at a group's commits.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The id of an event by the envelope it lies in.
+pub(crate) fn id_of(value: &[u8]) -> String {
+    let envelope: Value = serde_json::from_slice(value).unwrap_or_default();
+    envelope["correlationId"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Every record of a topic, by partition and offset.
+pub(crate) fn truth(client: &ClientConfig, topic: &str, partitions: i32) -> Vec<Stored> {
+    let mut stored = Vec::new();
+    for (part, off, _, value) in block_in_place(|| records(client, topic, partitions)) {
+        stored.push(Stored { part, off, id: id_of(&value), sha: sha(&value) });
+    }
+    stored.sort_by_key(|stored| (stored.part, stored.off));
+    stored
+}
+
+/// A record's partition, offset, key and value.
+pub(crate) type Raw = (i32, i64, Vec<u8>, Vec<u8>);
+
+/// Reads each partition to its end, in one pass; blocks.
+pub(crate) fn records(client: &ClientConfig, topic: &str, partitions: i32) -> Vec<Raw> {
+    let mut client = client.clone();
+    client
+        .set("group.id", "truth")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = client.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&list).unwrap();
+    let (mut records, mut ended) = (Vec::new(), 0);
+    while ended < partitions {
+        match consumer.poll(ASK_MAX).expect("the log can be read") {
+            Ok(message) => records.push((
+                message.partition(),
+                message.offset(),
+                message.key().unwrap_or_default().to_vec(),
+                message.payload().unwrap_or_default().to_vec(),
+            )),
+            Err(KafkaError::PartitionEOF(_)) => ended += 1,
+            Err(error) => assert!(error.rdkafka_error_code().is_some(), "{error}"),
+        }
+    }
+    records
+}
+
+/// What a group has committed, by partition.
+pub(crate) fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Option<Vec<(i32, i64)>> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, partitions - 1);
+    let committed = consumer.committed_offsets(list, Duration::from_secs(2)).ok()?;
+    let place = |(part, offset): (i32, Offset)| match offset {
+        Offset::Offset(off) => Some((part, off)),
+        _ => None,
+    };
+    Some(committed.elements().iter().map(|one| (one.partition(), one.offset())).filter_map(place).collect())
+}
+
+/// A client that looks at a group without being its member.
+pub(crate) fn onlooker(client: &ClientConfig, group: &str) -> BaseConsumer {
+    client.clone().set("group.id", group).set("enable.auto.commit", "false").create().unwrap()
+}
+
+/// Looks at a group's commits all the time, and writes down what moved.
+#[derive(Debug)]
+pub(crate) struct Commits {
+    is_ending: Arc<AtomicBool>,
+    looking: JoinHandle<()>,
+}
+
+impl Commits {
+    pub(crate) fn watch(
+        book: &Book,
+        client: &ClientConfig,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> Self {
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let (ending, recorder) = (Arc::clone(&is_ending), book.recorder("commits"));
+        let (consumer, topic) = (onlooker(client, group), topic.to_owned());
+        let looking = spawn_blocking(move || look(&consumer, &topic, partitions, recorder, &ending));
+        Self { is_ending, looking }
+    }
+
+    /// Looks once more, then ends.
+    pub(crate) async fn stop(self) {
+        self.is_ending.store(true, Ordering::Release);
+        self.looking.await.unwrap();
+    }
+}
+
+fn look(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partitions: i32,
+    mut recorder: Recorder,
+    is_ending: &AtomicBool,
+) {
+    let mut last = Vec::new();
+    loop {
+        let is_last = is_ending.load(Ordering::Acquire);
+        let now = committed(consumer, topic, partitions).unwrap_or_else(|| last.clone());
+        for (part, off) in now.iter().filter(|one| !last.contains(one)) {
+            recorder.write(Entry::new(Deed::Commit, Kind::Ok).at(*part, *off));
+        }
+        last = now;
+        if is_last {
+            return;
+        }
+        // What the client has to tell is nothing that is looked for; this is the pause.
+        drop(consumer.poll(LOOK_EVERY));
+    }
+}

@@ -1,0 +1,70 @@
+//! Gateways on Kafka under faults, judged by a recorded history against what lies in the log; see "On Kafka" in the
+//! README. Each run carries a plain producer and consumer as control, and one whose control fails is void: it fails, too.
+//!
+//! - `broker`: starts Kafka; shared with `tests/kafka`.
+//! - `brokers`: three of them behind proxies, for one run at a time.
+//! - `checkers`: what is wrong with a history, if anything.
+//! - `clients`: clients that are cut off, and batches.
+//! - `control`: the plain producer and consumer.
+//! - `gateway`: the real binary as processes to be killed.
+//! - `gateways`: gateways that die, and that are restarted one after the other.
+//! - `history`: what every client did, as lines of JSON.
+//! - `leaders`: brokers that die, stand still, and come back.
+//! - `log`: what lies in Kafka, and what groups have committed.
+//! - `network`: a bad network between gateways and brokers.
+//! - `proxy`: what stands between them.
+//! - `publishers`, `subscribers`, `socket`: the gateway's clients.
+//! - `run`, `verdict`: one run from its beginning to passed, failed, or void.
+//!
+//! `WEIRGATE_FAULT_ROUNDS` repeats every fault so often within its run.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../kafka/broker.rs"]
+#[expect(dead_code, reason = "the tests of Kafka use more of it")]
+mod broker;
+mod brokers;
+mod checkers;
+mod clients;
+mod control;
+mod gateway;
+mod gateways;
+mod history;
+mod leaders;
+mod log;
+mod network;
+mod proxy;
+mod publishers;
+mod run;
+mod socket;
+mod subscribers;
+mod verdict;
+
+use std::time::Duration;
+
+/// Asks until `check` gives something; fails after `patience`, saying what was waited for.
+async fn until<T>(what: &str, patience: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            ticks.tick().await;
+            if let Some(value) = check().await {
+                return value;
+            }
+        }
+    };
+    tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("never came true: {what}"))
+}
+
+/// How often each fault is repeated within its run.
+fn rounds() -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "how long tests run is no configuration of the gateway")]
+    let given = std::env::var("WEIRGATE_FAULT_ROUNDS");
+    given.map_or(1, |text| text.parse().expect("WEIRGATE_FAULT_ROUNDS is a number"))
+}

@@ -1,0 +1,312 @@
+//! Clients that read over WebSocket: workers of a group, and an audience that follows the topic from its beginning.
+//! Both come back when their connection ends, to the next gateway.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Target;
+use crate::history::{Book, Deed, Entry, Kind, Recorder};
+use crate::socket::{Message, Socket};
+
+/// Deliveries a worker keeps unsettled while more come.
+const KEPT: usize = 4;
+/// How long it keeps them when none come.
+const IDLE: Duration = Duration::from_millis(100);
+/// Pauses between tries to connect.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// Positions that someone has dealt with.
+pub(crate) type Seen = Arc<Mutex<BTreeSet<(i32, i64)>>>;
+
+/// Subscribers at work.
+#[derive(Debug)]
+pub(crate) struct Subscribers {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    /// Breaks the connection of each worker, without a goodbye.
+    breaks: Vec<Arc<Notify>>,
+    /// What was settled.
+    pub(crate) settled: Seen,
+    /// What the audience was shown.
+    pub(crate) followed: Seen,
+}
+
+/// What a run's subscribers read.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) topic: String,
+    pub(crate) group: String,
+    pub(crate) workers: usize,
+}
+
+/// The name of the one who follows.
+pub(crate) const AUDIENCE: &str = "a0";
+
+impl Subscribers {
+    pub(crate) fn start(book: &Book, targets: &[Target], reading: &Reading) -> Self {
+        let mut this = Self {
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+            breaks: Vec::new(),
+            settled: Seen::default(),
+            followed: Seen::default(),
+        };
+        for number in 0..reading.workers {
+            let broken = Arc::new(Notify::new());
+            this.breaks.push(Arc::clone(&broken));
+            let worker = Worker {
+                book: book.clone(),
+                number,
+                targets: targets.to_vec(),
+                group: reading.group.clone(),
+                settled: Arc::clone(&this.settled),
+                broken,
+                stop: this.stop.clone(),
+            };
+            this.tasks.spawn(worker.run());
+        }
+        let audience = Audience {
+            recorder: book.recorder(AUDIENCE),
+            targets: targets.to_vec(),
+            topic: reading.topic.clone(),
+            followed: Arc::clone(&this.followed),
+            cursor: None,
+            positions: HashMap::new(),
+        };
+        this.tasks.spawn(audience.run(this.stop.clone()));
+        this
+    }
+
+    /// Breaks a worker's connection as a crash does.
+    pub(crate) fn break_worker(&self, number: usize) {
+        self.breaks[number].notify_one();
+    }
+
+    /// Lets all say goodbye.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+struct Worker {
+    book: Book,
+    number: usize,
+    targets: Vec<Target>,
+    group: String,
+    settled: Seen,
+    broken: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+/// One connection of a worker.
+struct Shift<'a> {
+    recorder: Recorder,
+    socket: Socket,
+    sub: Value,
+    /// Deliveries not settled, with their tags.
+    kept: VecDeque<(String, Entry)>,
+    /// Settlements not answered, by command.
+    asked: HashMap<u64, Entry>,
+    commands: u64,
+    assignment: Value,
+    settled: &'a Seen,
+}
+
+impl Worker {
+    async fn run(self) {
+        let mut tries = interval(TRY_AGAIN);
+        for connection in 1.. {
+            let turn = connection - 1 + self.number;
+            tries.tick().await;
+            if self.stop.is_cancelled() {
+                return;
+            }
+            let Some((socket, ok)) = self.join(&self.targets[turn % self.targets.len()]).await else {
+                continue;
+            };
+            let mut shift = Shift {
+                recorder: self.book.recorder(&format!("w{}.{connection}", self.number)),
+                socket,
+                sub: ok["sub"].clone(),
+                kept: VecDeque::new(),
+                asked: HashMap::new(),
+                commands: 1,
+                assignment: Value::Null,
+                settled: &self.settled,
+            };
+            let note = tokio::select! {
+                ended = shift.work(&self.stop) => ended.err().unwrap_or_else(|| "stopped".to_owned()),
+                () = self.broken.notified() => "broken".to_owned(),
+            };
+            shift.recorder.write(Entry::new(Deed::Close, Kind::Info).note(note));
+        }
+    }
+
+    async fn join(&self, target: &Target) -> Option<(Socket, Value)> {
+        let command = json!({"id": 1, "op": "subscribe", "group": self.group, "credit": 32});
+        subscribe(target, &command).await
+    }
+}
+
+async fn subscribe(target: &Target, command: &Value) -> Option<(Socket, Value)> {
+    const ANSWER_MAX: Duration = Duration::from_secs(5);
+    let subscribing = async {
+        let mut socket = Socket::connect(target).await.ok()?;
+        socket.send(command).await.ok()?;
+        loop {
+            let message = socket.next().await.ok()?;
+            if message.json["id"] == 1 {
+                return message.json.get("ok").cloned().map(|ok| (socket, ok));
+            }
+        }
+    };
+    timeout(ANSWER_MAX, subscribing).await.ok().flatten()
+}
+
+impl Shift<'_> {
+    /// Works until it is told to stop and has settled what it has, or the connection ends.
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), String> {
+        loop {
+            let is_ending = stop.is_cancelled();
+            if is_ending && self.kept.is_empty() && self.asked.is_empty() {
+                self.socket.close().await;
+                return Ok(());
+            }
+            let patience = if is_ending { Duration::ZERO } else { IDLE };
+            match timeout(patience.max(Duration::from_millis(1)), self.socket.next()).await {
+                Ok(message) => self.hear(&message?),
+                Err(_) => self.settle(0).await?,
+            }
+            self.settle(KEPT).await?;
+        }
+    }
+
+    fn hear(&mut self, message: &Message) {
+        let json = &message.json;
+        if let Some(tag) = json["delivery"].as_str() {
+            let entry = message.event(Deed::Deliver);
+            self.recorder.write(entry.clone());
+            self.kept.push_back((tag.to_owned(), entry));
+        } else if let Some(id) = json["id"].as_u64() {
+            let Some(mut entry) = self.asked.remove(&id) else { return };
+            let error = json["error"]["code"].as_str();
+            entry.kind = if error.is_none() { Kind::Ok } else { Kind::Fail };
+            error.unwrap_or_default().clone_into(&mut entry.note);
+            if let (Kind::Ok, Some(position)) = (entry.kind, entry.position()) {
+                self.settled.lock().unwrap().insert(position);
+            }
+            self.recorder.write(entry);
+        } else if let Some(tags) = json["withdrawn"].as_array() {
+            let reason = json["reason"].as_str().unwrap_or_default();
+            for tag in tags {
+                let Some(at) = self.kept.iter().position(|(kept, _)| *tag == kept.as_str()) else { continue };
+                let Some((_, mut entry)) = self.kept.remove(at) else { continue };
+                (entry.f, entry.note) = (Deed::Withdraw, reason.to_owned());
+                self.recorder.write(entry);
+            }
+        } else if !json["assignment"].is_null() && self.assignment != json["assignment"] {
+            self.assignment = json["assignment"].clone();
+            self.recorder.write(Entry::new(Deed::Assign, Kind::Ok).note(self.assignment.to_string()));
+        }
+    }
+
+    /// Settles the oldest until only so many are left.
+    async fn settle(&mut self, kept: usize) -> Result<(), String> {
+        while self.kept.len() > kept {
+            let Some((tag, mut entry)) = self.kept.pop_front() else { break };
+            (entry.f, entry.kind) = (Deed::Ack, Kind::Invoke);
+            self.commands += 1;
+            self.recorder.write(entry.clone());
+            self.asked.insert(self.commands, entry);
+            let command = json!({"id": self.commands, "op": "ack", "sub": self.sub, "deliveries": [tag]});
+            self.socket.send(&command).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Audience {
+    recorder: Recorder,
+    targets: Vec<Target>,
+    topic: String,
+    followed: Seen,
+    cursor: Option<Value>,
+    /// What was seen since the cursor: the next offset of each partition.
+    positions: HashMap<i32, i64>,
+}
+
+impl Audience {
+    async fn run(mut self, stop: CancellationToken) {
+        let mut tries = interval(TRY_AGAIN);
+        for turn in 0.. {
+            tokio::select! {
+                _ = tries.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            let target = self.targets[turn % self.targets.len()].clone();
+            let command = json!({"id": 1, "op": "subscribe", "topics": [self.topic], "from": self.from()});
+            let Some((mut socket, ok)) = subscribe(&target, &command).await else { continue };
+            if self.cursor.is_some() && ok["resumed"] != true {
+                self.recorder.write(Entry::new(Deed::Close, Kind::Info).note(format!("not resumed: {ok}")));
+            }
+            self.take_cursor(&ok);
+            let note = tokio::select! {
+                note = self.follow(&mut socket) => note,
+                () = stop.cancelled() => {
+                    socket.close().await;
+                    return;
+                }
+            };
+            self.recorder.write(Entry::new(Deed::Close, Kind::Info).note(note));
+        }
+    }
+
+    /// The beginning, or behind what was seen last.
+    fn from(&self) -> Value {
+        let Some(cursor) = &self.cursor else { return json!("earliest") };
+        let positions: HashMap<String, i64> =
+            self.positions.iter().map(|(part, next)| (part.to_string(), *next)).collect();
+        json!({"cursor": cursor, "positions": {&self.topic: positions}})
+    }
+
+    fn take_cursor(&mut self, json: &Value) {
+        if json["cursor"].is_string() {
+            self.cursor = Some(json["cursor"].clone());
+        }
+    }
+
+    /// Follows until the connection ends; answers how.
+    async fn follow(&mut self, socket: &mut Socket) -> String {
+        loop {
+            let message = match socket.next().await {
+                Ok(message) => message,
+                Err(note) => return note,
+            };
+            self.take_cursor(&message.json);
+            if let Some(gaps) = message.json["gap"][&self.topic].as_object() {
+                for (part, gap) in gaps {
+                    let (part, to) = (part.parse().unwrap(), gap[1].as_i64().unwrap());
+                    self.recorder.write(Entry::new(Deed::Gap, Kind::Ok).at(part, to));
+                    self.positions.insert(part, to);
+                }
+            }
+            if message.json["offset"].is_u64() {
+                let entry = message.event(Deed::Follow);
+                let (part, off) = entry.position().unwrap();
+                self.recorder.write(entry);
+                self.positions.insert(part, off + 1);
+                self.followed.lock().unwrap().insert((part, off));
+            }
+        }
+    }
+}

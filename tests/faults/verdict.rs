@@ -1,0 +1,139 @@
+//! From what is known at the end of a run to passed, failed, or void.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::checkers::{CONTROL, Case, Counts, Finding, Stall, ends, stalls};
+use crate::history::{Deed, Entry};
+use crate::rounds;
+
+/// A run that has ended, not judged yet.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) name: &'static str,
+    pub(crate) took: Duration,
+    pub(crate) case: Case,
+    /// Whether every reader came to the end of the log.
+    pub(crate) is_drained: bool,
+    /// What the group has committed, after all gateways left.
+    pub(crate) committed: Vec<(i32, i64)>,
+    /// The histories and the gateways' logs; kept where the run does not pass.
+    pub(crate) directory: PathBuf,
+}
+
+/// What a run that passed came to.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) case: Case,
+    pub(crate) counts: Counts,
+    stalls: Vec<Stall>,
+}
+
+impl Verdict {
+    /// The longest time of a publisher without an event stored, of all or of those of one partition: through the
+    /// gateways, and past them.
+    pub(crate) fn stall(&self, part: Option<i32>) -> (Duration, Duration) {
+        let of_part = self.stalls.iter().filter(|stall| part.is_none() || stall.part == part);
+        let (control, others): (Vec<&Stall>, Vec<&Stall>) =
+            of_part.partition(|stall| stall.publisher.starts_with(CONTROL));
+        let longest = |stalls: &[&Stall]| stalls.iter().map(|stall| stall.longest).max().unwrap_or_default();
+        (longest(&others), longest(&control))
+    }
+
+    /// Answers that put the blame on the publisher, who is never at fault here.
+    pub(crate) fn refusals(&self) -> Vec<&Entry> {
+        let blamed = |entry: &&Entry| entry.f == Deed::Publish && entry.note.starts_with('4');
+        self.case.history.iter().filter(blamed).collect()
+    }
+}
+
+impl Ended {
+    /// Fails on any broken promise; as void where the control failed, or stood still for longer than it may.
+    #[expect(clippy::print_stdout, reason = "what a run came to is what the long form is run for")]
+    pub(crate) fn judge(self, control_stall_max: Duration) -> Verdict {
+        let case = self.case;
+        let (void, broken): (Vec<Finding>, Vec<Finding>) =
+            case.findings().into_iter().partition(|finding| finding.subject.starts_with(CONTROL));
+        let verdict = Verdict { counts: case.counts(), stalls: stalls(&case.history), case };
+        let (counts, case) = (verdict.counts, &verdict.case);
+        let (stall, control_stall) = verdict.stall(None);
+        let events = case.truth.len();
+        println!(
+            "{}: n = {}, 3/n = {:.2}; {events} events in the log, {counts:?}; longest stall {stall:.1?}, of the control {control_stall:.1?}; took {:.0?}",
+            self.name,
+            rounds(),
+            // Bounds the failures a round at 95 % confidence, when there was none.
+            3.0 / f64::from(rounds()),
+            self.took
+        );
+        let shown = self.directory.display();
+        let first = |findings: &[Finding]| format!("{:#?}\n{shown}", &findings[..findings.len().min(10)]);
+        assert!(void.is_empty(), "void: the control failed, {} findings: {}", void.len(), first(&void));
+        assert!(
+            control_stall <= control_stall_max,
+            "void: the control stood still for {control_stall:?}; {shown}"
+        );
+        assert!(broken.is_empty(), "{} findings: {}", broken.len(), first(&broken));
+        assert!(self.is_drained, "not everything was settled in time: {shown}");
+        assert_eq!(self.committed, ends(&case.truth), "all is committed in the end: {shown}");
+        drop(std::fs::remove_dir_all(&self.directory));
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Case, Deed, Duration, Ended, Entry};
+    use crate::history::Kind;
+
+    fn ended(proc: &str, kinds: &[(u64, Kind)]) -> Ended {
+        let entry = |(t_mono, kind): &(u64, Kind)| Entry {
+            t_mono: *t_mono,
+            proc: proc.to_owned(),
+            ..Entry::new(Deed::Publish, *kind).event(&format!("{proc}-1"), "k")
+        };
+        let history = kinds.iter().map(entry).collect();
+        Ended {
+            name: "test",
+            took: Duration::ZERO,
+            case: Case { history, ..Case::default() },
+            is_drained: true,
+            committed: Vec::new(),
+            directory: "no-such-directory".into(),
+        }
+    }
+
+    const LOST: &[(u64, Kind)] = &[(0, Kind::Invoke), (1, Kind::Ok)];
+    const REFUSED: &[(u64, Kind)] = &[(0, Kind::Invoke), (9_000_000, Kind::Fail)];
+
+    #[test]
+    #[should_panic(expected = "void: the control failed")]
+    fn a_run_whose_control_loses_an_event_is_void() {
+        ended("control0", LOST).judge(Duration::from_secs(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "void: the control stood still for 9s")]
+    fn a_run_whose_control_stands_still_for_too_long_is_void() {
+        ended("control0", REFUSED).judge(Duration::from_secs(8));
+    }
+
+    #[test]
+    #[should_panic(expected = "lost-write")]
+    fn a_run_that_loses_an_event_fails() {
+        ended("p0", LOST).judge(Duration::from_secs(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "all is committed in the end")]
+    fn a_run_that_leaves_a_wrong_commit_fails() {
+        let ended = Ended { committed: vec![(0, 7)], ..ended("p0", REFUSED) };
+        ended.judge(Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_run_that_keeps_its_promises_passes() {
+        let verdict = ended("p0", REFUSED).judge(Duration::from_secs(1));
+        assert_eq!((verdict.counts.refused, verdict.stall(None).0), (1, Duration::from_secs(9)));
+    }
+}
