@@ -68,7 +68,11 @@ fn map(
 fn unreadable(text: &str, error: &Error) -> Mistake {
     let place = error.location();
     let path = place.map_or_else(String::new, |place| path_at(text, place.line()));
-    mistake(place, path, in_our_words(error))
+    match in_our_words(error) {
+        Ok(words) => mistake(place, path, words.to_owned()),
+        // What the parser says may hold what the file says.
+        Err(text) => Mistake { cause: Some(text), ..mistake(place, path, "is not YAML".to_owned()) },
+    }
 }
 
 fn mistake(place: Option<Location>, path: String, problem: String) -> Mistake {
@@ -77,8 +81,8 @@ fn mistake(place: Option<Location>, path: String, problem: String) -> Mistake {
     Mistake { path, line, column, problem, cause: None }
 }
 
-/// What the parser means.
-fn in_our_words(error: &Error) -> String {
+/// What the parser means, or what it says.
+fn in_our_words(error: &Error) -> Result<&'static str, String> {
     let words = match error {
         Error::ExternalMessage { msg, .. } | Error::Message { msg, .. } => return said(msg),
         Error::Eof { .. } => "the file ends before something is complete",
@@ -100,13 +104,13 @@ fn in_our_words(error: &Error) -> String {
             "this is larger or deeper than a configuration can be"
         }
         Error::InvalidUtf8Input => "the file is not UTF-8",
-        _ => return format!("is not YAML: {}", first_line(&error.to_string())),
+        _ => return Err(first_line(&error.to_string())),
     };
-    words.to_owned()
+    Ok(words)
 }
 
-/// The same for what is told only as a text: its commonest sentences, and any other as it is.
-fn said(message: &str) -> String {
+/// The same for what is told only as a text: its commonest sentences.
+fn said(message: &str) -> Result<&'static str, String> {
     let sentences = [
         ("tabs disallowed", "a tab; YAML is indented with spaces"),
         ("unclosed bracket", "a bracket is opened here and never closed"),
@@ -119,11 +123,11 @@ fn said(message: &str) -> String {
         ("simple key expected ':'", "a ':' is missing after the key"),
     ];
     let found = sentences.iter().find(|(part, _)| message.contains(part));
-    found.map_or_else(|| format!("is not YAML: {}", first_line(message)), |(_, words)| (*words).to_owned())
+    found.map(|(_, words)| *words).ok_or_else(|| first_line(message))
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The keys that a line of block YAML lies under, the line's own included, as its indentation tells.

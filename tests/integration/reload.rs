@@ -88,7 +88,7 @@ async fn a_reload_that_fails_names_the_mistakes_and_no_file_and_changes_nothing(
             format!("auth:\n  issuers: [{{{issuer}, jwks_file: {hidden}}}]"),
             "line 2: auth.issuers[0].jwks_file: the file it names",
         ),
-        (format!("http: [{hidden}"), "not YAML"),
+        (format!("http: [{hidden}"), "line 1, column 7: http: a bracket is opened here"),
         ("groups: {new: {topics: [orders.v1]}, idle: {}}".to_owned(), "groups.idle.topics: a group reads"),
     ] {
         gateway.rewrite(&yaml);
