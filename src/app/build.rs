@@ -41,6 +41,7 @@ pub(super) async fn build(
     let dev_key = dev_key(config.auth.mode, data_directory.as_deref())?;
     config.auth.dev_key.clone_from(&dev_key);
     let authenticator = Authenticator::build(&config.auth, clock.clone(), &registry)?;
+    fetch_keys(authenticator.clone());
     let dev_token = dev_key.as_ref().map(|key| key.dev_token(clock.now())).transpose()?;
     let front_page = dev_key.clone().map(|key| playground::server(&config, key, clock.clone()));
 
@@ -124,6 +125,11 @@ pub(super) async fn build(
         dev_token,
         data_directory,
     })
+}
+
+/// In the background: the time limit of a fetch bounds it, and nobody waits for its end.
+fn fetch_keys(authenticator: Authenticator) {
+    tokio::spawn(async move { authenticator.fetch_keys().await });
 }
 
 fn dev_key(mode: auth::Mode, directory: Option<&Path>) -> anyhow::Result<Option<auth::dev::Key>> {

@@ -89,6 +89,8 @@ impl Reload {
         Schemas::load(&self.schema_config).map_err(Failure::Schemas)?;
         self.runtime.block_on(self.put_into_log(&config))?;
         self.authenticator.replace(&config.auth).map_err(Failure::Auth)?;
+        let authenticator = self.authenticator.clone();
+        self.runtime.spawn(async move { authenticator.fetch_keys().await });
         self.schemas.reload().map_err(Failure::Schemas)?;
         self.catalogue.replace(config.catalogue);
         self.publisher.replace(config.publish);

@@ -119,6 +119,17 @@ impl Authenticator {
         Ok(())
     }
 
+    /// Fetches the keys of issuers where none were fetched yet, so that the log tells early of those that cannot be. Takes
+    /// a few seconds at most.
+    pub async fn fetch_keys(&self) {
+        let policy = self.0.policy.load_full();
+        let remotes = policy.issuers().filter_map(|trusted| match &trusted.keys {
+            Keys::Remote(remote) => Some(Arc::clone(remote)),
+            Keys::Fixed(_) => None,
+        });
+        futures_util::future::join_all(remotes.map(Remote::fetch_first)).await;
+    }
+
     /// The principal behind a credential. Verified tokens are remembered by their hash until they expire.
     ///
     /// # Errors
@@ -352,7 +363,7 @@ fn outcome(result: &Result<Arc<Principal>, Error>) -> &'static str {
     match result {
         Ok(_) => "ok",
         Err(Error::TokenExpired) => "expired",
-        Err(Error::Unavailable) => "unavailable",
+        Err(Error::KeysUnavailable | Error::Unavailable) => "unavailable",
         Err(
             Error::BadCredential { .. }
             | Error::Unauthenticated

@@ -32,8 +32,11 @@ pub enum Error {
         /// The source as given by the caller.
         given: String,
     },
-    /// The issuer's keys cannot be had and no usable ones are held, or ticket memory is full (503; try again).
-    #[error("credentials cannot be checked at the moment; try again later")]
+    /// The keys of the token's issuer cannot be fetched, and no usable ones are held (503; try again).
+    #[error("the keys of the token's issuer cannot be fetched at the moment; try again later")]
+    KeysUnavailable,
+    /// Ticket memory is full, or the system gives no randomness (503; try again).
+    #[error("tickets cannot be handled at the moment; try again later")]
     Unavailable,
 }
 

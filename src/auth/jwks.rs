@@ -5,10 +5,11 @@
 //! fetch at a time and at most one per `cooldown`, so tokens cannot make this gateway hammer an issuer.
 //!
 //! ```text
-//! fresh ──max_age──▶ due (one caller fetches, others use it) ──stale_max──▶ gone (Unavailable)
+//! fresh ──max_age──▶ due (one caller fetches, others use it) ──stale_max──▶ gone (KeysUnavailable)
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -55,6 +56,8 @@ pub(super) struct Remote {
     held: ArcSwapOption<Held>,
     /// Held while fetching; guards the time of the last attempt.
     gate: Arc<Mutex<Option<Timestamp>>>,
+    /// Whether the last fetch failed: what lasts is told once.
+    is_failing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -90,7 +93,7 @@ impl Keys {
                 if let Some(key) = seen.as_ref().and_then(|held| held.set.find(kid, algorithm)) {
                     return Ok(key.clone());
                 }
-                let renewed = remote.renew(seen).await.ok_or(Error::Unavailable)?;
+                let renewed = remote.renew(seen).await.ok_or(Error::KeysUnavailable)?;
                 renewed.set.find(kid, algorithm).cloned().ok_or(unknown)
             }
         }
@@ -101,7 +104,7 @@ impl Keys {
         match self {
             Self::Fixed(set) => Ok(set.contains(fingerprint)),
             Self::Remote(remote) => {
-                let held = remote.current().await.ok_or(Error::Unavailable)?;
+                let held = remote.current().await.ok_or(Error::KeysUnavailable)?;
                 Ok(held.set.contains(fingerprint))
             }
         }
@@ -136,12 +139,22 @@ impl Remote {
             policy,
             held: ArcSwapOption::empty(),
             gate: Arc::default(),
+            is_failing: AtomicBool::new(false),
         }
     }
 
     /// Whether this is the set of the same issuer at the same place, so that a reload may keep it.
     pub(super) fn serves(&self, issuer: &str, location: &Location) -> bool {
         self.issuer == issuer && self.location == *location
+    }
+
+    /// Fetches the set where nobody has tried yet. A failure here starts no cooldown: issuers and gateways are often
+    /// started together, and the first token shall not suffer for it.
+    pub(super) async fn fetch_first(self: Arc<Self>) {
+        let gate = Arc::clone(&self.gate).lock_owned().await;
+        if gate.is_none() && self.held.load().is_none() {
+            self.fetch_and_hold(gate).await;
+        }
     }
 
     /// The set in force, renewed when due.
@@ -184,6 +197,9 @@ impl Remote {
         self.metrics.jwks_fetches.with_label_values(&[self.issuer.as_str(), outcome]).inc();
         match result {
             Ok(set) => {
+                if self.is_failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(issuer = self.issuer, "the issuer's key set can be fetched again");
+                }
                 let held = Arc::new(Held { set, fetched_at: self.clock.now() });
                 let old = self.held.swap(Some(Arc::clone(&held)));
                 if old.is_some_and(|old| !old.set.is_within(&held.set)) {
@@ -191,12 +207,23 @@ impl Remote {
                     self.policy.send_modify(|version| *version += 1);
                 }
             }
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(issuer = self.issuer, %error, cause, "cannot fetch the issuer's key set");
-            }
+            Err(error) => self.tell_failure(&error),
         }
         drop(gate);
+    }
+
+    fn tell_failure(&self, error: &FetchError) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        if self.is_failing.swap(true, Ordering::Relaxed) {
+            tracing::debug!(issuer = self.issuer, %error, cause, "still cannot fetch the issuer's key set");
+        } else {
+            tracing::warn!(
+                issuer = self.issuer,
+                %error,
+                cause,
+                "cannot fetch the issuer's key set; without one its tokens are answered 503"
+            );
+        }
     }
 
     async fn fetch(&self) -> Result<KeySet, FetchError> {

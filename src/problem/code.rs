@@ -84,6 +84,7 @@ codes! {
     RateLimited = "rate_limited", 429, true, "Too many requests", "The caller's quota is used up; nothing was stored. Retry after the time given.";
     Internal = "internal", 500, false, "Internal error", "The gateway made a mistake. It is logged under the request id in instance.";
     NotSupported = "not_supported", 501, false, "Not supported", "This gateway or its log cannot do this.";
+    KeysUnavailable = "keys_unavailable", 503, true, "Issuer's keys unavailable", "The keys of the token's issuer cannot be fetched, so the token cannot be judged; nothing was stored. Retry after the time given.";
     LogUnavailable = "log_unavailable", 503, true, "Log unavailable", "The log cannot serve now; what was to be published is surely not stored. Retry after the time given.";
     Overloaded = "overloaded", 503, true, "Overloaded", "A queue is full; nothing was stored. Retry after the time given.";
     Draining = "draining", 503, true, "Going away", "This gateway is shutting down; what was to be published is surely not stored. Retry, and another one will answer.";

@@ -15,6 +15,8 @@ use crate::schema;
 use super::{CloseCode, Code, Problem, Violation};
 
 const SOON: Duration = Duration::from_secs(1);
+/// Issuers are asked for their keys at most every `jwks_cooldown`.
+const KEYS_SOON: Duration = Duration::from_secs(5);
 
 impl From<&json::Error> for Problem {
     fn from(error: &json::Error) -> Self {
@@ -86,6 +88,9 @@ impl From<&auth::Error> for Problem {
                     "must be one this principal may name",
                 )]);
             }
+            auth::Error::KeysUnavailable => {
+                return Self::new(Code::KeysUnavailable, error.to_string()).with_retry_after(KEYS_SOON);
+            }
             auth::Error::Unavailable => {
                 return Self::new(Code::Overloaded, error.to_string()).with_retry_after(SOON);
             }
@@ -103,7 +108,7 @@ impl From<&auth::Error> for CloseCode {
             auth::Error::TokenExpired => Self::TokenExpired,
             auth::Error::Revoked => Self::Revoked,
             auth::Error::Forbidden | auth::Error::SourceNotAllowed { .. } => Self::Forbidden,
-            auth::Error::Unavailable => Self::Overloaded,
+            auth::Error::KeysUnavailable | auth::Error::Unavailable => Self::Overloaded,
         }
     }
 }

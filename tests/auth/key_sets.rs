@@ -81,6 +81,19 @@ async fn random_kids_cause_at_most_one_fetch_per_cooldown() {
 }
 
 #[tokio::test]
+async fn keys_are_fetched_at_the_start_and_a_failure_then_costs_no_cooldown() {
+    let server = KeyServer::start(Answer::Status(500)).await;
+    let gate = Gate::new(&server.section());
+    gate.authenticator.fetch_keys().await;
+    assert_eq!(server.fetches(), 1);
+    server.answer_keys(&["ec-a"]);
+    assert!(gate.bearer(&Signer::ec_a().token(&claims())).await.is_ok());
+    assert_eq!(server.fetches(), 2);
+    gate.authenticator.fetch_keys().await;
+    assert_eq!(server.fetches(), 2, "they are held");
+}
+
+#[tokio::test]
 async fn many_callers_share_one_fetch() {
     let server = KeyServer::with_keys(&["ec-a"]).await;
     let gate = Arc::new(Gate::new(&server.section()));
@@ -121,8 +134,8 @@ async fn an_outage_is_bridged_for_the_stale_window_and_no_longer() {
     gate.hands.advance(3_599);
     assert!(gate.bearer(&long(0)).await.is_ok());
     gate.hands.advance(1);
-    assert_eq!(gate.bearer(&long(0)).await.unwrap_err(), Error::Unavailable, "remembered tokens too");
-    assert_eq!(gate.bearer(&long(3)).await.unwrap_err(), Error::Unavailable);
+    assert_eq!(gate.bearer(&long(0)).await.unwrap_err(), Error::KeysUnavailable, "remembered tokens too");
+    assert_eq!(gate.bearer(&long(3)).await.unwrap_err(), Error::KeysUnavailable);
     server.answer_keys(&["ec-a"]);
     gate.hands.advance(30);
     assert!(gate.bearer(&long(0)).await.is_ok(), "back without a restart");
@@ -148,7 +161,7 @@ async fn bad_answers_are_no_key_sets() {
         let server = KeyServer::start(answer).await;
         let gate = Gate::new(&server.section());
         let error = gate.bearer(&Signer::ec_a().token(&claims())).await.unwrap_err();
-        assert_eq!(error, Error::Unavailable, "{what}");
+        assert_eq!(error, Error::KeysUnavailable, "{what}");
         assert_eq!(server.fetches(), 1, "{what}");
     }
     assert_eq!(evil.fetches(), 0, "redirects are not followed");
@@ -166,10 +179,10 @@ async fn a_silent_server_is_given_up_after_two_seconds() {
     let server = KeyServer::start(Answer::Silence).await;
     let gate = Gate::new(&server.section());
     let begin = tokio::time::Instant::now();
-    assert_eq!(gate.bearer(&Signer::ec_a().token(&claims())).await.unwrap_err(), Error::Unavailable);
+    assert_eq!(gate.bearer(&Signer::ec_a().token(&claims())).await.unwrap_err(), Error::KeysUnavailable);
     let waited = begin.elapsed().as_millis();
     assert!((2_000..2_100).contains(&waited), "{waited} ms");
-    assert_eq!(gate.bearer(&Signer::ec_a().token(&claims())).await.unwrap_err(), Error::Unavailable);
+    assert_eq!(gate.bearer(&Signer::ec_a().token(&claims())).await.unwrap_err(), Error::KeysUnavailable);
     assert_eq!(begin.elapsed().as_millis(), waited, "nobody waits again within the cooldown");
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use weirgate::problem::Code;
 
 use crate::client::{Answer, request};
@@ -100,6 +102,7 @@ fn raise(code: Code) -> Option<Answer> {
         }
         Code::Internal => in_mood(&gateway, Mood::Damaged),
         Code::NotSupported => gateway.post("?atomic=true", &[], &format!("[{}]", envelope(""))),
+        Code::KeysUnavailable => get("/v1/whoami", &[("authorization", &token_of_an_absent_issuer())]),
         Code::LogUnavailable => in_mood(&gateway, Mood::Unavailable),
         Code::Overloaded => in_mood(&gateway, Mood::Overloaded),
         Code::Draining => {
@@ -121,6 +124,14 @@ fn raise(code: Code) -> Option<Answer> {
 fn in_mood(gateway: &Gateway, mood: Mood) -> Answer {
     gateway.log.set_mood(mood);
     gateway.post("", &[], &envelope(""))
+}
+
+/// A token of an issuer at whose address nobody answers; it need not be signed to ask for a key.
+fn token_of_an_absent_issuer() -> String {
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let (header, claims) =
+        (part(r#"{"alg":"ES256","kid":"k"}"#), part(r#"{"iss":"https://id.example.com"}"#));
+    format!("Bearer {header}.{claims}.{}", part(&"s".repeat(64)))
 }
 
 /// A body that stops amid its way.

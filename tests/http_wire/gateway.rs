@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use weirgate::auth::{Authenticator, RawApiKey, RawConfig, RawGrant, Secret};
+use weirgate::auth::{Authenticator, RawApiKey, RawConfig, RawGrant, RawIssuer, Secret};
 use weirgate::event::{
     Catalogue, Clock, Enforcement, EventType, KeyRule, LiveCatalogue, Partitioner, Pattern, Storage, Topic,
     TopicRule, json::Pointer,
@@ -281,7 +281,21 @@ fn auth() -> weirgate::auth::Config {
         key_filter: key_filter.map(ToOwned::to_owned),
     };
     let all = ["publish", "subscribe", "consume", "deadletter.read", "group.admin", "admin"];
+    // Nobody serves its keys: that port is never bound.
+    let absent = RawIssuer {
+        issuer: "https://id.example.com".to_owned(),
+        audience: "weirgate".to_owned(),
+        algorithms: vec!["ES256".to_owned()],
+        jwks_url: Some("http://127.0.0.1:1/jwks".to_owned()),
+        jwks_file: None,
+        principal_prefix: "id:".to_owned(),
+        role_claim: None,
+        jwks_max_age: None,
+        jwks_cooldown: None,
+        jwks_stale_max: None,
+    };
     let raw = RawConfig {
+        issuers: vec![absent],
         api_keys: vec![
             key("shop", SHOP),
             key("reader", READER),
