@@ -41,6 +41,7 @@ mod topics;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::{Config, Fsync};
+pub use directory::make as make_directory;
 pub use engine::Engine;
 pub use open::OpenError;
 

@@ -1,6 +1,6 @@
 //! Builds the rooms on one another, ground floor first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, anyhow};
@@ -12,6 +12,7 @@ use crate::delivery;
 use crate::event::{Clock, LiveCatalogue};
 use crate::feed;
 use crate::http;
+use crate::log_embedded;
 use crate::publish::Publisher;
 use crate::schema::{self, Schemas};
 use crate::socket::{self, Sessions};
@@ -30,14 +31,16 @@ pub(super) async fn build(
     let registry = Registry::new();
     let data_directory = config.data_directory().map(Path::to_owned);
 
+    // Before the log makes its directory: a mistake here leaves nothing behind.
+    let schema_config = config.schemas.clone();
+    let schemas = load_schemas(schema_config.clone()).await?;
+    make_directory(data_directory.clone()).await?;
     let engine = Engine::open(config.log.clone(), clock.clone(), registry.clone()).await?;
     let (log, groups) = (engine.log(), engine.groups());
     engine.make_topics(config.topics.clone()).await?;
 
     let node_name = node::name(config.node.as_deref(), data_directory.as_deref())?;
     config.delivery.node = node_name.as_str().into();
-    let schema_config = config.schemas.clone();
-    let schemas = load_schemas(schema_config.clone()).await?;
     let dev_key = dev_key(config.auth.mode, data_directory.as_deref())?;
     config.auth.dev_key.clone_from(&dev_key);
     let authenticator = Authenticator::build(&config.auth, clock.clone(), &registry)?;
@@ -125,6 +128,13 @@ pub(super) async fn build(
         dev_token,
         data_directory,
     })
+}
+
+/// Makes the directory of the gateway's own state, where it keeps any.
+async fn make_directory(directory: Option<PathBuf>) -> anyhow::Result<()> {
+    let Some(directory) = directory else { return Ok(()) };
+    let problem = format!("the data directory {} cannot be made", directory.display());
+    off_thread(move || log_embedded::make_directory(&directory)).await?.context(problem)
 }
 
 /// In the background: the time limit of a fetch bounds it, and nobody waits for its end.

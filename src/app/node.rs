@@ -1,7 +1,6 @@
 //! The gateway's name: configured, or made once and kept in the data directory.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// Why the gateway has no name.
@@ -13,7 +12,7 @@ pub struct NodeError {
     source: io::Error,
 }
 
-/// The configured name, or the one kept in `directory`, made of the host's name and chance at the first start; where
+/// The configured name, or the one kept in `directory`, which is there, made of the host's name and chance at the first start; where
 /// there is no directory, at every start. Blocks on the file system.
 pub(super) fn name(configured: Option<&str>, directory: Option<&Path>) -> Result<String, NodeError> {
     if let Some(name) = configured {
@@ -28,12 +27,7 @@ pub(super) fn name(configured: Option<&str>, directory: Option<&Path>) -> Result
         Err(source) => return Err(NodeError { path, source }),
     }
     let name = made();
-    let kept = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .and_then(|()| std::fs::write(&path, format!("{name}\n")));
-    kept.map_err(|source| NodeError { path, source })?;
+    std::fs::write(&path, format!("{name}\n")).map_err(|source| NodeError { path, source })?;
     Ok(name)
 }
 
@@ -58,10 +52,9 @@ mod tests {
     #[test]
     fn a_made_name_is_kept_where_there_is_a_directory() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("below");
-        let first = name(None, Some(&path)).unwrap();
-        assert_eq!(name(None, Some(&path)).unwrap(), first);
-        assert_eq!(name(Some("g1"), Some(&path)).unwrap(), "g1");
+        let first = name(None, Some(directory.path())).unwrap();
+        assert_eq!(name(None, Some(directory.path())).unwrap(), first);
+        assert_eq!(name(Some("g1"), Some(directory.path())).unwrap(), "g1");
         assert_ne!(name(None, None).unwrap(), first);
     }
 }

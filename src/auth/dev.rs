@@ -7,7 +7,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,13 +46,12 @@ impl Key {
     /// The key in this data directory, made (mode 0600) when there is none. Blocks on the file system.
     ///
     /// # Errors
-    /// When the file cannot be read or made, or holds no key.
+    /// When the directory is not there, when the file cannot be read or made, or holds no key.
     pub fn load_or_create(data_directory: &Path) -> Result<Self, SetupError> {
         let path = data_directory.join(FILE);
         let failed = |source| SetupError::DevKey { path: path.clone(), source };
         let mut text = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(data_directory).map_err(failed)?;
                 create(&path)?;
                 read(&path)
             }
@@ -216,11 +214,11 @@ mod tests {
     #[test]
     fn the_key_is_made_once_and_private() {
         let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        let first = Key::load_or_create(&data).unwrap();
-        assert_eq!(Key::load_or_create(&data).unwrap(), first);
+        let data = directory.path();
+        let first = Key::load_or_create(data).unwrap();
+        assert_eq!(Key::load_or_create(data).unwrap(), first);
         let names: BTreeSet<_> =
-            fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, BTreeSet::from(["dev-key".into()]));
         #[cfg(unix)]
         {

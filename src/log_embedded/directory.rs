@@ -72,12 +72,15 @@ impl Directory {
     }
 }
 
-/// Makes the directory and, of every one that was made, writes the entry in its parent to the disk: a power loss must not
-/// take the directory of events that were acknowledged.
-fn make(path: &Path) -> io::Result<()> {
+/// Makes a gateway's data directory, for its owner alone, and writes the entry of every directory that was made to the
+/// disk: a power loss must not take the directory of events that were acknowledged. Blocks.
+///
+/// # Errors
+/// What the file system says.
+pub fn make(path: &Path) -> io::Result<()> {
     let absent: Vec<&Path> =
         path.ancestors().filter(|one| !one.as_os_str().is_empty()).take_while(|one| !one.exists()).collect();
-    // Payloads lie in it: nobody else on this machine is to read them.
+    // Payloads and keys lie in it: nobody else on this machine is to read them.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     for made in absent {
         let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
