@@ -9,6 +9,7 @@
 //! ```
 
 mod callers;
+mod files;
 mod groups;
 mod kafka;
 mod live;
@@ -97,6 +98,15 @@ pub enum Log {
     Kafka(log_kafka::Config),
 }
 
+/// What is done about the files that a configuration names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Files {
+    /// Nothing: whoever needs them says what is wrong.
+    Believed,
+    /// They are tried.
+    Tried,
+}
+
 /// A checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -140,10 +150,23 @@ impl Config {
     /// # Errors
     /// Every mistake there is.
     pub fn read(sources: &Sources) -> Result<Self, Vec<Mistake>> {
+        Self::read_as(sources, Files::Believed)
+    }
+
+    /// As [`Config::read`], and tries what it names: schemas, certificates, the topics of groups. Blocks on the file
+    /// system.
+    ///
+    /// # Errors
+    /// Every mistake there is.
+    pub fn check(sources: &Sources) -> Result<Self, Vec<Mistake>> {
+        Self::read_as(sources, Files::Tried)
+    }
+
+    fn read_as(sources: &Sources, files: Files) -> Result<Self, Vec<Mistake>> {
         let (tree, mut mistakes) = merge(sources)?;
         let reading = Rc::new(Reading::default());
         let root = Section::new(&tree, String::new(), Rc::clone(&reading), &sources.environment);
-        let config = rooms::read(&root, &tree);
+        let config = rooms::read(&root, &tree, sources.is_dev, files);
         root.finish();
         mistakes.extend(Rc::try_unwrap(reading).map(Reading::into_mistakes).unwrap_or_default());
         match config {
@@ -272,9 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_map_is_one_mistake() {
-        let mistakes = read("just text\n").unwrap_err();
-        assert!(mistakes.len() == 1 && mistakes[0].contains("map of keys"), "{mistakes:?}");
+    fn what_is_no_map_is_one_mistake() {
+        for (file, told) in [
+            ("just text\n", "line 1: the file must be a map"),
+            ("http: here\n", "line 1: http: must be a map"),
+        ] {
+            let mistakes = read(file).unwrap_err();
+            assert!(mistakes.len() == 1 && mistakes[0].starts_with(told), "{mistakes:?}");
+        }
     }
 
     #[test]

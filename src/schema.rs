@@ -13,6 +13,7 @@ mod compiled;
 pub mod examples;
 mod explain;
 mod folder;
+mod samples;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -29,6 +30,25 @@ use crate::event::{EventType, json};
 pub struct Config {
     /// The folder: `{type without .vN, dots as /}/v{N}.json`.
     pub directory: PathBuf,
+    /// What holds where there is no such folder.
+    pub absent: Absent,
+}
+
+/// What holds where there is no folder of schemas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Nothing: it is a mistake.
+    Refused,
+    /// The samples that are built in.
+    Samples,
+}
+
+impl Config {
+    /// Whether the built-in samples stand in for the folder now. Blocks on the file system.
+    #[must_use]
+    pub fn uses_samples(&self) -> bool {
+        self.absent == Absent::Samples && !self.directory.exists()
+    }
 }
 
 /// The number of a schema; equal content has an equal number on every gateway.
@@ -85,7 +105,7 @@ pub struct Violation {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The data breaks the schema.
-    #[error("the data breaks the schema {subject} in {} places", errors.len())]
+    #[error("the data breaks the schema {subject}; places told: {}", errors.len())]
     Violation {
         /// The subject.
         subject: Arc<str>,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -10,6 +11,7 @@ fn weirgate(arguments: &[&str]) -> Output {
         .args(arguments)
         .env_remove("WEIRGATE_CONFIG")
         .env_remove("WEIRGATE_TOKEN")
+        .env_remove("WEIRGATE_API_KEY")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .output()
@@ -62,6 +64,36 @@ fn check_config_prints_what_holds_or_every_mistake() {
 }
 
 #[test]
+fn check_config_tries_what_the_configuration_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(["gateway.test".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["gateway.test".to_owned()]).unwrap();
+    let certificate = write(directory.path(), "certificate.pem", &pair.cert.pem());
+    let key = write(directory.path(), "key.pem", &other.signing_key.serialize_pem());
+    let empty = write(directory.path(), "ca.pem", "");
+    let file = |topics: &str, schemas: &str| {
+        let tls = format!("{{certificate: {certificate}, key: {key}, client_ca: {empty}}}");
+        let text = format!(
+            "http:\n  tls: {tls}\ntopics: [{{name: orders.v1}}]\ngroups: {{a: {{topics: [{topics}]}}}}\nschemas: {{directory: {schemas}}}\n"
+        );
+        write(directory.path(), "weirgate.yaml", &text)
+    };
+    let (_, err) = expect(&weirgate(&["check-config", "--config", &file("order.v1", "/nowhere")]), 1);
+    for told in [
+        "4 mistakes",
+        &format!("line 2: http.tls.client_ca: {empty} holds no certificate"),
+        &format!("line 2: http.tls.key: {key} does not belong to the certificate"),
+        "line 4: groups.a.topics[0]: nobody has a topic 'order.v1': it is not among topics; did you mean 'orders.v1'?",
+        "line 5: schemas.directory: /nowhere: there is no such folder",
+    ] {
+        assert!(err.contains(told), "{told}\n{err}");
+    }
+    write(directory.path(), "key.pem", &pair.signing_key.serialize_pem());
+    write(directory.path(), "ca.pem", &pair.cert.pem());
+    expect(&weirgate(&["check-config", "--config", &file("orders.v1", "schemas")]), 0);
+}
+
+#[test]
 fn a_key_that_is_typed_beats_a_token_of_the_environment() {
     let publish = ["publish", "--api-key", "wg_k1_x", "--url", "http://127.0.0.1:1", "no-such-file"];
     let output = Command::new(env!("CARGO_BIN_EXE_weirgate"))
@@ -91,6 +123,36 @@ fn dev_refuses_an_address_that_others_can_reach() {
     let (_, err) = expect(&output, 1);
     assert!(err.contains("loopback"), "{err}");
     assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
+fn dev_refuses_a_folder_of_schemas_that_is_not_there_and_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let output =
+        weirgate(&["dev", "--set", "schemas.directory=absent", "--data-dir", data.to_str().unwrap()]);
+    let (_, err) = expect(&output, 1);
+    assert!(err.contains("absent: there is no such folder"), "{err}");
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
+fn dev_runs_anywhere_and_says_that_its_schemas_are_built_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_weirgate"))
+        .args(["dev", "--listen", "127.0.0.1:0", "--set", "http.metrics_listen=null"])
+        .env_remove("WEIRGATE_CONFIG")
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(gateway.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let told = lines.into_iter().find(|line| line.contains("Schemas:"));
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    let told = told.expect("it starts");
+    assert!(told.contains("the samples, built in (there is no folder ./schemas here)"), "{told}");
 }
 
 #[test]

@@ -114,7 +114,8 @@ pub(super) async fn build(
     };
     let listeners = http::Listeners::bind(&config.http)?;
     if dev_key_is_used {
-        config.http.allowed_origins.extend(own_origins(listeners.address().port()));
+        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
+        config.http.allowed_origins.extend(own_origins(scheme, listeners.address().port()));
     }
     let server = http::Server::new(config.http, parts)?;
     Ok(App {
@@ -151,10 +152,10 @@ fn dev_key(mode: auth::Mode, directory: Option<&Path>) -> anyhow::Result<Option<
 }
 
 /// The origins of the development gateway's own pages.
-fn own_origins(port: u16) -> impl Iterator<Item = http::OriginPattern> {
+fn own_origins(scheme: &str, port: u16) -> impl Iterator<Item = http::OriginPattern> {
     ["127.0.0.1", "localhost", "[::1]"]
         .into_iter()
-        .filter_map(move |name| http::OriginPattern::parse(&format!("http://{name}:{port}")).ok())
+        .filter_map(move |name| http::OriginPattern::parse(&format!("{scheme}://{name}:{port}")).ok())
 }
 
 async fn load_schemas(config: schema::Config) -> anyhow::Result<Schemas> {

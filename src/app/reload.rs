@@ -125,6 +125,7 @@ impl Failure {
             Self::Groups(error) => error.to_string(),
             Self::Mistakes(mistakes) => mistakes.iter().map(Mistake::told).collect::<Vec<_>>().join("\n"),
             Self::Sources(_) => format!("the configuration cannot be read{log_tells}"),
+            Self::Schemas(errors) if errors.len() == 1 => format!("1 schema cannot be used{log_tells}"),
             Self::Schemas(errors) => format!("{} schemas cannot be used{log_tells}", errors.len()),
             Self::Auth(_) => format!("keys and issuers cannot be set up{log_tells}"),
         })

@@ -6,7 +6,7 @@ use crate::config::Environment;
 
 use super::{output, sources};
 
-/// Check the configuration and print what holds.
+/// Check the configuration, the schemas and certificates it names and the topics of its groups, and print what holds.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, environment: Environment) -> anyhow::Result<ExitCode> {
-    let config = sources::read(&args.sources.clone().reader(args.dev, environment, Vec::new()))?;
+    let config = sources::check(&args.sources.clone().reader(args.dev, environment, Vec::new()))?;
     output::print(&config.shown)?;
     Ok(ExitCode::SUCCESS)
 }

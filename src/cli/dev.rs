@@ -41,15 +41,34 @@ pub(super) fn run(args: Args, environment: Environment) -> anyhow::Result<ExitCo
     let reader = args.sources.reader(true, environment, flags);
     let config = sources::read(&reader)?;
     telemetry::start(&config.telemetry).context("telemetry.log is no log filter")?;
-    serve::serve(config, reader, welcome)
+    let folder = config.schemas.directory.display().to_string();
+    let schemas = if config.schemas.uses_samples() {
+        format!("the samples, built in (there is no folder {folder} here)")
+    } else {
+        folder
+    };
+    let scheme = if config.http.tls.is_some() { Scheme::Tls } else { Scheme::Plain };
+    serve::serve(config, reader, |app| welcome(app, scheme, &schemas))
 }
 
-fn welcome(app: &App) {
+/// How the gateway is reached.
+#[derive(Debug, Clone, Copy)]
+enum Scheme {
+    Plain,
+    Tls,
+}
+
+fn welcome(app: &App, scheme: Scheme, schemas: &str) {
+    let (http, ws) = match scheme {
+        Scheme::Plain => ("http", "ws"),
+        Scheme::Tls => ("https", "wss"),
+    };
     let metrics = app.metrics_address();
     let metrics = metrics.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/metrics"));
     let text = include_str!("dev.txt")
-        .replace("{url}", &format!("http://{}", app.address()))
-        .replace("{ws}", &format!("ws://{}", app.address()))
+        .replace("{url}", &format!("{http}://{}", app.address()))
+        .replace("{ws}", &format!("{ws}://{}", app.address()))
+        .replace("{schemas}", schemas)
         .replace("{metrics}", &metrics)
         .replace("{weirgate}", &own_path())
         .replace("{data}", &app.data_directory().map_or_else(String::new, |path| path.display().to_string()))

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::schema::Config;
 use crate::schema::examples::{Report, judge};
+use crate::schema::{Absent, Config};
 
 use super::output;
 
@@ -37,7 +37,7 @@ struct Check {
 /// When standard output is closed.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::Check(check) = &args.command;
-    let report = judge(&Config { directory: check.directory.clone() });
+    let report = judge(&Config { directory: check.directory.clone(), absent: Absent::Refused });
     output::print(&describe(&report))?;
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -45,10 +45,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn describe(report: &Report) -> String {
     let Report { schemas, examples, findings } = report;
     if findings.is_empty() {
-        return format!("{schemas} schemas and {examples} examples are as they should be\n");
+        let (schemas, examples) =
+            (output::counted(*schemas, "schema"), output::counted(*examples, "example"));
+        return format!("as they should be: {schemas}, {examples}\n");
     }
     let lines: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-    format!("{lines}{} findings\n", findings.len())
+    format!("{lines}{}\n", output::counted(findings.len(), "finding"))
 }
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ mod tests {
 
     use clap::Parser as _;
 
-    use super::{Args, run};
+    use super::{Args, Report, describe, run};
 
     #[derive(clap::Parser)]
     struct Program {
@@ -74,6 +76,17 @@ mod tests {
     #[test]
     fn the_sample_schemas_and_their_examples_are_good() {
         assert_eq!(check(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas")), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn one_finding_is_one_finding() {
+        let folder = tempfile::tempdir().unwrap();
+        let config =
+            super::Config { directory: folder.path().join("absent"), absent: super::Absent::Refused };
+        let report = super::judge(&config);
+        assert!(describe(&report).ends_with("absent: there is no such folder\n1 finding\n"));
+        let report = Report { schemas: 1, examples: 2, findings: Vec::new() };
+        assert_eq!(describe(&report), "as they should be: 1 schema, 2 examples\n");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use anyhow::anyhow;
 use crate::app::ReadSources;
 use crate::config::{Config, Environment, Mistake, Sources};
 
+use super::output;
+
 /// The arguments that every command with a configuration takes.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -53,10 +55,15 @@ pub(super) fn read(sources: &ReadSources) -> anyhow::Result<Config> {
     Config::read(&sources).map_err(|mistakes| anyhow!(describe(&mistakes)))
 }
 
+/// As [`read`], and tries what the configuration names.
+pub(super) fn check(sources: &ReadSources) -> anyhow::Result<Config> {
+    let sources = sources().map_err(|problem| anyhow!(problem))?;
+    Config::check(&sources).map_err(|mistakes| anyhow!(describe(&mistakes)))
+}
+
 fn describe(mistakes: &[Mistake]) -> String {
     let lines: String = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
-    let count = mistakes.len();
-    format!("the configuration has {count} mistake{}:{lines}", if count == 1 { "" } else { "s" })
+    format!("the configuration has {}:{lines}", output::counted(mistakes.len(), "mistake"))
 }
 
 fn parse_set(text: &str) -> Result<(String, String), String> {

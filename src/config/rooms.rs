@@ -15,20 +15,20 @@ use crate::telemetry;
 
 use super::section::Section;
 use super::tree::Node;
-use super::{Config, Log, callers, groups, kafka, show, topics};
+use super::{Config, Files, Log, callers, files, groups, kafka, show, topics};
 
 /// What stands for an address that was not understood; the configuration is refused then.
 const UNREAD: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// Reads the whole tree; `None` after a mistake that leaves a room without a usable value.
-pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
+pub(super) fn read(root: &Section<'_>, tree: &Node, is_dev: bool, tried: Files) -> Option<Config> {
     let node = root.text("node");
     let http = http(root);
     let socket = socket(root);
     let dev_directory = root.section("log").section("embedded").path("path");
     let log = log(root, &node);
     let topics = topics::read(root);
-    let schemas = schemas(root);
+    let schemas = schemas(root, is_dev);
     let auth = callers::read(root);
     let feed = feed(root);
     let delivery = groups::read(root);
@@ -39,6 +39,13 @@ pub(super) fn read(root: &Section<'_>, tree: &Node) -> Option<Config> {
         retention: topics.defaults.retention,
     });
     let publish = publish(root, &http, &log, template);
+    if tried == Files::Tried {
+        files::check_schemas(root, &schemas);
+        files::check_tls(root, http.tls.as_ref(), &log);
+        if let Some(topics) = topics.as_ref().filter(|_| !is_auto_created) {
+            files::check_groups(root, &delivery, topics, &log);
+        }
+    }
     let topics = topics?;
     Some(Config {
         node: (node != "auto").then_some(node),
@@ -178,10 +185,13 @@ fn log(root: &Section<'_>, node: &str) -> Log {
     if is_kafka == Some(true) { Log::Kafka(kafka) } else { Log::Embedded(config) }
 }
 
-fn schemas(root: &Section<'_>) -> schema::Config {
+fn schemas(root: &Section<'_>, is_dev: bool) -> schema::Config {
     root.section("schemas").read(|section| {
         section.choice("store", &[("folder", ())]);
-        schema::Config { directory: section.path("directory") }
+        // A folder that somebody named is expected to be there, also in development.
+        let has_samples = is_dev && section.is_default("directory");
+        let absent = if has_samples { schema::Absent::Samples } else { schema::Absent::Refused };
+        schema::Config { directory: section.path("directory"), absent }
     })
 }
 

@@ -40,10 +40,14 @@ impl<'a> Section<'a> {
         environment: &'a Environment,
     ) -> Self {
         let section = Self { node, path, known: RefCell::default(), reading, environment };
-        if !matches!(section.node.value, Value::Map(_)) {
+        if !section.is_map() {
             section.mistake_at(&section.path, section.node, "must be a map of keys");
         }
         section
+    }
+
+    fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
     }
 
     /// What `read` makes of the section; keys that it did not ask for are mistakes.
@@ -59,11 +63,7 @@ impl<'a> Section<'a> {
         let known = self.known.borrow();
         for (key, node) in members {
             if !known.contains(key.as_str()) {
-                let nearest = known.iter().min_by_key(|have| distance(key, have));
-                let hint = match nearest.filter(|have| distance(key, have) <= 3) {
-                    Some(have) => format!("; did you mean '{have}'?"),
-                    None => String::new(),
-                };
+                let hint = nearest(key, known.iter().copied());
                 self.mistake_at(&self.join(key), node, format!("unknown key{hint}"));
             }
         }
@@ -71,8 +71,12 @@ impl<'a> Section<'a> {
 
     pub(super) fn section(&self, key: &'static str) -> Self {
         const EMPTY: &Node = &Node { value: Value::Map(Vec::new()), origin: Origin::Default };
-        let node = self.node(key).unwrap_or(EMPTY);
-        Section::new(node, self.join(key), Rc::clone(&self.reading), self.environment)
+        let (path, reading) = (self.join(key), Rc::clone(&self.reading));
+        if !self.is_map() {
+            let (node, environment, known) = (self.node, self.environment, RefCell::default());
+            return Section { node, path, known, reading, environment };
+        }
+        Section::new(self.node(key).unwrap_or(EMPTY), path, reading, self.environment)
     }
 
     /// The sub-section, unless it is absent or null.
@@ -105,6 +109,11 @@ impl<'a> Section<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether nobody has said anything of a key but the built-in defaults.
+    pub(super) fn is_default(&self, key: &'static str) -> bool {
+        self.node(key).is_none_or(|node| node.origin == Origin::Default)
     }
 
     pub(super) fn is_set(&self, key: &'static str) -> bool {
@@ -155,7 +164,7 @@ impl<'a> Section<'a> {
             Some(Value::Bool(flag)) => return *flag,
             Some(Value::Text(text)) if text == "true" || text == "false" => return text == "true",
             Some(_) => self.mistake(key, "must be true or false"),
-            None => self.mistake(key, "is missing: true or false"),
+            None => self.missing(key, "true or false"),
         }
         false
     }
@@ -177,7 +186,7 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let Some(node) = self.node(key) else {
-            self.mistake(key, format!("is missing: {expected}"));
+            self.missing(key, expected);
             return None;
         };
         let parsed = match &node.value {
@@ -284,6 +293,13 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Notes that a key is absent, unless the section is no map: that was said, and everything is absent then.
+    fn missing(&self, key: &str, expected: &str) {
+        if self.is_map() {
+            self.mistake(key, format!("is missing: {expected}"));
+        }
+    }
+
     /// Notes a mistake in the value of `key`.
     pub(super) fn mistake(&self, key: &str, problem: impl Into<String>) {
         let node = self.members().find(|(have, _)| have == key).map_or(self.node, |(_, node)| node);
@@ -373,6 +389,13 @@ fn mistake(path: &str, node: &Node, problem: String) -> Mistake {
         Origin::Default | Origin::Environment => None,
     };
     Mistake { path: path.to_owned(), line, column: None, problem, cause: None }
+}
+
+/// A suggestion for a misspelt name; empty where no known one is near.
+pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    let nearest = known.map(|have| (distance(name, have), have)).min_by_key(|(distance, _)| *distance);
+    let near = nearest.filter(|(distance, _)| *distance <= 3);
+    near.map_or_else(String::new, |(_, have)| format!("; did you mean '{have}'?"))
 }
 
 /// Levenshtein distance, for suggestions.

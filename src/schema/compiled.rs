@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::borrowed::Borrowed;
 use super::budget::{References, check_size};
 use super::explain::explain;
-use super::folder::{File, error, read};
+use super::folder::{File, error, read, samples};
 use super::{Config, Error, LoadError, SchemaId, Violation};
 use crate::event::EventType;
 use crate::event::json::Value;
@@ -121,7 +121,8 @@ pub(super) struct Compiled {
 impl Set {
     /// Reads and compiles a folder; all mistakes at once.
     pub(super) fn load(config: &Config) -> Result<Self, Vec<LoadError>> {
-        let (files, mut errors) = read(&config.directory);
+        let (files, mut errors) =
+            if config.uses_samples() { samples(&config.directory) } else { read(&config.directory) };
         for file in &files {
             if let Err(problem) = check_size(&file.schema) {
                 errors.push(error(&file.path, problem));

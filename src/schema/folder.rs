@@ -5,9 +5,11 @@
 //! that begin with a dot are passed over.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LoadError;
+use super::samples::SAMPLES;
 use crate::event::EventType;
 use crate::event::json::{Document, Limits};
 
@@ -41,7 +43,20 @@ pub(super) fn read(directory: &Path) -> (Vec<File>, Vec<LoadError>) {
     }
     paths.sort();
     for path in paths {
-        match read_file(directory, &path) {
+        match read_bytes(&path).and_then(|bytes| parse(directory, &path, bytes)) {
+            Ok(file) => files.push(file),
+            Err(problem) => errors.push(error(&path, problem)),
+        }
+    }
+    (files, errors)
+}
+
+/// The built-in schemas, as if they lay in `directory`.
+pub(super) fn samples(directory: &Path) -> (Vec<File>, Vec<LoadError>) {
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for (relative, bytes) in SAMPLES {
+        let path = directory.join(relative);
+        match parse(directory, &path, bytes.to_vec()) {
             Ok(file) => files.push(file),
             Err(problem) => errors.push(error(&path, problem)),
         }
@@ -64,7 +79,7 @@ pub(super) fn error(path: &Path, problem: impl Into<String>) -> LoadError {
 }
 
 /// The entries of a folder by name, without hidden ones.
-pub(super) fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -83,6 +98,10 @@ fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>, errors: &mut Vec<
     }
     let entries = match entries(folder) {
         Ok(entries) => entries,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            errors.push(error(folder, "there is no such folder"));
+            return;
+        }
         Err(cause) => {
             errors.push(error(folder, format!("cannot be read: {cause}")));
             return;
@@ -100,8 +119,7 @@ fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>, errors: &mut Vec<
     }
 }
 
-fn read_file(directory: &Path, path: &Path) -> Result<File, String> {
-    let bytes = read_bytes(path)?;
+fn parse(directory: &Path, path: &Path, bytes: Vec<u8>) -> Result<File, String> {
     let document = Document::parse(&bytes, Limits::default()).map_err(|error| error.to_string())?;
     let schema = document.root().to_owned_value();
     let relative = path.strip_prefix(directory).unwrap_or(path);

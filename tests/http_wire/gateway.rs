@@ -179,7 +179,7 @@ async fn run(
 ) -> Result<(), Error> {
     let registry = Registry::new();
     let authenticator = Authenticator::build(&auth(), clock.clone(), &registry).unwrap();
-    let schemas = schema::Config { directory: setup.schemas.clone() };
+    let schemas = schema::Config { directory: setup.schemas.clone(), absent: schema::Absent::Refused };
     let schemas = Schemas::load(&schemas).unwrap();
     let catalogue = catalogue();
     let event_log: Arc<dyn weirgate::log::EventLog> = Arc::new(log.clone());

@@ -55,8 +55,10 @@ impl TestGateway {
             log.ensure_topic(&topic_spec(name)).await.unwrap();
         }
         let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule("orders.v1")], rule("_defaults")));
-        let no_schemas = tempfile::tempdir().unwrap();
-        let schemas = Schemas::load(&schema::Config { directory: no_schemas.path().to_owned() }).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let no_schemas =
+            schema::Config { directory: folder.path().to_owned(), absent: schema::Absent::Refused };
+        let schemas = Schemas::load(&no_schemas).unwrap();
         let authenticator = Authenticator::build(&grants(true), clock.clone(), &registry).unwrap();
         let publisher = Publisher::new(
             publish_config(),

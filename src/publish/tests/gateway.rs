@@ -244,7 +244,11 @@ fn schemas() -> (tempfile::TempDir, Schemas) {
         "properties": { "amount": { "type": "integer" } }
     });
     std::fs::write(folder.join("v1.json"), schema.to_string()).unwrap();
-    let schemas = Schemas::load(&schema::Config { directory: directory.path().to_owned() }).unwrap();
+    let schemas = Schemas::load(&schema::Config {
+        directory: directory.path().to_owned(),
+        absent: schema::Absent::Refused,
+    })
+    .unwrap();
     (directory, schemas)
 }
 

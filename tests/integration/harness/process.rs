@@ -12,6 +12,8 @@ use super::Socket;
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    /// As it says itself: `http` or `https`.
+    pub(crate) scheme: String,
     pub(crate) address: SocketAddr,
     pub(crate) token: String,
 }
@@ -31,12 +33,13 @@ impl Process {
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
-        let (address, token) = tokio::task::spawn_blocking(move || read_welcome(stdout)).await.unwrap();
-        Self { child, address, token }
+        let welcome = tokio::task::spawn_blocking(move || read_welcome(stdout));
+        let ((scheme, address), token) = welcome.await.unwrap();
+        Self { child, scheme, address, token }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     pub(crate) async fn socket(&self) -> Socket {
@@ -66,13 +69,15 @@ impl Drop for Process {
 }
 
 /// The address and the token that `dev` prints, once it is ready.
-fn read_welcome(stdout: impl std::io::Read + Send + 'static) -> (SocketAddr, String) {
+fn read_welcome(stdout: impl std::io::Read + Send + 'static) -> ((String, SocketAddr), String) {
     let (mut address, mut token) = (None, None);
     let mut lines = BufReader::new(stdout).lines();
     for line in &mut lines {
         let line = line.unwrap();
-        if let Some(rest) = line.trim().strip_prefix("Weirgate runs on http://") {
-            address = rest.split(". ").next().and_then(|address| address.parse().ok());
+        if let Some(rest) = line.trim().strip_prefix("Weirgate runs on ") {
+            let (scheme, rest) = rest.split_once("://").unwrap();
+            let (host, _) = rest.split_once(". ").unwrap();
+            address = Some((scheme.to_owned(), host.parse().unwrap()));
         }
         if let Some(rest) = line.trim().strip_prefix("export WEIRGATE_TOKEN='") {
             token = Some(rest.trim_end_matches('\'').to_owned());
