@@ -15,6 +15,7 @@ mod serve;
 mod sources;
 mod tail;
 mod token;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

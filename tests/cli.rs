@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -156,6 +157,15 @@ fn dev_runs_anywhere_and_says_that_its_schemas_are_built_in() {
 }
 
 #[test]
+fn a_token_needs_the_key_of_a_development_gateway_and_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let (out, err) = expect(&weirgate(&["token", "--data-dir", data.to_str().unwrap()]), 1);
+    assert!(out.is_empty() && err.contains("there is no development key in"), "{out}{err}");
+    assert!(!data.exists(), "nothing was made");
+}
+
+#[test]
 fn the_sample_schemas_and_their_examples_are_right() {
     expect(&weirgate(&["schemas", "check"]), 0);
 }
@@ -184,5 +194,77 @@ fn publishing_to_nobody_fails_with_a_sentence() {
     let events = write(directory.path(), "events.ndjson", "{}\n");
     let output = weirgate(&["publish", &events, "--url", "http://127.0.0.1:1", "--token", "t"]);
     let (_, err) = expect(&output, 1);
-    assert!(err.contains("cannot reach http://127.0.0.1:1"), "{err}");
+    assert!(err.contains("cannot reach http://127.0.0.1:1; does the gateway run there?"), "{err}");
+    assert!(!err.contains("trying again"), "{err}");
+}
+
+#[test]
+fn publishing_to_who_cannot_be_trusted_fails_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = write(directory.path(), "events.ndjson", "{}\n");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let plain = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let (_, err) = expect(&weirgate(&["publish", &events, "--url", &url, "--token", "t"]), 1);
+    plain.join().unwrap();
+    assert!(err.contains("cannot be trusted; --ca names who signs its certificate"), "{err}");
+    assert!(!err.contains("trying again"), "{err}");
+}
+
+#[test]
+fn publishing_tells_why_it_tries_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = write(directory.path(), "events.ndjson", "{}\n");
+    let url = answering([
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 45\r\nconnection: close\r\n\r\n{\"code\":\"overloaded\",\"detail\":\"a full queue\"}",
+        "HTTP/1.1 200 OK\r\ncontent-length: 44\r\nconnection: close\r\n\r\n{\"items\":[{\"index\":0,\"status\":\"accepted\"}]} ",
+    ]);
+    let (out, err) = expect(&weirgate(&["publish", &events, "--url", &url, "--token", "t"]), 0);
+    assert!(
+        err.contains("the gateway answered 503 overloaded: a full queue; trying again in 0.2 s"),
+        "{err}"
+    );
+    assert!(out.starts_with("1 stored"), "{out}");
+}
+
+#[test]
+fn who_shows_no_credential_is_told_how_to_get_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = write(directory.path(), "events.ndjson", "{}\n");
+    let refusal = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 40\r\nconnection: close\r\n\r\n{\"code\":\"unauthenticated\",\"detail\":\"no\"}";
+    let nowhere = directory.path().to_str().unwrap();
+    for command in [["publish", &events], ["tail", "orders.v1"]] {
+        let url = answering([refusal]);
+        let output = weirgate(&[command[0], command[1], "--url", &url, "--data-dir", nowhere]);
+        let (_, err) = expect(&output, 1);
+        assert!(err.contains("give --token or --api-key"), "{command:?}: {err}");
+    }
+}
+
+/// The address of somebody who gives these answers, one for each connection.
+fn answering<const N: usize>(answers: [&'static str; N]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            // What it was asked has come when the head has.
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            let mut bytes = 0;
+            while line != "\r\n" {
+                line.clear();
+                reader.read_line(&mut line).unwrap();
+                let length =
+                    line.to_lowercase().strip_prefix("content-length:").map(|text| text.trim().to_owned());
+                bytes = length.map_or(bytes, |text| text.parse().unwrap());
+            }
+            reader.read_exact(&mut vec![0; bytes]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    url
 }

@@ -8,6 +8,10 @@ use anyhow::Context;
 use crate::auth;
 use crate::event::Clock;
 
+/// What to tell who showed nothing.
+pub(super) const HOW: &str = "give --token or --api-key, or set WEIRGATE_TOKEN or WEIRGATE_API_KEY; for a gateway of \
+                              `weirgate dev`, call this where it runs or name its --data-dir";
+
 /// The arguments of every command that talks to a gateway.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
@@ -76,7 +76,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn publish(args: Args) -> anyhow::Result<ExitCode> {
     let (input, bytes) = open(args.file.as_ref())?;
     let progress = progress(bytes);
-    let sender = Sender::new(&args)?;
+    let mut sender = Sender::new(&args)?;
     let mut lines = BufReader::new(progress.wrap_read(input)).lines().enumerate();
     let mut tally = Tally::default();
     let mut batch = Vec::new();
@@ -159,7 +159,18 @@ fn with_id(event: Box<serde_json::value::RawValue>) -> Box<serde_json::value::Ra
 struct Sender {
     client: reqwest::Client,
     url: String,
+    /// The address as it was given.
+    gateway: String,
     header: Option<(&'static str, String)>,
+    /// Whether the gateway has ever answered.
+    was_reached: bool,
+}
+
+/// A request that came to nothing.
+struct Failed {
+    error: anyhow::Error,
+    /// Whether trying again can help.
+    is_passing: bool,
 }
 
 impl Sender {
@@ -171,48 +182,100 @@ impl Sender {
                 reqwest::Certificate::from_pem_bundle(&pem).context("the file of --ca cannot be used")?;
             client = client.tls_certs_only(trusted);
         }
+        let gateway = args.gateway.url.trim_end_matches('/').to_owned();
         Ok(Self {
             client: client.build()?,
-            url: format!("{}/v1/events?validation=each{dry_run}", args.gateway.url.trim_end_matches('/')),
+            url: format!("{gateway}/v1/events?validation=each{dry_run}"),
+            gateway,
             header: args.gateway.credential()?.header(),
+            was_reached: false,
         })
     }
 
-    /// Sends a batch, again while the answer says that this helps, and counts what became of each item.
-    async fn send(&self, batch: Vec<Line>, tally: &mut Tally) -> anyhow::Result<()> {
+    /// Sends a batch, again while that can help, and counts what became of each item.
+    async fn send(&mut self, batch: Vec<Line>, tally: &mut Tally) -> anyhow::Result<()> {
         const TRIES: u32 = 6;
         let events: Vec<&serde_json::value::RawValue> = batch.iter().map(|line| &*line.event).collect();
         let body = serde_json::to_vec(&events)?;
         let mut delay = Duration::from_millis(200);
-        for attempt in 1..=TRIES {
-            let answer = self.post(body.clone()).await;
-            match answer {
+        let mut tries = 1;
+        loop {
+            let failed = match self.post(body.clone()).await {
                 Ok((200 | 202 | 207, answer)) => {
+                    self.was_reached = true;
                     count(&batch, &answer, tally);
                     return Ok(());
                 }
-                Ok((status, problem)) if !matches!(status, 429 | 503 | 504) || attempt == TRIES => {
-                    bail!("the gateway answered {status} {}: {}", problem.code, problem.detail);
-                }
-                Err(error) if attempt == TRIES => return Err(error),
-                Ok(_) | Err(_) => {}
+                Ok((status, problem)) => self.refused(status, &problem),
+                Err(failed) => failed,
+            };
+            let Failed { error, is_passing } = failed;
+            if !is_passing || tries == TRIES {
+                return Err(error);
             }
+            hesitate(&error, delay);
             tokio::time::sleep(delay).await;
             delay *= 2;
+            tries += 1;
         }
-        Ok(())
     }
 
-    async fn post(&self, body: Vec<u8>) -> anyhow::Result<(u16, Answer)> {
+    fn refused(&mut self, status: u16, problem: &Answer) -> Failed {
+        self.was_reached = true;
+        let is_stranger = status == 401 && self.header.is_none();
+        let how = if is_stranger { format!("; {}", credential::HOW) } else { String::new() };
+        let error = anyhow!("the gateway answered {status} {}: {}{how}", problem.code, problem.detail);
+        Failed { error, is_passing: matches!(status, 429 | 503 | 504) }
+    }
+
+    async fn post(&self, body: Vec<u8>) -> Result<(u16, Answer), Failed> {
         let mut request = self.client.post(&self.url).header("content-type", "application/json").body(body);
         if let Some((name, value)) = &self.header {
             request = request.header(*name, value);
         }
-        let answer = request.send().await.with_context(|| format!("cannot reach {}", self.url))?;
+        let answer = request.send().await.map_err(|error| self.unreached(error))?;
         let status = answer.status().as_u16();
-        let body = answer.bytes().await.context("the answer broke off")?;
+        let body = answer.bytes().await.context("the answer broke off");
+        let body = body.map_err(|error| Failed { error, is_passing: true })?;
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
+
+    /// Whoever was there before may come back; who never was, or cannot be trusted, is told of at once.
+    fn unreached(&self, error: reqwest::Error) -> Failed {
+        if is_untrusted(&error) {
+            let told = format!(
+                "the gateway at {} cannot be trusted; --ca names who signs its certificate",
+                self.gateway
+            );
+            return Failed { error: anyhow::Error::new(error).context(told), is_passing: false };
+        }
+        let is_passing = !error.is_builder() && (self.was_reached || !error.is_connect());
+        let hint = if self.was_reached { "" } else { "; does the gateway run there?" };
+        Failed {
+            error: anyhow::Error::new(error).context(format!("cannot reach {}{hint}", self.gateway)),
+            is_passing,
+        }
+    }
+}
+
+/// Whether a connection failed for its certificates, or because the other side speaks no TLS.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            return true;
+        }
+        // What an I/O error holds is not its source, but passes for it.
+        let held = io.and_then(io::Error::get_ref);
+        cause = held.map_or_else(|| error.source(), |held| Some(held as _));
+    }
+    false
+}
+
+#[expect(clippy::print_stderr, reason = "what goes on belongs on standard error")]
+fn hesitate(error: &anyhow::Error, delay: Duration) {
+    eprintln!("{error}; trying again in {:.1} s", delay.as_secs_f64());
 }
 
 fn count(batch: &[Line], answer: &Answer, tally: &mut Tally) {

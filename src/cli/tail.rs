@@ -4,17 +4,19 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::event::Timestamp;
-use crate::socket::client::{Client, Endpoint, Trust, Update, Verdict, Wish};
+use crate::socket::client::{self, Client, Endpoint, Trust, Update, Verdict, Wish};
 
 use super::credential;
+use super::output::counted;
 use super::paint::Painter;
+use super::words::{notice, subscribed};
 
 /// Follow topics, or work in a group. Comes back after a disconnect where it left off; Ctrl-C leaves cleanly.
 #[derive(Debug, clap::Args)]
@@ -94,6 +96,7 @@ async fn follow(args: &Args) -> anyhow::Result<ExitCode> {
         None => Trust::System,
     };
     let credential = args.gateway.credential()?.header();
+    let is_known = credential.is_some();
     let endpoint = Endpoint { url: args.gateway.url.clone(), trust, credential };
     let mut client = Client::new(endpoint, args.wish());
     let mut screen = Screen::new(args);
@@ -101,7 +104,7 @@ async fn follow(args: &Args) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
         let update = tokio::select! {
-            update = client.next() => update?,
+            update = client.next() => update.map_err(|error| explain(error, is_known))?,
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
         };
@@ -122,6 +125,20 @@ async fn follow(args: &Args) -> anyhow::Result<ExitCode> {
     client.close().await;
     screen.sum_up(place.as_ref());
     Ok(ExitCode::SUCCESS)
+}
+
+/// What ended it, and for a caller who showed nothing what to show.
+fn explain(error: client::Error, is_known: bool) -> anyhow::Error {
+    let wants_credential = match &error {
+        client::Error::Refused { status, .. } => *status == 401,
+        client::Error::Problem { code, .. } => code == "unauthenticated",
+        client::Error::Closed { code, .. } => matches!(code, 4001 | 4008),
+        client::Error::Address { .. }
+        | client::Error::Unreachable { .. }
+        | client::Error::Untrusted { .. } => false,
+    };
+    let error = anyhow::Error::new(error);
+    if wants_credential && !is_known { anyhow!("{error}; {}", credential::HOW) } else { error }
 }
 
 impl Args {
@@ -246,8 +263,7 @@ impl Screen {
 
     fn sum_up(&self, place: Option<&Value>) {
         let seconds = self.begun_at.elapsed().as_secs_f64();
-        let breaks = if self.breaks == 1 { "1 break" } else { &format!("{} breaks", self.breaks) };
-        let events = if self.events == 1 { "1 event" } else { &format!("{} events", self.events) };
+        let (events, breaks) = (counted(self.events, "event"), counted(self.breaks, "break"));
         self.tell(&format!("{events} in {seconds:.1} s, {breaks}"));
         if let Some(place) = place.filter(|_| self.events > 0) {
             self.tell(&format!("to go on from here: --from '{place}'"));
@@ -263,58 +279,11 @@ impl Screen {
     }
 }
 
-/// One line for a subscription that was accepted.
-fn subscribed(ok: &Value) -> String {
-    if let Some(policy) = ok.get("policy") {
-        let topics: Vec<&str> = policy
-            .get("topics")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let adopted =
-            if ok.get("adopted") == Some(&json!(true)) { ", with the deliveries in hand" } else { "" };
-        return format!("working on {}{adopted}", topics.join(", "));
-    }
-    let partitions = ok.get("positions").and_then(Value::as_object).into_iter().flatten();
-    let topics: Vec<&str> = partitions.map(|(topic, _)| topic.as_str()).collect();
-    let resumed = if ok.get("resumed") == Some(&json!(true)) { ", where it left off" } else { "" };
-    let topics = if topics.is_empty() { "topics to come".to_owned() } else { topics.join(", ") };
-    format!("following {topics}{resumed}")
-}
-
-/// One line for a push that is no event; `None` for those only machines need.
-fn notice(value: &Value) -> Option<String> {
-    let reason = value.get("reason").and_then(Value::as_str).unwrap_or_default();
-    if let Some(gap) = value.get("gap") {
-        return Some(format!("gap ({reason}): {gap}"));
-    }
-    if let Some(tags) = value.get("withdrawn").and_then(Value::as_array) {
-        return Some(format!("{} withdrawn ({reason})", tags.len()));
-    }
-    if let Some(assignment) = value.get("assignment") {
-        return Some(format!(
-            "assigned {assignment}, {} events behind",
-            value.pointer("/lag/events").unwrap_or(&Value::Null)
-        ));
-    }
-    if let Some(settled) = value.get("settled").and_then(Value::as_array) {
-        let state = settled.first().and_then(|first| first.get("state")).and_then(Value::as_str);
-        let state = state.unwrap_or_default();
-        return Some(format!(
-            "{} said too late: the delivery was taken back before ({state})",
-            settled.len()
-        ));
-    }
-    value.get("draining").map(|_| "the gateway is draining".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{notice, parse_filter, parse_place, subscribed};
+    use super::{parse_filter, parse_place};
 
     #[test]
     fn a_place_is_a_word_a_time_a_cursor_or_json() {
@@ -332,16 +301,5 @@ mod tests {
         for bad in ["data=1", "/data", "{"] {
             assert!(parse_filter(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn pushes_are_told_in_words() {
-        assert_eq!(
-            notice(&json!({"sub": 1, "gap": {"a": {"0": [1, 2]}}, "reason": "retention"})).unwrap(),
-            r#"gap (retention): {"a":{"0":[1,2]}}"#
-        );
-        assert_eq!(notice(&json!({"sub": 1, "positions": {}})), None);
-        let ok = json!({"sub": 1, "positions": {"a": {}, "b": {}}, "resumed": true});
-        assert_eq!(subscribed(&ok), "following a, b, where it left off");
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use serde_json::{Map, Value};
 
 use crate::auth::dev;
@@ -32,7 +33,7 @@ pub(super) struct Args {
     /// How long it lasts: 90s, 15m, 12h, 7d.
     #[arg(long, default_value = "12h", value_parser = dev::parse_ttl)]
     ttl: Duration,
-    /// The gateway's data directory; the key is made there when there is none.
+    /// The gateway's data directory, where `weirgate dev` keeps its key.
     #[arg(long, default_value = "./weirgate-data", value_name = "DIRECTORY")]
     data_dir: PathBuf,
 }
@@ -40,7 +41,7 @@ pub(super) struct Args {
 /// Prints the token.
 ///
 /// # Errors
-/// When the key cannot be read or made, or standard output is closed.
+/// When there is no key or it cannot be read, or standard output is closed.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let token = token(args, Clock::system().now())?;
     output::print(&format!("{token}\n"))?;
@@ -48,7 +49,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn token(args: &Args, now: Timestamp) -> anyhow::Result<String> {
-    let key = dev::Key::load_or_create(&args.data_dir)?;
+    let Some(key) = dev::Key::load(&args.data_dir)? else {
+        bail!(
+            "there is no development key in {}; `weirgate dev` makes one where it runs, and --data-dir names another place",
+            args.data_dir.display()
+        );
+    };
     let roles: Vec<_> = args.roles.iter().filter(|role| !role.is_empty()).cloned().collect();
     let claims: Map<String, Value> =
         args.claims.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
@@ -103,14 +109,19 @@ mod tests {
             "--ttl",
             "5m",
         ]);
-        let token = token(&args.unwrap(), now).unwrap();
+        let args = args.unwrap();
+        let refused = token(&args, now).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("there is no development key in {path}")), "{refused}");
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0, "none is made in passing");
+        let key = dev::Key::load_or_create(directory.path()).unwrap();
+        let token = token(&args, now).unwrap();
         let raw: RawConfig = serde_json::from_value(json!({
             "mode": "dev",
             "grants": [{ "claim": { "role": "customer", "region": "eu" }, "allow": ["admin"] }],
         }))
         .unwrap();
         let mut config = raw.check().unwrap();
-        config.dev_key = Some(dev::Key::load_or_create(directory.path()).unwrap());
+        config.dev_key = Some(key);
         let authenticator = Authenticator::build(&config, Clock::new(move || now), &Registry::new()).unwrap();
         let principal = authenticator.authenticate(Credential::Bearer(&token)).await.unwrap();
         assert_eq!(principal.id(), "42");

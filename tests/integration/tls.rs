@@ -58,11 +58,16 @@ async fn a_gateway_that_nobody_vouches_for_gets_no_credential() {
     let gateway = gateway(directory).await;
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(directory.join("other.pem"), other.cert.pem()).unwrap();
+    assert_eq!(gateway.scheme, "https", "what it says to paste");
+    std::fs::write(directory.join("events.ndjson"), order("ord_1", "c-1")).unwrap();
     for trust in [&[][..], &["--ca", "other.pem"]] {
-        let tailed = run(&gateway, directory, "wss", &[&["tail", "orders.v1"], trust].concat()).await;
-        assert_eq!(tailed.status.code(), Some(1));
-        let told = text(&tailed.stderr);
-        assert!(told.contains("cannot be trusted; --ca names who signs"), "{told}");
+        for (scheme, command) in [("wss", ["tail", "orders.v1"]), ("https", ["publish", "events.ndjson"])] {
+            let refused = run(&gateway, directory, scheme, &[&command, trust].concat()).await;
+            assert_eq!(refused.status.code(), Some(1));
+            let told = text(&refused.stderr);
+            assert!(told.contains("cannot be trusted; --ca names who signs"), "{told}");
+            assert!(!told.contains("trying again"), "{told}");
+        }
     }
     let plain = run(&gateway, directory, "https", &["tail", "orders.v1", "--ca", "key.pem"]).await;
     assert!(text(&plain.stderr).contains("it holds no certificate"), "{}", text(&plain.stderr));

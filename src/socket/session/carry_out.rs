@@ -149,8 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Session<S> {
             Ok(refused) => {
                 self.wire.push(Turn::Urgent, push::settled(sub, &refused, unknown));
                 if reply.id.is_some() {
-                    let detail =
-                        format!("{} deliveries did not count; see settled", refused.len() + unknown.len());
+                    let detail = match refused.len() + unknown.len() {
+                        1 => "the settlement did not count; see settled".to_owned(),
+                        count => format!("{count} settlements did not count; see settled"),
+                    };
                     self.tell(Input::Done { reply, outcome: Err(Problem::new(Code::Conflict, detail)) });
                 }
             }
