@@ -105,9 +105,23 @@ async fn make(log: &dyn EventLog, topics: &[TopicSpec]) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Which failures are news to an operator: the first that does not pass by itself. Every second brings another.
+#[derive(Debug, Default)]
+struct News {
+    is_told: bool,
+}
+
+impl News {
+    fn is_news(&mut self, error: &Error) -> bool {
+        let is_news = !self.is_told && !error.is_temporary();
+        self.is_told |= is_news;
+        is_news
+    }
+}
+
 /// Tries until it is done, or the log closes.
 async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
-    let mut is_told = false;
+    let mut news = News::default();
     loop {
         sleep(TRY_AGAIN).await;
         match make(&*engine, &topics).await {
@@ -117,19 +131,31 @@ async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
                 return;
             }
             Err(Failed { source: Error::Closed, .. }) => return,
-            Err(failed) if is_told || failed.source.is_temporary() => {
-                tracing::debug!(
-                    error = &failed as &dyn std::error::Error,
-                    "the configured topics cannot be made yet"
-                );
-            }
-            Err(failed) => {
-                is_told = true;
+            Err(failed) if news.is_news(&failed.source) => {
                 tracing::error!(
                     error = &failed as &dyn std::error::Error,
                     "a configured topic cannot be made; it is tried again every second"
                 );
             }
+            Err(failed) => {
+                tracing::debug!(
+                    error = &failed as &dyn std::error::Error,
+                    "the configured topics cannot be made yet"
+                );
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, News};
+
+    #[test]
+    fn a_hopeless_topic_is_news_once_and_what_passes_never() {
+        let mut news = News::default();
+        let (passing, hopeless) = (Error::Overloaded, Error::NotSupported("so many replicas"));
+        let told = [&passing, &hopeless, &hopeless, &passing, &hopeless].map(|error| news.is_news(error));
+        assert_eq!(told, [false, true, false, false, false]);
     }
 }
