@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -179,6 +180,28 @@ fn a_socket_belongs_to_the_certificates_holder() {
     let authority = Authority::new();
     let gateway = authority.gateway();
     let mut stream = connect(&gateway, Some(&authority.sign_orders()));
+    open_socket(&mut stream);
+    let read = read_until(&mut stream, "cert:spiffe://shop/orders");
+    assert!(read.starts_with("HTTP/1.1 101 "), "{read}");
+}
+
+#[test]
+fn an_open_socket_ends_with_its_certificate() {
+    let authority = Authority::new();
+    let gateway = authority.gateway();
+    let end = Duration::from_secs(4_102_444_800);
+    let orders = authority.sign(|params| params.not_after = date_time_ymd(2100, 1, 1));
+    let mut stream = connect(&gateway, Some(&orders));
+    // TLS has the world's clock; the gateway's is put forward to shortly before the end.
+    let left = end - SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    gateway.advance(left.checked_sub(Duration::from_secs(2)).unwrap());
+    open_socket(&mut stream);
+    let read = read_until(&mut stream, r#""code":4100"#);
+    assert!(read.contains("cert:orders") && read.contains(r#""op":"expiring""#), "{read}");
+}
+
+/// Asks for a socket and says hello without a token.
+fn open_socket(stream: &mut TlsStream) {
     let headers = [
         ("connection", "Upgrade"),
         ("upgrade", "websocket"),
@@ -189,12 +212,16 @@ fn a_socket_belongs_to_the_certificates_holder() {
     let hello = br#"{"id":1,"op":"hello"}"#;
     let frame = [&[0x81, 0x80 | u8::try_from(hello.len()).unwrap(), 0, 0, 0, 0][..], hello].concat();
     stream.write_all(&[request("GET", "/v1/stream", &headers, b""), frame].concat()).unwrap();
+}
+
+/// All that comes up to this text, frames and their heads together.
+fn read_until(stream: &mut TlsStream, text: &str) -> String {
     let mut read = Vec::new();
-    while !String::from_utf8_lossy(&read).contains("cert:spiffe://shop/orders") {
+    while !String::from_utf8_lossy(&read).contains(text) {
         let mut piece = [0; 1024];
         let length = stream.read(&mut piece).unwrap();
         assert!(length > 0, "{}", String::from_utf8_lossy(&read));
         read.extend_from_slice(&piece[..length]);
     }
-    assert!(read.starts_with(b"HTTP/1.1 101 "));
+    String::from_utf8_lossy(&read).into_owned()
 }
