@@ -41,9 +41,8 @@ pub(super) struct Transactor {
 /// Why a transaction came to nothing.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Surely nothing was stored, and the client goes on.
-    Refused(Error),
-    /// Surely nothing was stored; the client is of no more use, and its transaction may be open.
+    /// Surely nothing was stored. The client is of no more use: after a record was refused librdkafka purges later ones,
+    /// also where the transaction was aborted. Its transaction may be open.
     Broken(Error),
     /// Another one appended meanwhile. Surely nothing was stored, and the client goes on.
     Overtaken,
@@ -82,13 +81,13 @@ impl Transactor {
         deadline: Instant,
     ) -> Result<Vec<Appended>, Failure> {
         self.client.begin_transaction().map_err(|error| Failure::Broken(unavailable(error)))?;
-        let appended = match self.hand_over(appends, now, deadline) {
-            Ok(appended) => appended,
-            Err(error) => return Err(self.abort(Failure::Refused(error))),
-        };
+        let appended = self.hand_over(appends, now, deadline).map_err(Failure::Broken)?;
         let base = appended.first().map(|appended| appended.base);
         if at.is_some() && at != base {
-            return Err(self.abort(Failure::Overtaken));
+            let aborted = self.client.abort_transaction(ABORT_MAX);
+            return Err(
+                aborted.map_or_else(|error| Failure::Broken(unavailable(error)), |()| Failure::Overtaken)
+            );
         }
         self.commit(deadline)?;
         Ok(appended)
@@ -168,8 +167,7 @@ impl Transactor {
             match self.client.commit_transaction(left(deadline)) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
-                    let error = unavailable(KafkaError::Transaction(error));
-                    return Err(self.abort(Failure::Refused(error)));
+                    return Err(Failure::Broken(unavailable(KafkaError::Transaction(error))));
                 }
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
                     self.client.poll(POLL);
@@ -179,19 +177,6 @@ impl Transactor {
                     return Err(Failure::Unknown);
                 }
             }
-        }
-    }
-
-    /// Ends the transaction without storing anything; `failure` says why.
-    fn abort(&self, failure: Failure) -> Failure {
-        // While records are in flight librdkafka would wait for reports that only this thread takes.
-        let is_aborted =
-            self.client.in_flight_count() == 0 && self.client.abort_transaction(ABORT_MAX).is_ok();
-        match failure {
-            failure if is_aborted => failure,
-            Failure::Refused(error) => Failure::Broken(error),
-            Failure::Overtaken => Failure::Broken(unavailable(Slow)),
-            failure @ (Failure::Broken(_) | Failure::Unknown) => failure,
         }
     }
 }
@@ -256,5 +241,99 @@ impl ProducerContext for Context {
             Err((error, message)) => Err((error.clone(), message.key_len() + message.payload_len())),
         };
         locked(&self.reports).push(Report { index, stored });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Code};
+    use tokio::time::Instant;
+
+    use super::{Append, Connection, Error, Failure, NewRecord, Offset, Settings, Timestamp, Transactor};
+    use crate::event::{Partition, Topic};
+    use crate::log_kafka::Config;
+    use crate::log_kafka::metrics::Metrics;
+    use crate::telemetry::Registry;
+
+    type Mock = MockCluster<'static, rdkafka::producer::DefaultProducerContext>;
+
+    fn mock() -> (Mock, Transactor) {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("t", 1, 1).unwrap();
+        let client = open(&mock, "id");
+        (mock, client)
+    }
+
+    fn open(mock: &Mock, id: &str) -> Transactor {
+        let settings = Settings::new(Config::of(vec![mock.bootstrap_servers()])).unwrap();
+        let metrics = Arc::new(Metrics::register(&Registry::new()));
+        let connection = Arc::new(Connection::new(&[], metrics));
+        Transactor::open(&settings, id, &connection, soon(20_000)).unwrap()
+    }
+
+    fn soon(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    fn append(client: &Transactor, at: Option<u64>, millis: u64) -> Result<Offset, Failure> {
+        let record = NewRecord { value: Some("value".into()), ..NewRecord::default() };
+        let (topic, partition) = (Topic::parse("t").unwrap(), Partition::new(0));
+        let appends = [Append { topic, partition, records: vec![record] }];
+        let now = Timestamp::from_millis(1);
+        let appended = client.append(&appends, at.map(Offset::new), now, soon(millis));
+        appended.map(|appended| appended[0].base)
+    }
+
+    #[test]
+    fn a_refused_record_ends_its_transaction() {
+        let (mock, client) = mock();
+        mock.request_errors(Api::Produce, &[Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+        let refused = append(&client, None, 10_000);
+        assert!(matches!(refused, Err(Failure::Broken(Error::RecordTooLarge { .. }))), "{refused:?}");
+        drop(client);
+        assert!(append(&open(&mock, "id"), None, 10_000).is_ok(), "its successor goes on");
+    }
+
+    #[test]
+    fn what_comes_to_lie_elsewhere_is_not_committed() {
+        let (_mock, client) = mock();
+        assert!(matches!(append(&client, Some(3), 10_000), Err(Failure::Overtaken)));
+        let place = append(&client, None, 10_000).unwrap();
+        let overtaken = append(&client, Some(place.number()), 10_000);
+        assert!(matches!(overtaken, Err(Failure::Overtaken)), "{overtaken:?}");
+    }
+
+    #[test]
+    fn a_commit_that_is_not_answered_in_time_is_unknown() {
+        let (mock, client) = mock();
+        mock.request_errors(Api::EndTxn, &[Code::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS; 1_000]);
+        let begun = Instant::now();
+        let unknown = append(&client, None, 1_500);
+        assert!(matches!(unknown, Err(Failure::Unknown)), "{unknown:?}");
+        assert!(begun.elapsed() < Duration::from_secs(6));
+    }
+
+    #[test]
+    fn a_commit_of_a_client_that_was_replaced_is_unknown() {
+        let (mock, client) = mock();
+        mock.request_errors(Api::EndTxn, &[Code::RD_KAFKA_RESP_ERR_PRODUCER_FENCED]);
+        let fenced = append(&client, None, 10_000);
+        assert!(matches!(fenced, Err(Failure::Unknown)), "{fenced:?}");
+        drop(client);
+        assert!(append(&open(&mock, "id"), None, 10_000).is_ok(), "its successor goes on");
+    }
+
+    #[test]
+    fn what_the_brokers_do_not_take_in_time_is_surely_not_stored() {
+        let (mock, client) = mock();
+        mock.broker_down(1).unwrap();
+        let begun = Instant::now();
+        let broken = append(&client, None, 500);
+        assert!(matches!(broken, Err(Failure::Broken(Error::Unavailable(_)))), "{broken:?}");
+        assert!(begun.elapsed() < Duration::from_secs(6));
     }
 }

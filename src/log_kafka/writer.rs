@@ -217,10 +217,6 @@ impl Attempt {
                 self.count_records();
                 Outcome { client: Some(client), is_open: false, written: Ok(appended) }
             }
-            Err(Failure::Refused(error)) => {
-                self.count("aborted");
-                Outcome { client: Some(client), is_open: false, written: Err(error) }
-            }
             Err(Failure::Overtaken) => {
                 self.count("overtaken");
                 Outcome { client: Some(client), is_open: false, written: Err(Error::Overtaken) }
