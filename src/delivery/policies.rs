@@ -1,7 +1,8 @@
 //! The policies in force, and the table that keeps them in the log.
 //!
 //! The configuration file creates and updates, and never deletes. So that a restart does not undo a PUT, an entry
-//! remembers which policy of the file it followed last: only a changed one is applied again.
+//! remembers which policy of the file it followed last: only a changed one is applied again. Every change is judged
+//! against the table read to its end, so that of gateways which change a policy at once none undoes the other's part.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{GroupName, Topic};
-use crate::log::{EventLog, Table};
+use crate::log::{Draft, EventLog, Table};
 
 use super::{Config, Error, Policy, PolicyPatch, Put};
 
@@ -22,6 +23,8 @@ const TABLE: &str = "_weirgate.groups";
 const KEY_PREFIX: &str = "policy/";
 /// More groups than this are refused.
 const GROUPS_MAX: usize = 10_000;
+/// Orders that wait, and are carried out together.
+const ORDERS_MAX: usize = 64;
 
 type All = BTreeMap<GroupName, Arc<Policy>>;
 
@@ -37,10 +40,20 @@ pub(super) struct Policies {
 #[derive(Debug)]
 enum Order {
     /// One policy, by an administrator.
-    Put { group: GroupName, patch: Box<PolicyPatch>, reply: oneshot::Sender<Result<Put, Error>> },
+    Put(Change, oneshot::Sender<Result<Put, Error>>),
     /// All of the file, read again.
     File { config: Box<Config>, reply: oneshot::Sender<Result<(), Error>> },
 }
+
+/// What an administrator wants of one policy.
+#[derive(Debug)]
+struct Change {
+    group: GroupName,
+    patch: Box<PolicyPatch>,
+}
+
+/// Changes that are made together, and who waits for each.
+type Changes = (Vec<Change>, Vec<oneshot::Sender<Result<Put, Error>>>);
 
 /// The one writer of the table.
 #[derive(Debug)]
@@ -61,7 +74,6 @@ struct Stored {
 impl Policies {
     /// The policies of the file, until the table is read, and the keeper that reads it.
     pub(super) fn new(config: &Config) -> (Self, Keeper) {
-        const ORDERS_MAX: usize = 64;
         let of_file = config.groups.iter().filter_map(|(group, patch)| {
             let policy = of_file(config, patch).inspect_err(|error| {
                 tracing::error!(%group, %error, "the policy of the configuration cannot be");
@@ -97,7 +109,7 @@ impl Policies {
     /// Creates or changes a policy, durably.
     pub(super) async fn put(&self, group: GroupName, patch: PolicyPatch) -> Result<Put, Error> {
         let (reply, answer) = oneshot::channel();
-        let order = Order::Put { group, patch: Box::new(patch), reply };
+        let order = Order::Put(Change { group, patch: Box::new(patch) }, reply);
         self.orders.send(order).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
@@ -128,21 +140,14 @@ impl Keeper {
         self.policies.is_loaded.send_replace(true);
         let mut changes = table.changes();
         loop {
+            let mut orders = Vec::new();
+            // Both branches are cancel safe.
             tokio::select! {
-                order = self.orders.recv() => {
-                    match order {
-                        Some(Order::Put { group, patch, reply }) => {
-                            let outcome = self.put(&table, &group, &patch, &config, log).await;
-                            drop(reply.send(outcome));
-                        }
-                        Some(Order::File { config: file, reply }) => {
-                            let outcome = apply(&table, &file).await;
-                            self.policies.set(read(&table));
-                            config = *file;
-                            drop(reply.send(outcome));
-                        }
-                        None => return,
+                count = self.orders.recv_many(&mut orders, ORDERS_MAX) => {
+                    if count == 0 {
+                        return;
                     }
+                    self.carry_out(orders, &table, &mut config, log).await;
                 }
                 changed = changes.changed() => {
                     if changed.is_err() {
@@ -154,31 +159,88 @@ impl Keeper {
         }
     }
 
+    /// Carries orders out in their turn, puts that follow one another together.
+    async fn carry_out(
+        &self,
+        orders: Vec<Order>,
+        table: &Table,
+        config: &mut Config,
+        log: &Arc<dyn EventLog>,
+    ) {
+        let mut changes = Changes::default();
+        for order in orders {
+            match order {
+                Order::Put(change, reply) => {
+                    changes.0.push(change);
+                    changes.1.push(reply);
+                }
+                Order::File { config: file, reply } => {
+                    self.put(std::mem::take(&mut changes), table, config, log).await;
+                    let outcome = apply(table, &file).await;
+                    self.policies.set(read(table));
+                    *config = *file;
+                    drop(reply.send(outcome));
+                }
+            }
+        }
+        self.put(changes, table, config, log).await;
+    }
+
+    /// Makes changes, each on top of the one before; one that is refused stands in no other's way.
     async fn put(
         &self,
+        (changes, replies): Changes,
         table: &Table,
-        group: &GroupName,
-        patch: &PolicyPatch,
         config: &Config,
         log: &Arc<dyn EventLog>,
-    ) -> Result<Put, Error> {
-        let before = stored(table, group);
-        let base = before.as_ref().map_or(&config.defaults, |stored| &stored.policy);
-        let policy = with_topics(patch.apply(base)?)?;
-        let is_missing = |topic: &&Topic| log.topic(topic).is_none();
-        if let Some(topic) = policy.topics.iter().find(is_missing) {
-            return Err(Error::UnknownTopic(topic.clone()));
+    ) {
+        if changes.is_empty() {
+            return;
         }
-        let put = if before.is_some() { Put::Changed } else { Put::Created };
-        if put == Put::Created && self.policies.all().len() >= GROUPS_MAX {
-            return Err(Error::invalid("", format!("there are {GROUPS_MAX} groups already")));
-        }
-        let file = before.and_then(|stored| stored.file);
-        write(table, group, &Stored { policy, file }).await?;
+        let updated = table
+            .update(|draft| {
+                let mut groups = self.policies.all().len();
+                let judged = changes.iter().map(|change| {
+                    let put = judge(draft, change, groups, config, log);
+                    groups += usize::from(matches!(put, Ok(Put::Created)));
+                    put
+                });
+                Ok::<_, Error>(judged.collect::<Vec<_>>())
+            })
+            .await;
         self.policies.set(read(table));
-        tracing::info!(%group, "policy stored");
-        Ok(put)
+        let outcomes = updated.unwrap_or_else(|error| vec![Err(error); changes.len()]);
+        for ((change, reply), outcome) in changes.iter().zip(replies).zip(outcomes) {
+            if outcome.is_ok() {
+                tracing::info!(group = %change.group, "policy stored");
+            }
+            drop(reply.send(outcome));
+        }
     }
+}
+
+/// Makes one change, where it can be, of so many `groups`.
+fn judge(
+    draft: &mut Draft<'_>,
+    change: &Change,
+    groups: usize,
+    config: &Config,
+    log: &Arc<dyn EventLog>,
+) -> Result<Put, Error> {
+    let before = stored(draft, &change.group);
+    let base = before.as_ref().map_or(&config.defaults, |stored| &stored.policy);
+    let policy = with_topics(change.patch.apply(base)?)?;
+    let is_missing = |topic: &&Topic| log.topic(topic).is_none();
+    if let Some(topic) = policy.topics.iter().find(is_missing) {
+        return Err(Error::UnknownTopic(topic.clone()));
+    }
+    let put = if before.is_some() { Put::Changed } else { Put::Created };
+    if put == Put::Created && groups >= GROUPS_MAX {
+        return Err(Error::invalid("", format!("there are {GROUPS_MAX} groups already")));
+    }
+    let file = before.and_then(|stored| stored.file);
+    write(draft, &change.group, &Stored { policy, file })?;
+    Ok(put)
 }
 
 /// Opens the table and applies what is new in the file, however long the log takes to answer.
@@ -189,7 +251,10 @@ async fn open(config: &Config, log: &Arc<dyn EventLog>) -> Table {
     loop {
         match try_open(config, log).await {
             Ok(table) => return table,
-            Err(error) => tracing::warn!(%error, "the policies of groups cannot be read yet"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the policies of groups cannot be read yet");
+            }
         }
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(RETRY_MAX);
@@ -205,15 +270,18 @@ async fn try_open(config: &Config, log: &Arc<dyn EventLog>) -> Result<Table, Err
 
 /// Brings the table to the policies of the file that changed since they were applied last.
 async fn apply(table: &Table, config: &Config) -> Result<(), Error> {
-    for (group, patch) in &config.groups {
-        let Ok(policy) = of_file(config, patch) else { continue };
-        let hash = fingerprint(&policy);
-        let is_applied = stored(table, group).is_some_and(|stored| stored.file.as_ref() == Some(&hash));
-        if !is_applied {
-            write(table, group, &Stored { policy, file: Some(hash) }).await?;
+    let update = |draft: &mut Draft<'_>| {
+        for (group, patch) in &config.groups {
+            let Ok(policy) = of_file(config, patch) else { continue };
+            let hash = fingerprint(&policy);
+            let is_applied = stored(draft, group).is_some_and(|stored| stored.file.as_ref() == Some(&hash));
+            if !is_applied {
+                write(draft, group, &Stored { policy, file: Some(hash) })?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    table.update(update).await
 }
 
 fn of_file(config: &Config, patch: &PolicyPatch) -> Result<Policy, Error> {
@@ -236,13 +304,13 @@ fn key(group: &GroupName) -> Bytes {
     format!("{KEY_PREFIX}{group}").into()
 }
 
-fn stored(table: &Table, group: &GroupName) -> Option<Stored> {
-    serde_json::from_slice(&table.read(&key(group))?).ok()
+fn stored(draft: &Draft<'_>, group: &GroupName) -> Option<Stored> {
+    serde_json::from_slice(&draft.read(&key(group))?).ok()
 }
 
-async fn write(table: &Table, group: &GroupName, stored: &Stored) -> Result<(), Error> {
+fn write(draft: &mut Draft<'_>, group: &GroupName, stored: &Stored) -> Result<(), Error> {
     let value = serde_json::to_vec(stored).map_err(|error| Error::invalid("", error.to_string()))?;
-    table.write(key(group), Some(value.into())).await?;
+    draft.write(key(group), Some(value.into()));
     Ok(())
 }
 

@@ -130,7 +130,9 @@ macro_rules! log_conformance {
             offsets_change_by_hand_only_without_a_member, a_member_that_left_commits_nothing,
             a_dropped_wait_of_a_member_loses_nothing, joining_an_unknown_topic_is_refused;
             tables: a_write_is_visible_when_it_returns, a_table_opened_later_has_the_latest_values,
-            a_table_follows_what_others_write, a_table_without_records_is_empty
+            a_table_follows_what_others_write, a_table_without_records_is_empty,
+            updates_at_once_build_on_one_another, a_refused_update_changes_nothing,
+            an_update_sees_all_that_was_written_before
         );
     };
     (@modules $subject:path, $attributes:tt; $($module:ident: $($case:ident),+);+) => {

@@ -2,15 +2,22 @@
 //!
 //! ```text
 //! write ── log.append ── durable ── tail reader ── entries ── visible ── write returns
+//!
+//! update ── read to the end ── decide ── log.append_at(the end) ── durable and visible ── update returns
+//!             └───────────── another was first ──┘
 //! ```
+//! A write does not look at what is there: the last one wins. An update does, and of gateways that update at once each
+//! decides by what the one before it wrote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::event::{Offset, Partition, Record, Topic, partition_of};
 
@@ -19,6 +26,12 @@ use super::{Append, Cleanup, Error, EventLog, NewRecord, Purpose, Reader, TopicS
 const READ_BYTES: usize = 1 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How long an update may be overtaken again and again, or wait for what it has to read.
+const UPDATE_MAX: Duration = Duration::from_secs(15);
+const AGAIN_FIRST: Duration = Duration::from_millis(10);
+const AGAIN_MAX: Duration = Duration::from_millis(500);
+/// Updates take tables of one partition, which has one end.
+const ONLY: Partition = Partition::new(0);
 
 /// A table: the latest value of each key of a compacted topic. Cheap to clone; it has as many entries as the topic
 /// has live keys, so whoever writes bounds it.
@@ -37,6 +50,8 @@ struct State {
     /// By key. Held for single look-ups and for copying all entries, never across a wait.
     entries: RwLock<BTreeMap<Bytes, Bytes>>,
     changes: watch::Sender<u64>,
+    /// Held while this gateway updates; its own updates need not overtake one another.
+    updating: Mutex<()>,
     /// For each partition how far the entries follow it, or why they no longer do.
     places: Vec<watch::Sender<Result<Offset, Error>>>,
 }
@@ -87,7 +102,7 @@ impl Table {
     /// The value of a key.
     #[must_use]
     pub fn read(&self, key: &[u8]) -> Option<Bytes> {
-        self.state.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.state.read(key)
     }
 
     /// All entries by key.
@@ -110,10 +125,88 @@ impl Table {
         Ok(offset)
     }
 
+    /// Changes the table as `decide` does to what it is given: the table read to its end. All of it is stored together,
+    /// and nobody writes between what `decide` saw and what it did; where somebody was first it is asked again, so it
+    /// must do nothing else. Returns what it answered, when the change is durable and visible in this table. Only for
+    /// tables of one partition.
+    ///
+    /// # Errors
+    /// What `decide` says, with nothing stored, or the engine: all but [`Error::OutcomeUnknown`] mean the same.
+    pub async fn update<T, E: From<Error>>(
+        &self,
+        mut decide: impl FnMut(&mut Draft<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.partitions != 1 {
+            return Err(Error::NotSupported("updates of a table of several partitions").into());
+        }
+        let _turn = self.state.updating.lock().await;
+        let deadline = Instant::now() + UPDATE_MAX;
+        let mut wait = AGAIN_FIRST;
+        loop {
+            let end = self.catch_up(deadline).await?;
+            let mut draft = Draft { state: &self.state, changes: Vec::new(), latest: HashMap::new() };
+            let decided = decide(&mut draft)?;
+            let record = |(key, value)| NewRecord { key: Some(key), value, ..NewRecord::default() };
+            let records: Vec<NewRecord> = draft.changes.into_iter().map(record).collect();
+            let Some(last) = records.len().checked_sub(1) else { return Ok(decided) };
+            let append = Append { topic: self.topic.clone(), partition: ONLY, records };
+            match self.log.append_at(append, end).await {
+                Ok(appended) => {
+                    self.state.seen(ONLY, appended.offset(last)).await?;
+                    return Ok(decided);
+                }
+                Err(Error::Overtaken) if Instant::now() < deadline => sleep(jittered(wait)).await,
+                Err(error) => return Err(error.into()),
+            }
+            wait = (wait * 2).min(AGAIN_MAX);
+        }
+    }
+
+    /// Reads the only partition to its end, and answers where that is.
+    async fn catch_up(&self, deadline: Instant) -> Result<Offset, Error> {
+        let reading = async {
+            let bounds = self.log.bounds(&self.topic, ONLY).await?;
+            let from = self.state.place(ONLY)?.max(bounds.start);
+            // The table's own tail need not come that far: the last offsets may hold no records.
+            if from < bounds.end {
+                let mut reader = self.log.reader(&self.topic, ONLY, from, Purpose::CatchUp).await?;
+                while reader.position() < bounds.end {
+                    step(&mut *reader, ONLY, &self.state).await?;
+                }
+            }
+            Ok(bounds.end)
+        };
+        timeout_at(deadline, reading).await.unwrap_or_else(|late| Err(Error::Unavailable(Arc::new(late))))
+    }
+
     /// Changes whenever an entry changed.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.state.changes.subscribe()
+    }
+}
+
+/// What an update makes of a table: what is there, and what is to change.
+#[derive(Debug)]
+pub struct Draft<'t> {
+    state: &'t State,
+    /// In their order. All are stored, those of one key too: the log is the table's history until it is compacted.
+    changes: Vec<(Bytes, Option<Bytes>)>,
+    /// The last change of each key.
+    latest: HashMap<Bytes, Option<Bytes>>,
+}
+
+impl Draft<'_> {
+    /// The value of a key, as changed so far.
+    #[must_use]
+    pub fn read(&self, key: &[u8]) -> Option<Bytes> {
+        self.latest.get(key).cloned().unwrap_or_else(|| self.state.read(key))
+    }
+
+    /// Changes a value, or removes the key with `None`.
+    pub fn write(&mut self, key: Bytes, value: Option<Bytes>) {
+        self.latest.insert(key.clone(), value.clone());
+        self.changes.push((key, value));
     }
 }
 
@@ -122,15 +215,30 @@ impl State {
         Self {
             entries: RwLock::default(),
             changes: watch::channel(0).0,
+            updating: Mutex::new(()),
             places: (0..partitions).map(|_| watch::channel(Ok(Offset::ZERO)).0).collect(),
         }
     }
 
-    /// Takes records over, in the order of their partition.
+    fn read(&self, key: &[u8]) -> Option<Bytes> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// How far the entries follow a partition.
+    fn place(&self, partition: Partition) -> Result<Offset, Error> {
+        self.places.get(partition.index()).map_or(Ok(Offset::ZERO), |place| place.borrow().clone())
+    }
+
+    /// Takes records over, in the order of their partition. The tail and an update may both bring them: what was here
+    /// already is passed over.
     fn apply(&self, partition: Partition, records: &[Record], next: Offset) {
+        // Held to the end, so that the place always fits the entries.
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        for record in records {
+        let place = self.place(partition).unwrap_or(next);
+        let mut is_changed = false;
+        for record in records.iter().filter(|record| record.offset >= place) {
             let Some(key) = &record.key else { continue };
+            is_changed = true;
             match &record.value {
                 // Copied, since a slice would keep the whole batch it was read in.
                 Some(value) => {
@@ -141,12 +249,12 @@ impl State {
                 }
             }
         }
-        drop(entries);
-        if !records.is_empty() {
-            self.changes.send_modify(|changes| *changes += 1);
-        }
         if let Some(place) = self.places.get(partition.index()) {
-            place.send_modify(|place| *place = Ok(next));
+            place.send_modify(|place| *place = place.clone().map(|place| place.max(next)));
+        }
+        drop(entries);
+        if is_changed {
+            self.changes.send_modify(|changes| *changes += 1);
         }
     }
 
@@ -157,6 +265,12 @@ impl State {
         let seen = place.wait_for(|place| place.as_ref().map_or(true, |next| *next > offset)).await;
         seen.map_or(Err(Error::Closed), |place| place.as_ref().map(|_| ()).map_err(Error::clone))
     }
+}
+
+/// A part of a wait between a half and all, so that those who wait do not come at once again.
+fn jittered(wait: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) % 1_000;
+    wait / 2 + wait / 2 * u32::try_from(random).unwrap_or(0) / 1_000
 }
 
 async fn step(reader: &mut dyn Reader, partition: Partition, state: &State) -> Result<(), Error> {
@@ -185,7 +299,7 @@ async fn follow(mut reader: Box<dyn Reader>, topic: Topic, partition: Partition,
             }
             Err(error) => {
                 tracing::warn!(%topic, %partition, error = &error as &dyn std::error::Error, "a table cannot follow its topic; it tries again");
-                tokio::time::sleep(wait).await;
+                sleep(wait).await;
                 wait = (wait * 2).min(RETRY_MAX);
             }
         }

@@ -11,6 +11,7 @@
 //! - `sharing`: groups that several members share, native ones too.
 //! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged.
 //! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
+//! - `tables`: transactions, and tables that two gateways write at once.
 //! - `shop`: the shop's story and the kill -9 of `tests/integration`, unchanged.
 
 #![expect(
@@ -31,6 +32,7 @@ mod outage;
 mod records;
 mod security;
 mod sharing;
+mod tables;
 #[cfg(has_kafka)]
 mod tenant;
 #[cfg(has_kafka)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::event::Offset;
-use crate::log::{Cleanup, Table};
+use crate::log::{Cleanup, Draft, Error, Table};
 
-use super::{Subject, spec};
+use super::{FIRST, Subject, spec};
 
 async fn table(subject: &Subject, partitions: u32) -> (Table, crate::event::Topic) {
     let topic = spec(partitions, Cleanup::Compact).name;
@@ -65,4 +65,77 @@ pub async fn a_table_without_records_is_empty(subject: &Subject) {
     assert_eq!(table.read(b"key"), None);
     assert_eq!(table.write(text("key"), Some(Bytes::new())).await.unwrap(), Offset::ZERO);
     assert_eq!(table.read(b"key"), Some(Bytes::new()));
+}
+
+/// None of many at once is lost, though each wrote by what it read; from one gateway's tables or several's.
+pub async fn updates_at_once_build_on_one_another(subject: &Subject) {
+    const EACH: u64 = 8;
+    let (first, topic) = table(subject, 1).await;
+    let second = Table::open(Arc::clone(&subject.log), topic.clone(), 1).await.unwrap();
+    let writers = [first.clone(), first.clone(), second.clone()].map(|table| {
+        tokio::spawn(async move {
+            let mut counts = Vec::new();
+            for _ in 0..EACH {
+                counts.push(table.update(count).await.unwrap());
+                assert!(number(table.read(b"count")) >= *counts.last().unwrap(), "it is visible");
+            }
+            counts
+        })
+    });
+    let mut counts = Vec::new();
+    for writer in writers {
+        counts.extend(writer.await.unwrap());
+    }
+    counts.sort_unstable();
+    assert_eq!(counts, (1..=3 * EACH).collect::<Vec<_>>(), "each built on the one before");
+    let later = Table::open(Arc::clone(&subject.log), topic, 1).await.unwrap();
+    assert_eq!(number(later.read(b"count")), 3 * EACH);
+}
+
+/// Adds one.
+fn count(draft: &mut Draft<'_>) -> Result<u64, Error> {
+    let count = number(draft.read(b"count")) + 1;
+    draft.write(text("count"), Some(text(&count.to_string())));
+    assert_eq!(number(draft.read(b"count")), count, "a draft shows its own changes");
+    Ok(count)
+}
+
+fn number(value: Option<Bytes>) -> u64 {
+    value.map_or(0, |value| std::str::from_utf8(&value).unwrap().parse().unwrap())
+}
+
+/// Nor does one that changes nothing store anything.
+pub async fn a_refused_update_changes_nothing(subject: &Subject) {
+    let (table, topic) = table(subject, 1).await;
+    table.write(text("key"), Some(text("before"))).await.unwrap();
+    let end = subject.log.bounds(&topic, FIRST).await.unwrap().end;
+    let refused = table.update(|draft| {
+        draft.write(text("key"), Some(text("after")));
+        Err::<(), _>(Error::Overloaded)
+    });
+    assert!(matches!(refused.await, Err(Error::Overloaded)));
+    let read = table.update(|draft| Ok::<_, Error>(draft.read(b"key"))).await.unwrap();
+    assert_eq!((read, table.read(b"key")), (Some(text("before")), Some(text("before"))));
+    assert_eq!(subject.log.bounds(&topic, FIRST).await.unwrap().end, end);
+}
+
+/// Whatever was written before it began, by whom and how ever.
+pub async fn an_update_sees_all_that_was_written_before(subject: &Subject) {
+    let (table, topic) = table(subject, 1).await;
+    let other = Table::open(Arc::clone(&subject.log), topic, 1).await.unwrap();
+    for round in 0..5 {
+        let value = text(&round.to_string());
+        other.write(text("plain"), Some(value.clone())).await.unwrap();
+        let written = other.update(|draft| {
+            draft.write(text("updated"), Some(value.clone()));
+            draft.write(text("gone"), if round % 2 == 0 { Some(value.clone()) } else { None });
+            Ok::<_, Error>(())
+        });
+        written.await.unwrap();
+        let look = |draft: &mut Draft<'_>| {
+            Ok::<_, Error>(["plain", "updated", "gone"].map(|key| draft.read(key.as_bytes())))
+        };
+        let seen = table.update(look).await.unwrap();
+        assert_eq!(seen, [Some(value.clone()), Some(value.clone()), (round % 2 == 0).then_some(value)]);
+    }
 }
