@@ -32,6 +32,7 @@ mod reader;
 mod record;
 mod settings;
 mod shared;
+mod statistics;
 mod topics;
 mod transaction;
 mod writer;

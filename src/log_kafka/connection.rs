@@ -18,6 +18,7 @@ use crate::log::{Error, Health};
 use super::failure::code_of;
 use super::locked;
 use super::metrics::Metrics;
+use super::statistics::Teller;
 
 /// A cluster that leaves so many looks in a row unanswered is away, also where its connections stand.
 const UNANSWERED_MAX: u32 = 2;
@@ -158,17 +159,25 @@ pub(super) struct Watch {
     role: &'static str,
     /// Whether this client's losing all brokers means that the cluster is away.
     is_leading: bool,
+    /// Where one client's statistics go.
+    teller: Option<Arc<Teller>>,
 }
 
 impl Watch {
     /// For a client whose troubles are its own.
     pub(super) const fn of(connection: Arc<Connection>, role: &'static str) -> Self {
-        Self { connection, role, is_leading: false }
+        Self { connection, role, is_leading: false, teller: None }
     }
 
     /// For the client that says whether the cluster can be reached.
     pub(super) const fn leading(connection: Arc<Connection>, role: &'static str) -> Self {
-        Self { connection, role, is_leading: true }
+        Self { connection, role, is_leading: true, teller: None }
+    }
+
+    /// For one client more of this kind, its statistics told. Whoever uses the client polls it.
+    pub(super) fn measured(&self) -> Self {
+        let teller = Teller::new(self.role, Arc::clone(&self.connection.metrics));
+        Self { teller: Some(Arc::new(teller)), ..self.clone() }
     }
 }
 
@@ -190,6 +199,12 @@ impl ClientContext for Watch {
             | Code::TopicAuthorizationFailed
             | Code::SaslAuthenticationFailed => self.connection.note(code, reason),
             _ => {}
+        }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        if let Some(teller) = &self.teller {
+            teller.tell(statistics);
         }
     }
 }

@@ -152,7 +152,8 @@ impl Pool {
     fn start(&self, last_id: &mut u64) -> Result<Seats, Error> {
         *last_id += 1;
         let (orders, received) = channel();
-        let (config, watch, metrics) = (self.config.clone(), self.watch.clone(), Arc::clone(&self.metrics));
+        let (config, watch, metrics) =
+            (self.config.clone(), self.watch.measured(), Arc::clone(&self.metrics));
         std::thread::Builder::new()
             .name("kafka-reader".to_owned())
             .spawn(move || match config.create_with_context::<_, Client>(watch) {

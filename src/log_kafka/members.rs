@@ -86,8 +86,10 @@ pub(super) async fn join(
     let protocol = shared.protocol().await?;
     let config = shared.settings.member(group, protocol);
     let post = Arc::new(Post::default());
-    let context =
-        Context { watch: Watch::of(Arc::clone(&shared.connection), "member"), post: Arc::clone(&post) };
+    let context = Context {
+        watch: Watch::of(Arc::clone(&shared.connection), "member").measured(),
+        post: Arc::clone(&post),
+    };
     let topics = subscription.topics.clone();
     let ringing = Arc::clone(&post);
     let made = shared.blocking.call(move || {

@@ -2,6 +2,8 @@
 
 use crate::telemetry::{Counter, CounterBy, Gauge, Registry};
 
+use super::statistics::Series;
+
 #[derive(Debug)]
 pub(super) struct Metrics {
     pub(super) up: Gauge,
@@ -15,6 +17,8 @@ pub(super) struct Metrics {
     pub(super) members: Gauge,
     /// By outcome.
     pub(super) transactions: CounterBy,
+    /// What librdkafka says of itself.
+    pub(super) statistics: Series,
 }
 
 impl Metrics {
@@ -43,6 +47,7 @@ impl Metrics {
                 "Transactions by outcome: committed, aborted (nothing was stored), overtaken (another writer was first), unknown.",
                 &["outcome"],
             ),
+            statistics: Series::register(registry),
         }
     }
 }

@@ -244,7 +244,7 @@ impl Worker {
 }
 
 fn client(config: &ClientConfig, connection: &Arc<Connection>) -> Result<Client, KafkaError> {
-    config.create_with_context(Context(Watch::leading(Arc::clone(connection), "producer")))
+    config.create_with_context(Context(Watch::leading(Arc::clone(connection), "producer").measured()))
 }
 
 fn flush(client: &Client) {
@@ -265,6 +265,10 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.0.error(error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.0.stats_raw(statistics);
     }
 }
 

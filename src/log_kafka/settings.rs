@@ -49,6 +49,9 @@ const MESSAGE_BYTES_MAX: usize = 1_048_588;
 /// What Kafka puts around one record, generously.
 const OVERHEAD_BYTES: usize = 1_024;
 
+/// How often clients tell their statistics, unless the operator says otherwise.
+const STATISTICS_EVERY: Duration = Duration::from_secs(10);
+const STATISTICS: &str = "statistics.interval.ms";
 /// A transaction that takes longer is ended by the cluster. Until then, that of a gateway which died keeps what was
 /// written behind it from readers.
 const TRANSACTION_MAX: Duration = Duration::from_secs(10);
@@ -119,7 +122,8 @@ impl Settings {
             .set("queue.buffering.max.messages", "10000000")
             .set("queue.buffering.max.kbytes", queue_kbytes.to_string())
             .set("compression.type", "lz4")
-            .set("partitioner", "murmur2_random");
+            .set("partitioner", "murmur2_random")
+            .set(STATISTICS, millis(STATISTICS_EVERY));
         self.overlaid(config)
     }
 
@@ -136,7 +140,7 @@ impl Settings {
             .set("linger.ms", "0")
             // Asked for the end of a partition, it tells the true one, behind transactions that are still open.
             .set("isolation.level", "read_uncommitted");
-        config
+        silent(config)
     }
 
     /// The id of this process's transactions. A named gateway ends what the process before it left open.
@@ -149,7 +153,7 @@ impl Settings {
 
     /// A client that changes topics and groups. Nobody reads its log lines, so it makes none.
     pub(super) fn admin(&self) -> ClientConfig {
-        let mut config = self.overlaid(self.base());
+        let mut config = silent(self.overlaid(self.base()));
         config.set_log_level(RDKafkaLogLevel::Emerg);
         config
     }
@@ -158,7 +162,7 @@ impl Settings {
     pub(super) fn queries(&self) -> ClientConfig {
         let mut config = self.base();
         config.set("isolation.level", "read_committed").set("enable.auto.commit", "false");
-        self.overlaid(config)
+        silent(self.overlaid(config))
     }
 
     /// A client that reads partitions assigned to it one by one. `wait_ms` is how long a partition that has nothing
@@ -197,12 +201,12 @@ impl Settings {
     pub(super) fn offsets(&self, group: &GroupName) -> ClientConfig {
         let mut config = self.consumer(1_024);
         config.set("group.id", group.as_str());
-        self.overlaid(config)
+        silent(self.overlaid(config))
     }
 
     /// A client that tells what one broker offers.
     pub(super) fn probe(&self, broker: &str) -> ClientConfig {
-        let mut config = self.overlaid(self.base());
+        let mut config = silent(self.overlaid(self.base()));
         config.set("bootstrap.servers", broker).set("debug", "feature").set_log_level(RDKafkaLogLevel::Debug);
         config
     }
@@ -219,7 +223,8 @@ impl Settings {
             .set("queued.max.messages.kbytes", queued_kbytes.to_string())
             .set("queued.min.messages", "10000")
             // A full queue is looked at again soon; the default of a second would be the reader's pace.
-            .set("fetch.queue.backoff.ms", "10");
+            .set("fetch.queue.backoff.ms", "10")
+            .set(STATISTICS, millis(STATISTICS_EVERY));
         config
     }
 
@@ -263,6 +268,12 @@ impl Settings {
         }
         config
     }
+}
+
+/// For clients that nobody polls regularly: what they tell would pile up.
+fn silent(mut config: ClientConfig) -> ClientConfig {
+    config.set(STATISTICS, "0");
+    config
 }
 
 fn millis(duration: Duration) -> String {
@@ -321,6 +332,27 @@ mod tests {
             config.properties.extend(given.map(|value| ("socket.timeout.ms".to_owned(), Secret::new(value))));
             let client = Settings::new(config).unwrap().transactional("t");
             client.create::<rdkafka::producer::BaseProducer>().unwrap();
+        }
+    }
+
+    #[test]
+    fn only_clients_that_are_polled_tell_statistics() {
+        let interval =
+            |client: rdkafka::ClientConfig| client.get("statistics.interval.ms").map(str::to_owned);
+        let group = crate::event::GroupName::parse("g").unwrap();
+        for (given, told) in [(None, "10000"), (Some("500"), "500"), (Some("0"), "0")] {
+            let mut config = config();
+            config
+                .properties
+                .extend(given.map(|value| ("statistics.interval.ms".to_owned(), Secret::new(value))));
+            let settings = Settings::new(config).unwrap();
+            let member = settings.member(&group, super::GroupProtocol::Classic);
+            for client in [settings.producer(), settings.fetcher(1, 1), member] {
+                assert_eq!(interval(client).as_deref(), Some(told));
+            }
+            let silent =
+                [settings.admin(), settings.queries(), settings.offsets(&group), settings.transactional("t")];
+            assert!(silent.into_iter().all(|client| interval(client).as_deref() == Some("0")));
         }
     }
 

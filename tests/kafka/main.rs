@@ -11,6 +11,7 @@
 //! - `sharing`: groups that several members share, native ones too.
 //! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged.
 //! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
+//! - `statistics`: what librdkafka says of itself, as the gateway's metrics show it.
 //! - `tables`: transactions, and tables that two gateways write at once.
 //! - `shop`: the shop's story and the kill -9 of `tests/integration`, unchanged.
 
@@ -32,6 +33,7 @@ mod outage;
 mod records;
 mod security;
 mod sharing;
+mod statistics;
 mod tables;
 #[cfg(has_kafka)]
 mod tenant;

@@ -89,6 +89,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         self.watch.error(error, reason);
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.watch.stats_raw(statistics);
+    }
 }
 
 impl ConsumerContext for Context {
