@@ -103,14 +103,25 @@ async fn what_was_under_way_when_kafka_died_is_never_answered_as_stored_and_lost
     Arc::into_inner(gateway).unwrap().stop().await;
 }
 
-/// Leaders move, and the gateway follows them.
+/// Both make the topics and neither gives up, though each asks brokers that know some of them not yet. Then leaders move,
+/// and a gateway follows them.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
-async fn brokers_die_one_after_the_other_and_nothing_answered_is_lost_or_out_of_order() {
+async fn gateways_start_at_once_and_nothing_answered_is_lost_or_out_of_order_while_brokers_die() {
     let cluster = spawn_blocking(|| Cluster::start(3)).await.unwrap();
-    let gateway = Arc::new(Gateway::start(engine::flags(&cluster)).await);
+    let starts = [0, 1, 2].map(|_| tokio::spawn(Gateway::start(engine::flags(&cluster))));
+    let mut gateways = Vec::new();
+    for start in starts {
+        gateways.push(start.await.unwrap());
+    }
+    for gateway in &gateways {
+        gateway.until_ready().await;
+    }
+    let gateway = Arc::new(gateways.remove(0));
+    for other in gateways {
+        other.stop().await;
+    }
     let cluster = Arc::new(Mutex::new(cluster));
-    gateway.until_ready().await;
     let (stop, stopped) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
     let publishing = {
         let (gateway, stop, stored) = (Arc::clone(&gateway), stop.clone(), Arc::clone(&stopped));

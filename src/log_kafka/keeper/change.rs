@@ -23,8 +23,22 @@ struct Needs {
 
 impl Keeper {
     /// Brings a topic to this specification.
+    ///
+    /// Brokers learn of a new topic one after the other, and each look may ask another of them: one that does not know the
+    /// topic yet, ours or one that another gateway has just made, is no reason to give up.
     pub(super) async fn ensure(&mut self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
         check(spec)?;
+        let deadline = Instant::now() + SHOWN_MAX;
+        loop {
+            match self.bring_about(spec).await {
+                Err(Error::UnknownTopic(_)) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+                Err(Error::UnknownTopic(_)) => return Err(Error::OutcomeUnknown),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn bring_about(&mut self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
         let cluster = self.cluster().await?;
         self.take_over(&cluster).await?;
         if !cluster.topics.contains_key(&spec.name) && self.make(spec, cluster.brokers).await? == Made::Now {
