@@ -96,6 +96,11 @@ impl Engine {
         self.shared.connection.admit();
     }
 
+    #[cfg(test)]
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Has the keeper do something.
     async fn order<T>(
         &self,

@@ -68,7 +68,8 @@ pub(super) fn lookup(error: KafkaError, topic: &Topic) -> Error {
     }
 }
 
-/// Whether a look-up failed of something that passes by itself: brokers learn of new topics and leaders one by one.
+/// Whether a look-up failed of something that passes: brokers learn of new topics and leaders one by one, and a client
+/// asks a leader that died until it learns of the next one.
 pub(super) fn is_passing(error: &KafkaError) -> bool {
     matches!(
         code_of(error),
@@ -82,6 +83,9 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
                 | Code::UnknownLeaderEpoch
                 | Code::OffsetNotAvailable
                 | Code::BrokerTransportFailure
+                | Code::DestroyBroker
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut
         )
     )
 }

@@ -87,20 +87,23 @@ impl Shared {
         self.ask(topic, move |queries| queries.offset_at(&asked, number, time)).await
     }
 
-    /// Asks about a topic, again while the answer is one that passes and the topic is there.
+    /// Asks about a topic, again while the answer is one that passes and the topic is there; once more in any case, since
+    /// waiting for a leader that died may have taken all the time there is.
     async fn ask<T: Send + 'static>(
         &self,
         topic: &Topic,
         question: impl Fn(&Queries) -> KafkaResult<T> + Clone + Send + 'static,
     ) -> Result<T, Error> {
         let deadline = Instant::now() + PROPAGATION_MAX;
+        let mut is_first = true;
         loop {
             self.check()?;
             let (queries, question) = (self.queries.clone(), question.clone());
             match self.blocking.look_up(move || question(&queries)).await? {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
-                    let may_pass = is_passing(&error) && Instant::now() < deadline;
+                    let is_early = std::mem::take(&mut is_first) || Instant::now() < deadline;
+                    let may_pass = is_passing(&error) && is_early && self.connection.is_up();
                     if !may_pass || self.is_gone(topic) {
                         return Err(lookup(error, topic));
                     }
@@ -149,5 +152,43 @@ impl Shared {
             Ok(protocol)
         });
         found.await.copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::{Number, ledger};
+    use crate::event::Clock;
+    use crate::log_kafka::{Config, Engine};
+    use crate::telemetry::Registry;
+
+    /// Nobody tells the client that asks that leaders moved.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_dead_leader_leaves_unanswered_is_asked_of_the_next_one() {
+        let topic = ledger::spec().unwrap().name;
+        let mock = MockCluster::new(2).unwrap();
+        mock.create_topic(topic.as_str(), 1, 2).unwrap();
+        mock.partition_leader(topic.as_str(), 0, Some(1)).unwrap();
+        let config = Config::of(vec![mock.bootstrap_servers()]);
+        let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
+        let shared = Arc::clone(engine.shared());
+        let mut interval = tokio::time::interval(Duration::from_millis(20));
+        let is_up = async {
+            while !shared.connection.is_up() {
+                interval.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), is_up).await.expect("the cluster answers");
+        let before = shared.bounds(&topic, Number::new(0)).await.unwrap();
+
+        mock.partition_leader(topic.as_str(), 0, Some(2)).unwrap();
+        mock.broker_down(1).unwrap();
+        assert_eq!(shared.bounds(&topic, Number::new(0)).await.unwrap(), before);
+        engine.close().await;
     }
 }
