@@ -35,6 +35,7 @@ mod shared;
 mod statistics;
 mod topics;
 mod transaction;
+mod trouble;
 mod writer;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

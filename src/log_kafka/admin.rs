@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const DESCRIBED_MAX: usize = 100;
 /// A topic made by the gateway has so many replicas where there are so many brokers.
 const REPLICAS_MAX: usize = 3;
+/// What Kafka puts around a single record in its batch, about.
+const AROUND_RECORD_BYTES: usize = 100;
 
 /// A client that changes things.
 pub(super) struct Admin(AdminClient<DefaultClientContext>);
@@ -41,12 +43,14 @@ pub(super) struct Keeping {
     pub(super) cleanup: Cleanup,
     pub(super) retention: Option<Duration>,
     pub(super) retention_bytes: Option<u64>,
+    /// The largest record that passes alone, as far as that can be said before it is compressed.
+    pub(super) record_bytes_max: Option<usize>,
 }
 
 impl Default for Keeping {
     /// What a topic is taken for whose settings the gateway may not see.
     fn default() -> Self {
-        Self { cleanup: Cleanup::Delete, retention: None, retention_bytes: None }
+        Self { cleanup: Cleanup::Delete, retention: None, retention_bytes: None, record_bytes_max: None }
     }
 }
 
@@ -218,13 +222,19 @@ fn settings_of(spec: &TopicSpec) -> Vec<(&'static str, String)> {
 
 /// Reads Kafka's settings of a topic.
 fn keeping<'v>(value: impl Fn(&str) -> Option<&'v str>) -> Keeping {
-    if value("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
-        return Keeping { cleanup: Cleanup::Compact, retention: None, retention_bytes: None };
-    }
     // −1 stands for no bound, and is no u64.
     let number = |name| value(name).and_then(|text| text.parse::<u64>().ok());
-    let retention = number("retention.ms").map(Duration::from_millis);
-    Keeping { cleanup: Cleanup::Delete, retention, retention_bytes: number("retention.bytes") }
+    let batch = number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok());
+    let record_bytes_max = batch.map(|bytes| bytes.saturating_sub(AROUND_RECORD_BYTES));
+    if value("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
+        return Keeping { cleanup: Cleanup::Compact, record_bytes_max, ..Keeping::default() };
+    }
+    Keeping {
+        cleanup: Cleanup::Delete,
+        retention: number("retention.ms").map(Duration::from_millis),
+        retention_bytes: number("retention.bytes"),
+        record_bytes_max,
+    }
 }
 
 /// Whether a group could not be deleted only because it has members.
@@ -248,7 +258,8 @@ mod tests {
             let settings = settings_of(&spec);
             let value =
                 |name: &str| settings.iter().find(|(have, _)| *have == name).map(|(_, value)| value.as_str());
-            assert_eq!(keeping(value), Keeping { cleanup, retention, retention_bytes });
+            let expected = Keeping { cleanup, retention, retention_bytes, record_bytes_max: None };
+            assert_eq!(keeping(value), expected);
         }
     }
 
@@ -258,7 +269,8 @@ mod tests {
             "cleanup.policy" => Some("compact,delete"),
             _ => Some("1000"),
         };
-        let expected = Keeping { cleanup: Cleanup::Compact, retention: None, retention_bytes: None };
+        let expected =
+            Keeping { cleanup: Cleanup::Compact, record_bytes_max: Some(900), ..Keeping::default() };
         assert_eq!(keeping(value), expected);
     }
 }

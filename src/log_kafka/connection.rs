@@ -19,6 +19,7 @@ use super::failure::code_of;
 use super::locked;
 use super::metrics::Metrics;
 use super::statistics::Teller;
+use super::trouble::Troubles;
 
 /// A cluster that leaves so many looks in a row unanswered is away, also where its connections stand.
 const UNANSWERED_MAX: u32 = 2;
@@ -36,8 +37,13 @@ pub(super) struct Connection {
     /// Guards the reason shown while down.
     reason: Mutex<Reason>,
     went_down: Notify,
+    /// What was told and is not over.
+    pub(super) troubles: Troubles,
     metrics: Arc<Metrics>,
 }
+
+/// What is told of while the connection itself fails.
+const ITSELF: &str = "the connection";
 
 #[derive(Debug)]
 struct Reason {
@@ -56,6 +62,7 @@ impl Connection {
             is_admitted: AtomicBool::new(false),
             reason: Mutex::new(Reason { code: None, text }),
             went_down: Notify::new(),
+            troubles: Troubles::default(),
             metrics,
         }
     }
@@ -70,6 +77,7 @@ impl Connection {
         if !self.is_up.swap(true, Ordering::AcqRel) {
             self.metrics.up.set(1);
             locked(&self.reason).code = None;
+            self.troubles.passed(ITSELF);
             tracing::info!("connected to Kafka");
         }
     }
@@ -119,19 +127,19 @@ impl Connection {
         if self.is_up() && !self.has_topics() {
             let text =
                 std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-            tracing::warn!(reason = text, "Kafka answers, but its topics cannot be read");
-            locked(&self.reason).text = text;
+            let mut reason = locked(&self.reason);
+            if reason.text != text {
+                tracing::warn!(reason = text, "Kafka answers, but its topics cannot be read");
+            }
+            reason.text = text;
         }
     }
 
     /// Something failed that explains why the cluster cannot be reached, or soon will.
     fn note(&self, code: Code, text: &str) {
-        let mut reason = locked(&self.reason);
-        let is_new = reason.code != Some(code);
-        *reason = Reason { code: Some(code), text: text.to_owned() };
-        drop(reason);
-        if is_new && !self.is_up() {
-            tracing::warn!(reason = text, "Kafka cannot be reached");
+        *locked(&self.reason) = Reason { code: Some(code), text: text.to_owned() };
+        if !self.is_up() {
+            self.troubles.befell(ITSELF, code, text);
         }
     }
 
@@ -146,9 +154,23 @@ impl Connection {
             (true, true) if is_admitted => return Health::Ready,
             (true, true) => "the configured topics are being made on Kafka",
             (true, false) => "Kafka answers, but its topics cannot be read yet",
-            (false, _) => "Kafka cannot be reached",
+            (false, _) => summary(locked(&self.reason).code),
         };
         Health::Unready { summary, detail: format!("{summary}: {}", locked(&self.reason).text) }
+    }
+}
+
+/// Why the cluster is away, in words that anyone may hear.
+const fn summary(code: Option<Code>) -> &'static str {
+    match code {
+        Some(
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState,
+        ) => "Kafka does not accept the gateway's credentials",
+        Some(Code::SSL) => "there is no trusted connection to Kafka",
+        _ => "Kafka cannot be reached",
     }
 }
 
@@ -195,9 +217,15 @@ impl ClientContext for Watch {
             | Code::BrokerTransportFailure
             | Code::Resolve
             | Code::SSL
-            | Code::ClusterAuthorizationFailed
-            | Code::TopicAuthorizationFailed
-            | Code::SaslAuthenticationFailed => self.connection.note(code, reason),
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism => self.connection.note(code, reason),
+            Code::ClusterAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed => {
+                self.connection.note(code, reason);
+                // The reason names what is denied.
+                self.connection.troubles.befell(reason, code, reason);
+            }
             _ => {}
         }
     }
@@ -241,7 +269,8 @@ mod tests {
         let watch = Watch::leading(Arc::clone(&connection), "test");
         watch.error(KafkaError::Global(Code::Authentication), "wrong password");
         watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
-        assert!(reason(&connection).contains("wrong password"));
+        let told = reason(&connection);
+        assert!(told.contains("credentials") && told.contains("wrong password"), "{told}");
         connection.saw_up();
         assert!(reason(&connection).contains("cannot be read yet"));
         connection.saw_topics();
@@ -264,6 +293,20 @@ mod tests {
         let watch = Watch::leading(Arc::clone(&connection), "test");
         watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         assert!(connection.unanswered("gone"), "its brokers are lost, too");
+    }
+
+    #[test]
+    fn reasons_that_take_turns_are_told_once_until_it_is_back() {
+        let connection = connection();
+        let watch = Watch::leading(Arc::clone(&connection), "test");
+        for _ in 0..3 {
+            watch.error(KafkaError::Global(Code::Resolve), "no such host");
+            watch.error(KafkaError::Global(Code::BrokerTransportFailure), "refused");
+        }
+        assert!(!connection.troubles.befell(super::ITSELF, Code::Resolve, "no such host"));
+        assert!(!connection.troubles.befell(super::ITSELF, Code::BrokerTransportFailure, "refused"));
+        connection.saw_up();
+        assert!(!connection.troubles.is_any());
     }
 
     #[test]

@@ -98,9 +98,11 @@ pub(super) fn delivery(
     (bytes, bytes_max): (usize, usize),
 ) -> Error {
     match code_of(&error) {
-        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) if bytes > bytes_max => {
             Error::RecordTooLarge { bytes, bytes_max }
         }
+        // The record alone may pass: the limit is one of all the records that were sent together.
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => unavailable(error),
         Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => Error::UnknownTopic(topic.clone()),
         Some(Code::UnknownPartition) => {
             Error::UnknownPartition { topic: topic.clone(), partition, partitions: partition.number() }
@@ -165,6 +167,14 @@ mod tests {
         assert!(matches!(of(Code::QueueFull).1, Error::Overloaded));
         assert!(matches!(of(Code::Fatal).1, Error::Unavailable(_)));
         assert!(matches!(of(Code::MessageSizeTooLarge).1, Error::RecordTooLarge { bytes: 9, bytes_max: 8 }));
+    }
+
+    #[test]
+    fn a_small_record_among_too_many_is_not_too_large() {
+        let topic = Topic::parse("t").unwrap();
+        let error = KafkaError::MessageProduction(Code::MessageSizeTooLarge);
+        let failed = delivery(error, &topic, Partition::new(0), (8, 8));
+        assert!(matches!(failed, Error::Unavailable(_)), "{failed:?}");
     }
 
     #[test]

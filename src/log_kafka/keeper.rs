@@ -131,23 +131,27 @@ impl Keeper {
 
     /// What the cluster has now; an answer means that it can be reached.
     async fn cluster(&mut self) -> Result<Cluster, Error> {
-        let shared = Arc::clone(&self.shared);
-        let look = move || shared.producer.metadata(LOOK_MAX).map(|metadata| Cluster::read(&metadata));
-        match self.shared.blocking.look_up(look).await? {
-            Ok(cluster) => {
-                self.is_away = false;
-                self.shared.connection.saw_up();
-                Ok(cluster)
-            }
-            Err(error) => {
-                let is_away = self.shared.connection.unanswered(&error.to_string());
-                if is_away && !std::mem::replace(&mut self.is_away, true) {
-                    let shared = Arc::clone(&self.shared);
-                    self.shared.blocking.look_up(move || shared.producer.purge()).await?;
+        let error = loop {
+            let shared = Arc::clone(&self.shared);
+            let look = move || shared.producer.metadata(LOOK_MAX).map(|metadata| Cluster::read(&metadata));
+            match self.shared.blocking.look_up(look).await? {
+                Ok(cluster) => {
+                    self.is_away = false;
+                    self.shared.connection.saw_up();
+                    return Ok(cluster);
                 }
-                Err(unavailable(error))
+                // A slow answer alone says nothing, and fails nobody who waits for it.
+                Err(error) if !self.shared.connection.unanswered(&error.to_string()) => {
+                    tracing::debug!(%error, "the cluster is asked again");
+                }
+                Err(error) => break error,
             }
+        };
+        if !std::mem::replace(&mut self.is_away, true) {
+            let shared = Arc::clone(&self.shared);
+            self.shared.blocking.look_up(move || shared.producer.purge()).await?;
         }
+        Err(unavailable(error))
     }
 
     /// Brings what the gateway knows up to what the cluster has.
@@ -185,12 +189,14 @@ impl Keeper {
         }
         let infos = cluster.topics.iter().filter_map(|(topic, partitions)| {
             let keeping = self.described.get(topic).cloned().unwrap_or_default();
-            let Keeping { cleanup, retention, retention_bytes } = keeping;
+            let Keeping { cleanup, retention, retention_bytes, record_bytes_max: _ } = keeping;
             let (name, partitions) = (topic.clone(), *partitions);
             let spec = TopicSpec { name, partitions, cleanup, retention, retention_bytes };
             Some(TopicInfo { spec, incarnation: ledger.get(topic)? })
         });
         self.shared.topics.update(infos.collect(), &gone);
+        let limit = |(topic, keeping): (&Topic, &Keeping)| Some((topic.clone(), keeping.record_bytes_max?));
+        self.shared.producer.learn_limits(self.described.iter().filter_map(limit).collect());
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! append ── lane of the partition ── librdkafka's queue ── brokers ── delivery report (thread) ── batch ── answer
 //! ```
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -17,16 +18,17 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Message as _, Timestamp as NativeTimestamp};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
 
-use crate::event::{Clock, Timestamp};
+use crate::event::{Clock, Timestamp, Topic};
 use crate::log::{Append, Appending, Error, NewRecord};
 
 use super::batch::{Batch, Budget};
 use super::connection::{Connection, Watch};
-use super::failure::{OpenError, delivery, refusal};
+use super::failure::{OpenError, code_of, delivery, refusal};
 use super::metrics::Metrics;
-use super::record::{bytes_of, native_headers};
+use super::record::{bytes_of, native_bytes, native_headers};
 use super::settings::Settings;
 use super::{locked, native};
 
@@ -59,8 +61,23 @@ struct Worker {
     client: RwLock<Option<Arc<Client>>>,
     config: ClientConfig,
     connection: Arc<Connection>,
+    limits: Arc<Limits>,
     metrics: Arc<Metrics>,
     is_closing: AtomicBool,
+}
+
+/// The largest record of each topic whose brokers take less than the gateway does.
+#[derive(Debug, Default)]
+struct Limits {
+    /// Guards the limits.
+    by_topic: Mutex<HashMap<Topic, usize>>,
+}
+
+impl Limits {
+    fn of(&self, batch: &Batch) -> usize {
+        let own = batch.record_bytes_max;
+        locked(&self.by_topic).get(&batch.topic).map_or(own, |bytes_max| own.min(*bytes_max))
+    }
 }
 
 impl std::fmt::Debug for Worker {
@@ -76,11 +93,12 @@ impl Producer {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let config = settings.producer();
+        let (config, limits) = (settings.producer(), Arc::<Limits>::default());
         let worker = Arc::new(Worker {
-            client: RwLock::new(Some(Arc::new(client(&config, connection)?))),
+            client: RwLock::new(Some(Arc::new(client(&config, connection, &limits)?))),
             config,
             connection: Arc::clone(connection),
+            limits,
             metrics: Arc::clone(metrics),
             is_closing: AtomicBool::new(false),
         });
@@ -145,6 +163,11 @@ impl Producer {
             Some(bytes) => Err(Error::RecordTooLarge { bytes, bytes_max }),
             None => Ok(()),
         }
+    }
+
+    /// Takes over the largest record of each topic.
+    pub(super) fn learn_limits(&self, limits: HashMap<Topic, usize>) {
+        *locked(&self.worker.limits.by_topic) = limits;
     }
 
     /// Asks the cluster what it has; blocks. Its answer is what says that the cluster is there.
@@ -228,7 +251,7 @@ impl Worker {
 
     /// Puts a new client in place; all that the old one holds counts as unknown.
     fn renew(&self) {
-        match client(&self.config, &self.connection) {
+        match client(&self.config, &self.connection, &self.limits) {
             Ok(client) => {
                 self.metrics.producer_recreations.inc();
                 // Dropping it reports what it holds as purged.
@@ -243,8 +266,17 @@ impl Worker {
     }
 }
 
-fn client(config: &ClientConfig, connection: &Arc<Connection>) -> Result<Client, KafkaError> {
-    config.create_with_context(Context(Watch::leading(Arc::clone(connection), "producer").measured()))
+fn client(
+    config: &ClientConfig,
+    connection: &Arc<Connection>,
+    limits: &Arc<Limits>,
+) -> Result<Client, KafkaError> {
+    let watch = Watch::leading(Arc::clone(connection), "producer").measured();
+    config.create_with_context(Context {
+        watch,
+        connection: Arc::clone(connection),
+        limits: Arc::clone(limits),
+    })
 }
 
 fn flush(client: &Client) {
@@ -256,19 +288,39 @@ fn flush(client: &Client) {
 
 /// What the producer's client calls back.
 #[derive(Debug)]
-struct Context(Watch);
+struct Context {
+    watch: Watch,
+    connection: Arc<Connection>,
+    limits: Arc<Limits>,
+}
+
+impl Context {
+    /// Tells of a topic that takes no records; not of what the connection's own troubles bring.
+    fn tell(&self, topic: &Topic, error: &KafkaError) {
+        let Some(code) = code_of(error) else { return };
+        let is_of_connection =
+            matches!(code, Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy | Code::Fatal);
+        if !is_of_connection && self.connection.is_up() {
+            self.connection.troubles.befell(&publishing(topic), code, &error.to_string());
+        }
+    }
+}
+
+fn publishing(topic: &Topic) -> String {
+    format!("publishing to {topic}")
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.0.log(level, facility, text);
+        self.watch.log(level, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
+        self.watch.error(error, reason);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.0.stats_raw(statistics);
+        self.watch.stats_raw(statistics);
     }
 }
 
@@ -283,9 +335,13 @@ impl ProducerContext for Context {
                     NativeTimestamp::CreateTime(_) | NativeTimestamp::NotAvailable => None,
                 };
                 batch.stored(message.offset(), time);
+                if self.connection.troubles.is_any() {
+                    self.connection.troubles.passed(&publishing(&batch.topic));
+                }
             }
             Err((error, message)) => {
-                let size = (message.key_len() + message.payload_len(), batch.record_bytes_max);
+                self.tell(&batch.topic, error);
+                let size = (native_bytes(message), self.limits.of(&batch));
                 batch.failed(delivery(error.clone(), &batch.topic, batch.partition, size), 1);
             }
         }

@@ -82,6 +82,13 @@ pub(super) fn native_headers(record: &NewRecord) -> Option<OwnedHeaders> {
     Some(record.headers.iter().fold(empty, add))
 }
 
+/// Bytes of key, value and headers of a record that librdkafka gives back.
+pub(super) fn native_bytes(message: &BorrowedMessage<'_>) -> usize {
+    let header = |header: Header<'_, &[u8]>| header.key.len() + header.value.map_or(0, <[u8]>::len);
+    let headers = message.headers().map_or(0, |headers| headers.iter().map(header).sum());
+    message.key_len() + message.payload_len() + headers
+}
+
 /// Bytes of key, value and headers.
 pub(super) fn bytes_of(record: &NewRecord) -> usize {
     let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);

@@ -36,6 +36,23 @@ pub(crate) fn tool(class: &str) -> Command {
     command
 }
 
+/// One broker of the older version for all tests of this binary. Answers where it listens.
+pub(crate) fn shared_older() -> Vec<String> {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    let start = || {
+        let mut cluster = Cluster::prepare_version(OLDER_VERSION, 1);
+        cluster.start_node(0);
+        cluster
+    };
+    SHARED.get_or_init(start).addresses()
+}
+
+/// Three brokers for all tests of this binary that kill none of them. Answers where they listen.
+pub(crate) fn shared_three() -> Vec<String> {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| Cluster::start(3)).addresses()
+}
+
 /// Nodes that are brokers and controllers at once. They end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -72,7 +89,7 @@ impl Cluster {
         let missing = |index: &usize| self.nodes[*index].process.is_none();
         let missing: Vec<usize> = (0..self.nodes.len()).filter(missing).collect();
         for index in &missing {
-            self.launch(*index);
+            self.launch(*index, "");
         }
         for index in missing {
             self.wait(index);
@@ -82,22 +99,6 @@ impl Cluster {
     /// Makes so many nodes ready to be started; their addresses are known already.
     pub(crate) fn prepare(count: usize) -> Self {
         Self::prepare_version(VERSION, count)
-    }
-
-    /// Starts one node of the older version.
-    pub(crate) fn start_older() -> Self {
-        let mut cluster = Self::prepare_version(OLDER_VERSION, 1);
-        cluster.start_node(0);
-        cluster
-    }
-
-    /// Starts one node that also listens with TLS and SCRAM, and lets in only `weirgate` to everything; `nobody` has no
-    /// rights. Answers where it listens so, and the certificate to trust.
-    pub(crate) fn start_secured() -> (Self, String, PathBuf) {
-        let mut cluster = Self::prepare(1);
-        let (address, certificate) = secure(&cluster);
-        cluster.start_node(0);
-        (cluster, address, certificate)
     }
 
     fn prepare_version(version: &str, count: usize) -> Self {
@@ -115,9 +116,44 @@ impl Cluster {
         Self { jars, nodes, data }
     }
 
+    /// Changes the configuration of a node that was never started, and makes its data directory anew: `arguments` go to
+    /// Kafka's own tool for that.
+    pub(crate) fn reconfigure(
+        &self,
+        index: usize,
+        change: impl FnOnce(String) -> String,
+        arguments: &[&str],
+    ) {
+        let file = &self.nodes[index].file;
+        fs::write(file, change(fs::read_to_string(file).unwrap())).unwrap();
+        fs::remove_dir_all(self.directory().join(format!("data{}", index + 1))).unwrap();
+        format(&self.jars, self.directory(), file, arguments);
+    }
+
+    /// Starts a node whose files may be so large at most, as on a disk that is full then, and waits until it serves.
+    /// Its indexes take 10 MiB from the beginning.
+    pub(crate) fn start_node_on_small_disk(&mut self, index: usize, mib_max: u32) {
+        // The shell counts blocks of 512 bytes.
+        self.launch(index, &format!("ulimit -f {}; ", mib_max * 2_048));
+        self.wait(index);
+    }
+
+    /// Runs one of Kafka's own tools on the cluster.
+    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) {
+        let mut command = tool(class);
+        command.args(["--bootstrap-server", &self.nodes[0].address]).args(arguments);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{class}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Where its files lie.
+    pub(crate) fn directory(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Starts a node with the data it has, and waits until it serves.
     pub(crate) fn start_node(&mut self, index: usize) {
-        self.launch(index);
+        self.launch(index, "");
         self.wait(index);
     }
 
@@ -161,9 +197,9 @@ impl Cluster {
         self.nodes.iter().map(|node| node.address.clone()).collect()
     }
 
-    fn launch(&mut self, index: usize) {
+    fn launch(&mut self, index: usize, before: &str) {
         let node = &mut self.nodes[index];
-        node.process = Some(launch(&self.jars, self.data.path(), &node.file));
+        node.process = Some(launch(before, &self.jars, self.data.path(), &node.file));
     }
 
     fn wait(&self, index: usize) {
@@ -228,7 +264,7 @@ fn jars(version: &str) -> PathBuf {
 }
 
 /// Ports for brokers and controllers that were free a moment ago.
-fn free_ports(count: usize) -> Vec<(u16, u16)> {
+pub(crate) fn free_ports(count: usize) -> Vec<(u16, u16)> {
     let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners: Vec<_> = (0..count).map(|_| (bind(), bind())).collect();
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
@@ -286,44 +322,6 @@ fn add_listener(file: &Path, name: &str, protocol: &str, address: &str, advertis
     fs::write(file, text).unwrap();
 }
 
-/// The password of every user.
-pub(crate) const PASSWORD: &str = "secret-of-the-tests";
-
-/// Gives a prepared node a secured listener and users.
-fn secure(cluster: &Cluster) -> (String, PathBuf) {
-    let (data, file) = (cluster.data.path(), &cluster.nodes[0].file);
-    let (store, certificate) = (data.join("broker.p12"), data.join("ca.pem"));
-    let keytool = |arguments: &[&str]| {
-        let store = ["-alias", "b", "-storepass", "changeit", "-keystore", store.to_str().unwrap()];
-        let status =
-            Command::new("keytool").args(arguments).args(store).stderr(Stdio::null()).status().unwrap();
-        assert!(status.success(), "no certificate can be made");
-    };
-    let name = ["-dname", "CN=localhost", "-ext", "SAN=ip:127.0.0.1"];
-    keytool(
-        &[&["-genkeypair", "-keyalg", "RSA", "-validity", "30", "-storetype", "PKCS12"], &name[..]].concat(),
-    );
-    keytool(&["-exportcert", "-rfc", "-file", certificate.to_str().unwrap()]);
-    let address = format!("127.0.0.1:{}", free_ports(1)[0].0);
-    add_listener(file, "SASL_SSL", "SASL_SSL", &address, &address);
-    let text = fs::read_to_string(file).unwrap();
-    let extra = format!(
-        "sasl.enabled.mechanisms=SCRAM-SHA-512\n\
-         listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
-         ssl.keystore.type=PKCS12\n\
-         ssl.keystore.location={}\n\
-         ssl.keystore.password=changeit\n\
-         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
-         super.users=User:ANONYMOUS;User:weirgate\n",
-        store.display()
-    );
-    fs::write(file, text + &extra).unwrap();
-    fs::remove_dir_all(data.join("data1")).unwrap();
-    let user = |name: &str| format!("SCRAM-SHA-512=[name={name},password={PASSWORD}]");
-    format(&cluster.jars, data, file, &["--add-scram", &user("weirgate"), "--add-scram", &user("nobody")]);
-    (address, certificate)
-}
-
 fn format(jars: &Path, data: &Path, file: &Path, arguments: &[&str]) {
     let status = java(jars, data)
         .args(["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
@@ -354,7 +352,7 @@ fn options(jars: &Path, data: &Path) -> Vec<String> {
     ]
 }
 
-fn launch(jars: &Path, data: &Path, file: &Path) -> Process {
+fn launch(before: &str, jars: &Path, data: &Path, file: &Path) -> Process {
     // Descriptors that came down from the runner are closed, or its locks would live as long as the broker.
     const SHELL: &str = "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done
 \"$@\" </dev/null & node=$!
@@ -365,7 +363,7 @@ done
 kill -9 $node 2>/dev/null
 wait $node 2>/dev/null";
     let mut shell = Command::new("sh")
-        .args(["-c", SHELL, "kafka", "java"])
+        .args(["-c", &format!("{before}{SHELL}"), "kafka", "java"])
         .args(options(jars, data))
         .arg("kafka.Kafka")
         .arg(file)

@@ -1,7 +1,8 @@
-//! The port's conformance suite, run on the Kafka engine and one broker.
+//! The port's conformance suite, run on the Kafka engine: on one broker, on three, and on an older one.
 
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
 use weirgate::event::Clock;
 use weirgate::log::conformance::Subject;
 use weirgate::log_kafka::{Config, Engine, GroupProtocol};
@@ -11,14 +12,19 @@ use super::broker;
 
 /// An engine of its own on the broker that all cases share.
 pub(crate) async fn subject() -> (Subject, ()) {
-    subject_with(GroupProtocol::Auto).await
+    (on(broker::shared, GroupProtocol::Auto).await, ())
 }
 
-pub(crate) async fn subject_with(group_protocol: GroupProtocol) -> (Subject, ()) {
-    let brokers = tokio::task::spawn_blocking(broker::shared).await.unwrap();
-    let config = Config { group_protocol, ..Config::of(brokers) };
+/// An engine of its own on the cluster that `start` answers, and may have to start.
+pub(crate) async fn on(start: fn() -> Vec<String>, group_protocol: GroupProtocol) -> Subject {
+    let brokers = spawn_blocking(start).await.unwrap();
+    open(Config { group_protocol, ..Config::of(brokers) })
+}
+
+/// An engine of these settings.
+pub(crate) fn open(config: Config) -> Subject {
     let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
-    (Subject { log: Arc::clone(&engine) as _, groups: engine }, ())
+    Subject { log: Arc::clone(&engine) as _, groups: engine }
 }
 
 weirgate::log_conformance!(
@@ -26,16 +32,30 @@ weirgate::log_conformance!(
     [#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]]
 );
 
-/// As clusters before 4.0 have it.
-mod classic {
-    use super::{GroupProtocol, Subject, subject_with};
+/// A version from before 4.0: its groups are classic, and the engine finds that out.
+mod older {
+    use super::{GroupProtocol, Subject, broker, on};
 
     pub(crate) async fn subject() -> (Subject, ()) {
-        subject_with(GroupProtocol::Classic).await
+        (on(broker::shared_older, GroupProtocol::Auto).await, ())
     }
 
     weirgate::log_conformance!(
-        crate::conformance::classic::subject,
+        crate::conformance::older::subject,
+        [#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]]
+    );
+}
+
+/// Three replicas of everything, two of them in sync before anything is stored.
+mod three {
+    use super::{GroupProtocol, Subject, broker, on};
+
+    pub(crate) async fn subject() -> (Subject, ()) {
+        (on(broker::shared_three, GroupProtocol::Auto).await, ())
+    }
+
+    weirgate::log_conformance!(
+        crate::conformance::three::subject,
         [#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]]
     );
 }

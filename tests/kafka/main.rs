@@ -1,13 +1,15 @@
 //! Tests on a real Apache Kafka.
 //!
 //! - `broker`: starts Kafka from Maven Central's jars, and stops it.
-//! - `conformance`: the port's suite on the Kafka engine, once with each group protocol.
+//! - `conformance`: the port's suite on the Kafka engine: on one broker, on three, and on an older one.
 //! - `engine`: the log that gateways of this binary run on: a broker for each.
+//! - `failures`: what goes wrong on the side of Kafka, and what callers and operators are told.
 //! - `gateway`: a gateway that need not find Kafka when it starts.
 //! - `interop`: kafkajs, kafka-python and Java's tools beside the gateway.
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `records`: what native clients write and read beside the gateway.
-//! - `security`: TLS and SCRAM, and what a wrong password or missing rights look like.
+//! - `security`: TLS, SCRAM and certificates, and what a wrong password or missing rights look like.
+//! - `secured`: a broker that asks who is there.
 //! - `sharing`: groups that several members share, native ones too.
 //! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged.
 //! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
@@ -27,10 +29,12 @@
 mod broker;
 mod conformance;
 mod engine;
+mod failures;
 mod gateway;
 mod interop;
 mod outage;
 mod records;
+mod secured;
 mod security;
 mod sharing;
 mod statistics;

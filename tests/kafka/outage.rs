@@ -3,6 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +124,7 @@ async fn gateways_start_at_once_and_nothing_answered_is_lost_or_out_of_order_whi
     for other in gateways {
         other.stop().await;
     }
+    let addresses = cluster.addresses();
     let cluster = Arc::new(Mutex::new(cluster));
     let (stop, stopped) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
     let publishing = {
@@ -155,6 +159,10 @@ async fn gateways_start_at_once_and_nothing_answered_is_lost_or_out_of_order_whi
     for index in 0..3 {
         change(&cluster, move |cluster| cluster.kill_node(index)).await;
         goes_on("orders are stored while a broker is dead").await;
+        if index == 0 {
+            too_few_replicas_are_an_unknown_outcome(&gateway, &addresses).await;
+            goes_on("orders are stored with enough replicas again").await;
+        }
         change(&cluster, move |cluster| cluster.start_node(index)).await;
         goes_on("orders are stored with the broker back").await;
     }
@@ -171,4 +179,30 @@ async fn gateways_start_at_once_and_nothing_answered_is_lost_or_out_of_order_whi
     unique.dedup();
     assert_eq!(unique.len(), kept.len(), "an order is there twice");
     Arc::into_inner(gateway).unwrap().stop().await;
+}
+
+/// All three are asked for while one is dead.
+async fn too_few_replicas_are_an_unknown_outcome(gateway: &Gateway, addresses: &[String]) {
+    let mut config = ClientConfig::new();
+    let admin: AdminClient<DefaultClientContext> =
+        config.set("bootstrap.servers", addresses.join(",")).create().unwrap();
+    let set = |replicas: &'static str| {
+        let change =
+            AlterConfig::new(ResourceSpecifier::Topic("orders.v1")).set("min.insync.replicas", replicas);
+        let admin = &admin;
+        async move {
+            let changed = admin.alter_configs([&change], &AdminOptions::new()).await.unwrap();
+            assert!(changed.iter().all(Result::is_ok), "{changed:?}");
+        }
+    };
+    set("3").await;
+    let mut tried = 0;
+    loop {
+        match gateway.publish(&format!("ord_toofew{tried}")).await {
+            (201, _) if tried < 1_000 => tried += 1,
+            (504, problem) => break assert_eq!(problem["code"], "outcome_unknown"),
+            (status, problem) => panic!("{status}: {problem}"),
+        }
+    }
+    set("2").await;
 }

@@ -19,12 +19,12 @@ use weirgate::log_kafka::{Config, Engine, GroupProtocol};
 use weirgate::telemetry::Registry;
 
 use crate::broker::{self, Cluster};
-use crate::conformance::subject_with;
+use crate::conformance::on;
 
 const PARTITIONS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(40);
 
-async fn topic(subject: &Subject) -> Topic {
+pub(crate) async fn topic(subject: &Subject) -> Topic {
     let name = Topic::parse(&format!("sharing.{}", uuid::Uuid::new_v4().simple())).unwrap();
     let cleanup = Cleanup::Delete;
     let spec = TopicSpec { name, partitions: PARTITIONS, cleanup, retention: None, retention_bytes: None };
@@ -32,11 +32,11 @@ async fn topic(subject: &Subject) -> Topic {
     spec.name
 }
 
-fn group() -> GroupName {
+pub(crate) fn group() -> GroupName {
     GroupName::parse(&format!("sharing-{}", uuid::Uuid::new_v4().simple())).unwrap()
 }
 
-async fn join(subject: &Subject, group: &GroupName, topic: &Topic) -> Membership {
+pub(crate) async fn join(subject: &Subject, group: &GroupName, topic: &Topic) -> Membership {
     let subscription = GroupSubscription { topics: vec![topic.clone()], start: Start::Earliest };
     subject.groups.join(group, subscription).await.unwrap()
 }
@@ -87,9 +87,9 @@ async fn serve_until(
     tokio::time::timeout(PATIENCE, serve).await.expect("the partitions are shared in time");
 }
 
-async fn two_gateways_share(protocol: GroupProtocol) {
-    let (one, ()) = subject_with(protocol).await;
-    let (other, ()) = subject_with(protocol).await;
+async fn two_gateways_share(start: fn() -> Vec<String>, protocol: GroupProtocol) {
+    let one = on(start, protocol).await;
+    let other = on(start, protocol).await;
     let (topic, group) = (topic(&one).await, group());
     publish(&one, &topic, 0..40).await;
     let mut first = join(&one, &group, &topic).await;
@@ -136,26 +136,20 @@ async fn two_gateways_share(protocol: GroupProtocol) {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn two_gateways_share_a_group_of_the_newer_protocol() {
-    two_gateways_share(GroupProtocol::Auto).await;
+    two_gateways_share(broker::shared, GroupProtocol::Auto).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn two_gateways_share_a_classic_group() {
-    two_gateways_share(GroupProtocol::Classic).await;
+    two_gateways_share(broker::shared, GroupProtocol::Classic).await;
 }
 
 /// An older broker never answers a member of the newer protocol, so the gateway must have asked before.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
-async fn a_group_on_an_older_broker_is_classic() {
-    let cluster = spawn_blocking(Cluster::start_older).await.unwrap();
-    let engine = Engine::open(Config::of(cluster.addresses()), Clock::system(), &Registry::new()).unwrap();
-    let subject = Subject { log: Arc::clone(&engine) as _, groups: engine };
-    let (topic, group) = (topic(&subject).await, group());
-    let mut member = join(&subject, &group, &topic).await;
-    serve_until(&mut member, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;
-    member.events.leave().await;
+async fn two_gateways_share_a_group_on_an_older_broker() {
+    two_gateways_share(broker::shared_older, GroupProtocol::Auto).await;
 }
 
 /// Whether or not the group's session outlived the outage.
@@ -239,12 +233,12 @@ async fn wait_for(member: &mut Membership, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_member_may_leave_in_the_middle_of_a_rebalance() {
-    let (one, ()) = subject_with(GroupProtocol::Auto).await;
+    let one = on(broker::shared, GroupProtocol::Auto).await;
     let (topic, group) = (topic(&one).await, group());
     let mut first = join(&one, &group, &topic).await;
     let mut owned = BTreeSet::new();
     serve_until(&mut first, &topic, &mut owned, PARTITIONS as usize, None).await;
-    let (other, ()) = subject_with(GroupProtocol::Auto).await;
+    let other = on(broker::shared, GroupProtocol::Auto).await;
     while other.log.topic(&topic).is_none() {
         other.log.topic_changes().changed().await.unwrap();
     }
@@ -267,7 +261,7 @@ async fn a_member_may_leave_in_the_middle_of_a_rebalance() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_native_consumer_in_the_group_gets_its_share() {
-    let (subject, ()) = subject_with(GroupProtocol::Auto).await;
+    let subject = on(broker::shared, GroupProtocol::Auto).await;
     let (topic, group) = (topic(&subject).await, group());
     let mut member = join(&subject, &group, &topic).await;
     let mut owned = BTreeSet::new();
