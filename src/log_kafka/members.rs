@@ -11,12 +11,14 @@ mod link;
 mod member;
 mod place;
 mod post;
+mod rest;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::{Instant, sleep_until};
 
 use crate::event::GroupName;
@@ -25,21 +27,19 @@ use crate::log::{Error, GroupSubscription, Membership};
 use self::link::{Client, Link, MemberCommits};
 use self::member::Member;
 use self::post::{Context, Post};
+use self::rest::Rest;
 use super::connection::Watch;
 use super::failure::unavailable;
 use super::locked;
 use super::shared::Shared;
-
-/// A group whose last membership failed for good is joined again only after this.
-const REJOIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The groups this process is a member of.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     /// Guards which member each group has.
     joined: Mutex<HashMap<GroupName, Weak<Link>>>,
-    /// Guards when memberships failed for good.
-    failed: Mutex<HashMap<GroupName, Instant>>,
+    /// Guards how long groups rest whose memberships failed for good.
+    rests: Mutex<HashMap<GroupName, Rest>>,
 }
 
 impl Members {
@@ -61,12 +61,18 @@ impl Members {
         }
     }
 
-    fn failed(&self, group: &GroupName) {
-        locked(&self.failed).insert(group.clone(), Instant::now());
+    /// A membership failed for good; answers how long the group rests now.
+    fn failed(&self, group: &GroupName, code: Code) -> Duration {
+        let now = Instant::now();
+        let mut rests = locked(&self.rests);
+        let rest = rests.get(group).map_or_else(|| Rest::first(code, now), |rest| rest.next(code, now));
+        let time = rest.until.duration_since(now);
+        rests.insert(group.clone(), rest);
+        time
     }
 
     fn may_join_at(&self, group: &GroupName) -> Option<Instant> {
-        locked(&self.failed).remove(group).map(|failed| failed + REJOIN_AFTER)
+        locked(&self.rests).get(group).map(|rest| rest.until)
     }
 }
 

@@ -11,6 +11,7 @@
 //! - `security`: TLS, SCRAM and certificates, and what a wrong password or missing rights look like.
 //! - `secured`: a broker that asks who is there.
 //! - `sharing`: groups that several members share, native ones too.
+//! - `statics`: members that keep their partitions over a restart.
 //! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged.
 //! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
 //! - `statistics`: what librdkafka says of itself, as the gateway's metrics show it.
@@ -37,6 +38,7 @@ mod records;
 mod secured;
 mod security;
 mod sharing;
+mod statics;
 mod statistics;
 mod tables;
 #[cfg(has_kafka)]

@@ -56,6 +56,11 @@ impl Link {
         }
     }
 
+    /// What is said of it.
+    pub(super) fn membership(&self) -> String {
+        format!("the membership in group {}", self.group)
+    }
+
     /// The client, while this is a membership.
     pub(super) fn client(&self) -> Result<Arc<Client>, Error> {
         locked(&self.client).clone().ok_or(Error::NotMember)

@@ -120,6 +120,7 @@ impl Member {
             Done::Heard => {}
             Done::Taken(Ok((places, assigned))) => {
                 self.arriving = None;
+                self.shared.connection.troubles.passed(&self.link.membership());
                 self.places.extend(places);
                 self.tell_assigned(assigned);
             }
@@ -161,11 +162,12 @@ impl Member {
                 self.move_place(&topic, number);
             }
             Event::Failed(code, reason) => {
-                tracing::error!(group = %self.link.group, ?code, reason, "the group's membership failed; it is joined anew");
                 if code == Code::UnsupportedVersion {
                     self.shared.speak_classic();
                 }
-                self.shared.members.failed(&self.link.group);
+                let rest = self.shared.members.failed(&self.link.group, code);
+                self.shared.connection.troubles.befell(&self.link.membership(), code, &reason);
+                tracing::debug!(group = %self.link.group, ?code, ?rest, "the membership failed; the group is joined anew");
                 self.is_over = true;
             }
         }
