@@ -95,7 +95,7 @@ pub enum Log {
     /// The durable log of one machine.
     Embedded(log_embedded::Config),
     /// Apache Kafka.
-    Kafka(log_kafka::Config),
+    Kafka(Box<log_kafka::Config>),
 }
 
 /// What is done about the files that a configuration names.

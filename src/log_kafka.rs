@@ -33,6 +33,7 @@ mod record;
 mod settings;
 mod shared;
 mod statistics;
+mod topic_settings;
 mod topics;
 mod transaction;
 mod trouble;
@@ -45,6 +46,7 @@ use crate::event::Partition;
 pub use config::{Config, GroupProtocol, Sasl, Secret, Security, SecurityProtocol, Tls};
 pub use engine::Engine;
 pub use failure::OpenError;
+pub use topic_settings::{AllTopicSettings, Compression, TopicSettings};
 
 /// Locks for a few instructions. A panic elsewhere leaves every value behind these locks whole.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -37,7 +37,7 @@ pub(super) async fn build(
     make_directory(data_directory.clone()).await?;
     let engine = Engine::open(config.log.clone(), clock.clone(), registry.clone()).await?;
     let (log, groups) = (engine.log(), engine.groups());
-    engine.make_topics(config.topics.clone()).await?;
+    engine.make_topics(config.topics.clone(), &config.log).await?;
 
     let node_name = node::name(config.node.as_deref(), data_directory.as_deref())?;
     config.delivery.node = node_name.as_str().into();
@@ -94,7 +94,7 @@ pub(super) async fn build(
         publisher: publisher.clone(),
         delivery: delivery.clone(),
         limits: config.http.limits.clone(),
-        log: Arc::clone(&log),
+        engine: engine.clone(),
         view: Arc::clone(&shown),
         turn: Arc::default(),
         runtime: Handle::current(),

@@ -36,7 +36,7 @@ impl Engine {
                 Ok(Self::Embedded(opened.await?.context("the log cannot be opened")?))
             }
             Log::Kafka(config) => {
-                let opened = log_kafka::Engine::open(config, clock, &registry);
+                let opened = log_kafka::Engine::open(*config, clock, &registry);
                 Ok(Self::Kafka(opened.context("the log cannot be opened")?))
             }
         }
@@ -58,24 +58,33 @@ impl Engine {
 
     /// Brings the configured topics about. Where Kafka is away this goes on in the background, and the gateway is not
     /// ready until it is done.
-    pub(super) async fn make_topics(&self, topics: Vec<TopicSpec>) -> anyhow::Result<()> {
+    pub(super) async fn make_topics(&self, topics: Vec<TopicSpec>, log: &Log) -> anyhow::Result<()> {
         match self {
-            Self::Embedded(engine) => Ok(make(&**engine, &topics).await?),
-            Self::Kafka(engine) => match make(&**engine, &topics).await {
+            Self::Embedded(_) => Ok(self.bring_about(&topics, log).await?),
+            Self::Kafka(engine) => match self.bring_about(&topics, log).await {
                 Ok(()) => {
                     engine.admit();
                     Ok(())
                 }
                 Err(failed) if failed.source.is_temporary() => {
-                    tracing::warn!(
-                        error = &failed as &dyn std::error::Error,
-                        "the configured topics cannot be made yet"
-                    );
+                    tracing::warn!(reason = failed.whole(), "the configured topics cannot be made yet");
                     tokio::spawn(make_later(Arc::clone(engine), topics));
                     Ok(())
                 }
                 Err(failed) => Err(failed.into()),
             },
+        }
+    }
+
+    /// Makes the configured topics, and changes those that are not as configured.
+    pub(super) async fn bring_about(&self, topics: &[TopicSpec], log: &Log) -> Result<(), Failed> {
+        match (self, log) {
+            (Self::Kafka(engine), Log::Kafka(config)) => {
+                engine.want(topics.to_vec(), config.topic_settings.clone());
+                keep(engine, topics).await
+            }
+            // Another engine than the one that runs waits for a restart.
+            (Self::Embedded(_) | Self::Kafka(_), _) => make(&*self.log(), topics).await,
         }
     }
 
@@ -91,10 +100,27 @@ impl Engine {
 /// A topic that could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("topic '{topic}'")]
-struct Failed {
-    topic: crate::event::Topic,
+pub(super) struct Failed {
+    pub(super) topic: crate::event::Topic,
     #[source]
-    source: Error,
+    pub(super) source: Error,
+}
+
+impl Failed {
+    /// The error with all its causes in one line.
+    fn whole(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+}
+
+/// The same on Kafka, where a topic that cannot become what is configured stays what it is.
+async fn keep(engine: &log_kafka::Engine, topics: &[TopicSpec]) -> Result<(), Failed> {
+    for spec in topics {
+        let kept = engine.keep_topic(spec).await;
+        kept.map_err(|source| Failed { topic: spec.name.clone(), source })?;
+    }
+    Ok(())
 }
 
 async fn make(log: &dyn EventLog, topics: &[TopicSpec]) -> Result<(), Failed> {
@@ -124,7 +150,7 @@ async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
     let mut news = News::default();
     loop {
         sleep(TRY_AGAIN).await;
-        match make(&*engine, &topics).await {
+        match keep(&engine, &topics).await {
             Ok(()) => {
                 engine.admit();
                 tracing::info!("the configured topics are there");
@@ -133,7 +159,7 @@ async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
             Err(Failed { source: Error::Closed, .. }) => return,
             Err(failed) if news.is_news(&failed.source) => {
                 tracing::error!(
-                    error = &failed as &dyn std::error::Error,
+                    reason = failed.whole(),
                     "a configured topic cannot be made; it is tried again every second"
                 );
             }

@@ -10,11 +10,12 @@ use crate::config::{self, Config, Mistake, Sources};
 use crate::delivery::{self, Delivery};
 use crate::event::{LiveCatalogue, Topic};
 use crate::http::{self, LiveLimits, ReloadError, Reloaded};
-use crate::log::{self, EventLog};
+use crate::log;
 use crate::publish::Publisher;
 use crate::schema::{self, Schemas};
 
 use super::ReadSources;
+use super::engine::{Engine, Failed};
 
 /// What a reload changes: topics, groups, grants, keys and issuers, schemas, quotas, limits.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ pub(super) struct Reload {
     pub(super) publisher: Publisher,
     pub(super) delivery: Delivery,
     pub(super) limits: LiveLimits,
-    pub(super) log: Arc<dyn EventLog>,
+    pub(super) engine: Engine,
     /// The configuration in force, secrets hidden.
     pub(super) view: Arc<Mutex<serde_json::Value>>,
     /// Guards a reload from its beginning to its end, so that two do not mix; only threads that may block wait here.
@@ -106,10 +107,8 @@ impl Reload {
     }
 
     async fn put_into_log(&self, config: &Config) -> Result<(), Failure> {
-        for spec in &config.topics {
-            let made = self.log.ensure_topic(spec).await;
-            made.map_err(|source| Failure::Topic { topic: spec.name.clone(), source })?;
-        }
+        let made = self.engine.bring_about(&config.topics, &config.log).await;
+        made.map_err(|Failed { topic, source }| Failure::Topic { topic, source })?;
         self.delivery.replace(config.delivery.clone()).await.map_err(Failure::Groups)
     }
 }

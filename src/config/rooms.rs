@@ -26,7 +26,7 @@ pub(super) fn read(root: &Section<'_>, tree: &Node, is_dev: bool, tried: Files) 
     let http = http(root);
     let socket = socket(root);
     let dev_directory = root.section("log").section("embedded").path("path");
-    let log = log(root, &node);
+    let mut log = log(root, &node);
     let topics = topics::read(root);
     let schemas = schemas(root, is_dev);
     let auth = callers::read(root);
@@ -47,6 +47,9 @@ pub(super) fn read(root: &Section<'_>, tree: &Node, is_dev: bool, tried: Files) 
         }
     }
     let topics = topics?;
+    if let Log::Kafka(kafka) = &mut log {
+        kafka.topic_settings = topics.settings;
+    }
     Some(Config {
         node: (node != "auto").then_some(node),
         http,
@@ -182,7 +185,7 @@ fn log(root: &Section<'_>, node: &str) -> Log {
     };
     embedded.finish();
     section.finish();
-    if is_kafka == Some(true) { Log::Kafka(kafka) } else { Log::Embedded(config) }
+    if is_kafka == Some(true) { Log::Kafka(Box::new(kafka)) } else { Log::Embedded(config) }
 }
 
 fn schemas(root: &Section<'_>, is_dev: bool) -> schema::Config {

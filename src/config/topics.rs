@@ -1,11 +1,12 @@
 //! Topics and what the catalogue says of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::event::{
     Catalogue, Enforcement, EventType, KeyRule, Partitioner, Storage, Topic, TopicRule, json::Pointer,
 };
 use crate::log::{Cleanup, TopicSpec};
+use crate::log_kafka::{AllTopicSettings, Compression, TopicSettings};
 
 use super::section::Section;
 
@@ -13,6 +14,7 @@ use super::section::Section;
 pub(super) struct Topics {
     pub(super) specs: Vec<TopicSpec>,
     pub(super) defaults: TopicSpec,
+    pub(super) settings: AllTopicSettings,
     pub(super) catalogue: Catalogue,
 }
 
@@ -39,6 +41,8 @@ pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
         retention_bytes: None,
     };
     let (defaults, default_rule) = read_settings(&section, &spec, &empty);
+    let default_settings = kafka_settings(&section, &TopicSettings::default());
+    let mut by_topic = BTreeMap::new();
     section.optional_text("owner");
     section.finish();
 
@@ -64,6 +68,7 @@ pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
                 section.mistake("event_types", format!("'{event_type}' is bound to '{other}' already"));
             }
         }
+        by_topic.insert(topic.clone(), kafka_settings(&section, &default_settings));
         section.optional_text("owner");
         section.finish();
         spec.name = topic.clone();
@@ -71,7 +76,43 @@ pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
         specs.push(spec);
         rules.push(rule);
     }
-    Some(Topics { specs, defaults, catalogue: Catalogue::new(rules, default_rule) })
+    let settings = AllTopicSettings { defaults: default_settings, by_topic };
+    Some(Topics { specs, defaults, settings, catalogue: Catalogue::new(rules, default_rule) })
+}
+
+/// What Kafka is told of a topic; the embedded log has one copy of everything.
+fn kafka_settings(section: &Section<'_>, defaults: &TopicSettings) -> TopicSettings {
+    let count = |key: &'static str, default: Option<u32>| {
+        if !section.is_set(key) {
+            return default;
+        }
+        let read = |text: &str| match text {
+            "auto" => Some(None),
+            text => text.parse().ok().filter(|count| (1..=100).contains(count)).map(Some),
+        };
+        section.parse(key, "auto or a number from 1 to 100", read).flatten()
+    };
+    let codecs = [
+        ("producer", Compression::Producer),
+        ("none", Compression::None),
+        ("gzip", Compression::Gzip),
+        ("snappy", Compression::Snappy),
+        ("lz4", Compression::Lz4),
+        ("zstd", Compression::Zstd),
+    ];
+    let replication = count("replication", defaults.replication);
+    let min_insync = count("min_insync", defaults.min_insync);
+    if let (Some(replication), Some(min_insync)) = (replication, min_insync)
+        && min_insync > replication
+    {
+        section.mistake("min_insync", format!("must be at most the {replication} replicas there are"));
+    }
+    let compression = if section.is_set("compression") {
+        section.choice("compression", &codecs)
+    } else {
+        defaults.compression
+    };
+    TopicSettings { replication, min_insync, compression }
 }
 
 fn read_settings(section: &Section<'_>, spec: &TopicSpec, rule: &TopicRule) -> (TopicSpec, TopicRule) {
@@ -125,4 +166,43 @@ fn read_settings(section: &Section<'_>, spec: &TopicSpec, rule: &TopicRule) -> (
         schema.finish();
     }
     (spec, rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Log, Sources};
+    use crate::event::Topic;
+    use crate::log_kafka::{Compression, TopicSettings};
+
+    fn read(file: &str) -> Result<Config, Vec<String>> {
+        let kafka = "log: {engine: kafka, kafka: {brokers: ['a:1']}}\n";
+        let sources = Sources { file: Some(format!("{kafka}{file}")), ..Sources::default() };
+        Config::read(&sources).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_topic_has_the_defaults_for_kafka_where_it_says_nothing() {
+        let config = read(
+            "topic_defaults: {replication: 3, compression: zstd}\n\
+             topics: [{name: a}, {name: b, replication: auto, min_insync: 1, compression: snappy}]",
+        )
+        .unwrap();
+        let Log::Kafka(kafka) = config.log else { panic!("another engine") };
+        let of = |name: &str| kafka.topic_settings.by_topic[&Topic::parse(name).unwrap()].clone();
+        let defaults =
+            TopicSettings { replication: Some(3), min_insync: None, compression: Some(Compression::Zstd) };
+        assert_eq!((kafka.topic_settings.defaults.clone(), of("a")), (defaults.clone(), defaults));
+        let own =
+            TopicSettings { replication: None, min_insync: Some(1), compression: Some(Compression::Snappy) };
+        assert_eq!(of("b"), own);
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let mistakes = read("topics: [{name: a, replication: 2, min_insync: 3}, {name: b, replication: 0}]")
+            .unwrap_err();
+        let has = |text: &str| assert!(mistakes.iter().any(|mistake| mistake.contains(text)), "{mistakes:?}");
+        has("topics[0].min_insync: must be at most the 2 replicas there are");
+        has("topics[1].replication: must be auto or a number from 1 to 100");
+    }
 }

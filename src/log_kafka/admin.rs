@@ -19,12 +19,11 @@ use super::failure::{OpenError, code_of, unavailable};
 use super::native;
 use super::record::place;
 use super::settings::Settings;
+use super::topic_settings::{TooFewBrokers, TopicSettings};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Topics described in one request.
 const DESCRIBED_MAX: usize = 100;
-/// A topic made by the gateway has so many replicas where there are so many brokers.
-const REPLICAS_MAX: usize = 3;
 /// What Kafka puts around a single record in its batch, about.
 const AROUND_RECORD_BYTES: usize = 100;
 
@@ -45,12 +44,23 @@ pub(super) struct Keeping {
     pub(super) retention_bytes: Option<u64>,
     /// The largest record that passes alone, as far as that can be said before it is compressed.
     pub(super) record_bytes_max: Option<usize>,
+    /// Replicas that must have a record before it counts as stored.
+    pub(super) min_insync: Option<u32>,
+    /// The codec, in Kafka's word.
+    pub(super) compression: Option<String>,
 }
 
 impl Default for Keeping {
     /// What a topic is taken for whose settings the gateway may not see.
     fn default() -> Self {
-        Self { cleanup: Cleanup::Delete, retention: None, retention_bytes: None, record_bytes_max: None }
+        Self {
+            cleanup: Cleanup::Delete,
+            retention: None,
+            retention_bytes: None,
+            record_bytes_max: None,
+            min_insync: None,
+            compression: None,
+        }
     }
 }
 
@@ -67,12 +77,20 @@ impl Admin {
     }
 
     /// Makes a topic on a cluster of so many brokers.
-    pub(super) async fn create(&self, spec: &TopicSpec, brokers: usize) -> Result<Made, Error> {
-        let replicas = brokers.clamp(1, REPLICAS_MAX);
-        let in_sync = replicas.saturating_sub(1).max(1).to_string();
-        let settings = settings_of(spec);
+    pub(super) async fn create(
+        &self,
+        spec: &TopicSpec,
+        topic_settings: &TopicSettings,
+        brokers: usize,
+    ) -> Result<Made, Error> {
+        let replicas = topic_settings.replicas(brokers);
+        if replicas as usize > brokers.max(1) {
+            return Err(unavailable(TooFewBrokers { topic: spec.name.clone(), wanted: replicas, brokers }));
+        }
+        let in_sync = topic_settings.in_sync(replicas).to_string();
+        let settings = [settings_of(spec), topic_settings.given()].concat();
         let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
-        let replication = TopicReplication::Fixed(i32::try_from(replicas).unwrap_or(1));
+        let replication = TopicReplication::Fixed(i32::try_from(replicas).unwrap_or(i32::MAX));
         let mut topic =
             NewTopic::new(spec.name.as_str(), partitions, replication).set("min.insync.replicas", &in_sync);
         for (name, value) in &settings {
@@ -125,7 +143,7 @@ impl Admin {
 
     /// Changes what a topic does with old records and nothing else: what was set on it is described first and sent
     /// back, since Kafka takes the request for the whole.
-    pub(super) async fn alter(&self, spec: &TopicSpec) -> Result<(), Error> {
+    pub(super) async fn alter(&self, spec: &TopicSpec, topic_settings: &TopicSettings) -> Result<(), Error> {
         let name = spec.name.as_str();
         let specifier = ResourceSpecifier::Topic(name);
         let answers = self.0.describe_configs([&specifier], &options()).await.map_err(unavailable)?;
@@ -135,7 +153,7 @@ impl Admin {
             .ok_or(Code::UnknownTopicOrPartition)
             .and_then(|answer| answer)
             .map_err(|code| refused(code, spec))?;
-        let wanted = settings_of(spec);
+        let wanted = [settings_of(spec), topic_settings.given()].concat();
         let mut entries: HashMap<&str, &str> = resource
             .entries
             .iter()
@@ -226,15 +244,14 @@ fn keeping<'v>(value: impl Fn(&str) -> Option<&'v str>) -> Keeping {
     let number = |name| value(name).and_then(|text| text.parse::<u64>().ok());
     let batch = number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok());
     let record_bytes_max = batch.map(|bytes| bytes.saturating_sub(AROUND_RECORD_BYTES));
+    let min_insync = number("min.insync.replicas").and_then(|number| u32::try_from(number).ok());
+    let compression = value("compression.type").map(str::to_owned);
+    let keeping = Keeping { record_bytes_max, min_insync, compression, ..Keeping::default() };
     if value("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
-        return Keeping { cleanup: Cleanup::Compact, record_bytes_max, ..Keeping::default() };
+        return Keeping { cleanup: Cleanup::Compact, ..keeping };
     }
-    Keeping {
-        cleanup: Cleanup::Delete,
-        retention: number("retention.ms").map(Duration::from_millis),
-        retention_bytes: number("retention.bytes"),
-        record_bytes_max,
-    }
+    let retention = number("retention.ms").map(Duration::from_millis);
+    Keeping { retention, retention_bytes: number("retention.bytes"), ..keeping }
 }
 
 /// Whether a group could not be deleted only because it has members.
@@ -258,7 +275,7 @@ mod tests {
             let settings = settings_of(&spec);
             let value =
                 |name: &str| settings.iter().find(|(have, _)| *have == name).map(|(_, value)| value.as_str());
-            let expected = Keeping { cleanup, retention, retention_bytes, record_bytes_max: None };
+            let expected = Keeping { cleanup, retention, retention_bytes, ..Keeping::default() };
             assert_eq!(keeping(value), expected);
         }
     }
@@ -269,8 +286,13 @@ mod tests {
             "cleanup.policy" => Some("compact,delete"),
             _ => Some("1000"),
         };
-        let expected =
-            Keeping { cleanup: Cleanup::Compact, record_bytes_max: Some(900), ..Keeping::default() };
+        let expected = Keeping {
+            cleanup: Cleanup::Compact,
+            record_bytes_max: Some(900),
+            min_insync: Some(1_000),
+            compression: Some("1000".to_owned()),
+            ..Keeping::default()
+        };
         assert_eq!(keeping(value), expected);
     }
 }

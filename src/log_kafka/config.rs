@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::OpenError;
 use super::settings::Settings;
+use super::topic_settings::AllTopicSettings;
 
 /// A text that shows itself to nobody.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,6 +125,8 @@ pub struct Config {
     pub properties: BTreeMap<String, Secret>,
     /// Bytes of appends not yet answered before [`crate::log::Error::Overloaded`].
     pub queue_bytes_max: usize,
+    /// How topics are stored that the gateway makes or keeps as configured.
+    pub topic_settings: AllTopicSettings,
 }
 
 impl Config {
@@ -140,6 +143,7 @@ impl Config {
             delivery_timeout: Duration::from_secs(10),
             properties: BTreeMap::new(),
             queue_bytes_max: 64 << 20,
+            topic_settings: AllTopicSettings::default(),
         }
     }
 

@@ -29,10 +29,11 @@ use super::producer::{Away, Producer};
 use super::queries::Queries;
 use super::reader::PartitionReader;
 use super::settings::Settings;
-use super::shared::Shared;
+use super::shared::{Shared, Wanted};
+use super::topic_settings::AllTopicSettings;
 use super::topics::Topics;
 use super::writer::{self, Writer};
-use super::{Config, OpenError};
+use super::{Config, OpenError, locked};
 
 /// Requests to change topics that wait for the keeper.
 const ORDERS_MAX: usize = 256;
@@ -51,6 +52,7 @@ impl Engine {
     /// When a setting cannot be, by its name.
     pub fn open(config: Config, clock: Clock, registry: &Registry) -> Result<Arc<Self>, OpenError> {
         let metrics = Arc::new(Metrics::register(registry));
+        let wanted = Wanted { topics: Vec::new(), topic_settings: config.topic_settings.clone() };
         let settings = Settings::new(config)?;
         let connection = Arc::new(Connection::new(&settings.config().brokers, Arc::clone(&metrics)));
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
@@ -69,6 +71,7 @@ impl Engine {
             closed: CancellationToken::new(),
             look: tokio::sync::Notify::new(),
             suspects: std::sync::Mutex::default(),
+            wanted: std::sync::Mutex::new(wanted),
             protocol: tokio::sync::OnceCell::new(),
             is_classic: AtomicBool::new(false),
             settings,
@@ -99,6 +102,21 @@ impl Engine {
     #[cfg(test)]
     pub(super) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Takes over what the configuration wants of topics. They are compared with the cluster's from now on.
+    pub fn want(&self, topics: Vec<TopicSpec>, topic_settings: AllTopicSettings) {
+        *locked(&self.shared.wanted) = Wanted { topics, topic_settings };
+        self.shared.metrics.topic_drift.reset();
+    }
+
+    /// Makes a topic, or brings an existing one as near to this specification as it can come without losing anything.
+    /// What stays different is told in the log and as a metric.
+    ///
+    /// # Errors
+    /// What the cluster says; a temporary error while it has too few brokers.
+    pub async fn keep_topic(&self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
+        self.order(|reply| Order::Keep(spec.clone(), reply)).await
     }
 
     /// Has the keeper do something.

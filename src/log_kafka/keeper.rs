@@ -5,6 +5,7 @@
 
 mod change;
 mod cluster;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::event::Topic;
 use crate::log::{Error, TopicInfo, TopicSpec};
 
 use self::cluster::Cluster;
+use self::watch::Told;
 use super::admin::Keeping;
 use super::failure::unavailable;
 use super::ledger::{self, Ledger};
@@ -33,10 +35,14 @@ const DESCRIBE_EVERY: u32 = 12;
 /// A topic missing in so many looks in a row is gone: a broker that has just started may not know it yet.
 const MISSED_MAX: u32 = 2;
 
+pub(super) use self::cluster::Layout;
+
 /// What callers want changed.
 #[derive(Debug)]
 pub(super) enum Order {
     Ensure(TopicSpec, oneshot::Sender<Result<TopicInfo, Error>>),
+    /// As far as the cluster's topic can become it; the rest is told as drift.
+    Keep(TopicSpec, oneshot::Sender<Result<TopicInfo, Error>>),
     Delete(Topic, oneshot::Sender<Result<(), Error>>),
 }
 
@@ -54,6 +60,8 @@ pub(super) struct Keeper {
     next_look: Instant,
     /// Whether the cluster counts as away.
     is_away: bool,
+    /// What operators were told.
+    told: Told,
 }
 
 impl Keeper {
@@ -67,6 +75,7 @@ impl Keeper {
             looks: 0,
             next_look: Instant::now(),
             is_away: false,
+            told: Told::default(),
         }
     }
 
@@ -97,12 +106,13 @@ impl Keeper {
         // Nobody waits for a cluster that has just not answered.
         if self.is_away {
             return match order {
-                Order::Ensure(_, reply) => drop(reply.send(Err(unavailable(Away)))),
+                Order::Ensure(_, reply) | Order::Keep(_, reply) => drop(reply.send(Err(unavailable(Away)))),
                 Order::Delete(_, reply) => drop(reply.send(Err(unavailable(Away)))),
             };
         }
         match order {
             Order::Ensure(spec, reply) => drop(reply.send(self.ensure(&spec).await)),
+            Order::Keep(spec, reply) => drop(reply.send(self.keep(spec).await)),
             Order::Delete(topic, reply) => drop(reply.send(self.delete(&topic).await)),
         }
     }
@@ -187,16 +197,17 @@ impl Keeper {
             ledger.forget(topic).await?;
             self.described.remove(topic);
         }
-        let infos = cluster.topics.iter().filter_map(|(topic, partitions)| {
+        let infos = cluster.topics.iter().filter_map(|(topic, layout)| {
             let keeping = self.described.get(topic).cloned().unwrap_or_default();
-            let Keeping { cleanup, retention, retention_bytes, record_bytes_max: _ } = keeping;
-            let (name, partitions) = (topic.clone(), *partitions);
+            let Keeping { cleanup, retention, retention_bytes, .. } = keeping;
+            let (name, partitions) = (topic.clone(), layout.partitions);
             let spec = TopicSpec { name, partitions, cleanup, retention, retention_bytes };
             Some(TopicInfo { spec, incarnation: ledger.get(topic)? })
         });
         self.shared.topics.update(infos.collect(), &gone);
         let limit = |(topic, keeping): (&Topic, &Keeping)| Some((topic.clone(), keeping.record_bytes_max?));
         self.shared.producer.learn_limits(self.described.iter().filter_map(limit).collect());
+        self.compare(cluster);
         Ok(())
     }
 

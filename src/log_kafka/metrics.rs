@@ -1,6 +1,6 @@
 //! What the engine counts.
 
-use crate::telemetry::{Counter, CounterBy, Gauge, Registry};
+use crate::telemetry::{Counter, CounterBy, Gauge, GaugeBy, Registry};
 
 use super::statistics::Series;
 
@@ -19,6 +19,8 @@ pub(super) struct Metrics {
     pub(super) transactions: CounterBy,
     /// What librdkafka says of itself.
     pub(super) statistics: Series,
+    pub(super) topic_drift: GaugeBy,
+    pub(super) partitions_out_of_sync: Gauge,
 }
 
 impl Metrics {
@@ -48,6 +50,15 @@ impl Metrics {
                 &["outcome"],
             ),
             statistics: Series::register(registry),
+            topic_drift: registry.gauge_by(
+                "weirgate_topic_drift",
+                "Settings in which a configured topic of the cluster is not as configured.",
+                &["topic"],
+            ),
+            partitions_out_of_sync: registry.gauge(
+                "weirgate_kafka_partitions_under_min_insync",
+                "Partitions that store nothing because too few of their replicas are in sync.",
+            ),
         }
     }
 }

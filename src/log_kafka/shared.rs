@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Offset, Partition as Number, Timestamp, Topic};
-use crate::log::{Bounds, Error};
+use crate::log::{Bounds, Error, TopicSpec};
 
 use super::admin::Admin;
 use super::blocking::Blocking;
@@ -29,6 +29,7 @@ use super::probe;
 use super::producer::Producer;
 use super::queries::Queries;
 use super::settings::Settings;
+use super::topic_settings::AllTopicSettings;
 use super::topics::Topics;
 use super::writer;
 
@@ -58,10 +59,19 @@ pub(super) struct Shared {
     pub(super) look: Notify,
     /// Guards topics whose end fell behind a position: they were made anew.
     pub(super) suspects: Mutex<HashSet<Topic>>,
+    /// Guards what the configuration wants of topics.
+    pub(super) wanted: Mutex<Wanted>,
     /// What the cluster speaks with members, once known.
     pub(super) protocol: OnceCell<GroupProtocol>,
     /// The cluster knows the newer protocol and has it switched off.
     pub(super) is_classic: AtomicBool,
+}
+
+/// What the configuration wants of topics.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) topics: Vec<TopicSpec>,
+    pub(super) topic_settings: AllTopicSettings,
 }
 
 impl Shared {

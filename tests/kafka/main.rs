@@ -12,6 +12,7 @@
 //! - `secured`: a broker that asks who is there.
 //! - `sharing`: groups that several members share, native ones too.
 //! - `statics`: members that keep their partitions over a restart.
+//! - `topics`: topics that others change, too.
 //! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged.
 //! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
 //! - `statistics`: what librdkafka says of itself, as the gateway's metrics show it.
@@ -43,6 +44,7 @@ mod statistics;
 mod tables;
 #[cfg(has_kafka)]
 mod tenant;
+mod topics;
 #[cfg(has_kafka)]
 #[path = "../delivery"]
 #[expect(dead_code, reason = "the other binary uses more of it")]

@@ -8,6 +8,8 @@ use crate::event::Topic;
 use crate::log::{Cleanup, Error, TopicInfo, TopicSpec};
 
 use super::super::admin::Made;
+use super::super::locked;
+use super::super::topic_settings::TopicSettings;
 use super::{Cluster, Keeper};
 
 /// How long a change may take to show.
@@ -47,18 +49,40 @@ impl Keeper {
         }
         self.refresh(&spec.name).await?;
         let known = self.shared.topics.require(&spec.name)?;
-        let needs = needs(spec, &known.info.spec)?;
+        let wanted = self.wanted(&spec.name);
+        let is_met = self.described.get(&spec.name).is_none_or(|keeping| wanted.is_met_by(keeping));
+        let mut needs = needs(spec, &known.info.spec)?;
+        needs.settings |= !is_met;
         if needs.partitions {
             self.shared.admin.grow(spec).await?;
             self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await?;
         }
         if needs.settings {
-            self.shared.admin.alter(spec).await?;
+            self.shared.admin.alter(spec, &wanted).await?;
         }
         if needs.partitions || needs.settings {
             self.refresh(&spec.name).await?;
         }
         Ok(TopicInfo::clone(&self.shared.topics.require(&spec.name)?.info))
+    }
+
+    /// Brings a topic as near to this specification as it can come without losing anything: it keeps partitions beyond
+    /// it, and its way of cleaning up.
+    pub(super) async fn keep(&mut self, mut spec: TopicSpec) -> Result<TopicInfo, Error> {
+        let cluster = self.cluster().await?;
+        self.take_over(&cluster).await?;
+        if let Some(known) = self.shared.topics.get(&spec.name) {
+            let known = &known.info.spec;
+            spec.partitions = spec.partitions.max(known.partitions);
+            if spec.cleanup != known.cleanup {
+                spec = TopicSpec { partitions: spec.partitions, ..known.clone() };
+            }
+        }
+        self.ensure(&spec).await
+    }
+
+    fn wanted(&self, topic: &Topic) -> TopicSettings {
+        locked(&self.shared.wanted).topic_settings.of(topic).clone()
     }
 
     /// Deletes a topic, and waits until it is gone.
@@ -76,7 +100,7 @@ impl Keeper {
 
     /// Makes a topic, and waits until it can be used.
     pub(super) async fn make(&mut self, spec: &TopicSpec, brokers: usize) -> Result<Made, Error> {
-        let made = self.shared.admin.create(spec, brokers).await?;
+        let made = self.shared.admin.create(spec, &self.wanted(&spec.name), brokers).await?;
         match made {
             Made::Now => self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await?,
             Made::Before => self.shown(|cluster| cluster.topics.contains_key(&spec.name)).await?,

@@ -10,33 +10,48 @@ use crate::event::Topic;
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) brokers: usize,
-    /// How many partitions each topic has.
-    pub(super) topics: BTreeMap<Topic, u32>,
-    /// How many partitions of each topic have a leader.
-    led: BTreeMap<Topic, u32>,
+    pub(super) topics: BTreeMap<Topic, Layout>,
+}
+
+/// How a topic lies on the brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::log_kafka) struct Layout {
+    pub(in crate::log_kafka) partitions: u32,
+    /// Of the partition that has the fewest.
+    pub(in crate::log_kafka) replicas: u32,
+    /// How many partitions have a leader.
+    pub(in crate::log_kafka) leaders: u32,
+    /// How many replicas of each partition are in sync.
+    pub(in crate::log_kafka) in_sync: Vec<u32>,
 }
 
 impl Cluster {
     /// Reads what librdkafka was told. Kafka's own topics are left out.
     pub(super) fn read(metadata: &Metadata) -> Self {
-        let (mut topics, mut led) = (BTreeMap::new(), BTreeMap::new());
-        for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
-            let Some((name, partitions)) = read(topic) else { continue };
-            let leaders = topic.partitions().iter().filter(|partition| partition.leader() >= 0).count();
-            led.insert(name.clone(), u32::try_from(leaders).unwrap_or(u32::MAX));
-            topics.insert(name, partitions);
-        }
-        Self { brokers: metadata.brokers().len(), topics, led }
+        let known = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        Self { brokers: metadata.brokers().len(), topics: known.filter_map(read).collect() }
     }
 
     /// Whether a topic has so many partitions, all of them with a leader.
     pub(super) fn serves(&self, topic: &Topic, partitions: u32) -> bool {
-        self.topics.get(topic) == Some(&partitions) && self.led.get(topic) == Some(&partitions)
+        let is_whole = |layout: &Layout| layout.partitions == partitions && layout.leaders == partitions;
+        self.topics.get(topic).is_some_and(is_whole)
     }
 }
 
-fn read(topic: &MetadataTopic) -> Option<(Topic, u32)> {
+fn read(topic: &MetadataTopic) -> Option<(Topic, Layout)> {
     let name = Topic::parse(topic.name()).ok().filter(|name| !name.as_str().starts_with("__"))?;
-    let partitions = u32::try_from(topic.partitions().len()).ok().filter(|count| *count > 0)?;
-    Some((name, partitions))
+    let all = topic.partitions();
+    let partitions = count(all.len());
+    let layout = Layout {
+        partitions,
+        replicas: all.iter().map(|partition| count(partition.replicas().len())).min()?,
+        leaders: count(all.iter().filter(|partition| partition.leader() >= 0).count()),
+        in_sync: all.iter().map(|partition| count(partition.isr().len())).collect(),
+    };
+    (partitions > 0).then_some((name, layout))
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
