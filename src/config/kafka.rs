@@ -35,6 +35,7 @@ pub(super) fn read(section: Section<'_>, node: &str, is_used: bool) -> Config {
         match config.check() {
             Ok(()) => {}
             Err(OpenError::Property { name, problem }) => section.mistake_below(&name, &problem),
+            Err(OpenError::File { name, problem }) => section.mistake_in_file_below(name, &problem),
             Err(error) => section.mistake_below("", &error.to_string()),
         }
     }
@@ -127,10 +128,25 @@ mod tests {
         for (kafka, path) in [
             ("{brokers: []}", "log.kafka.brokers: needs"),
             ("{brokers: [nowhere]}", "log.kafka.brokers[0]: must be"),
-            ("{brokers: ['a:1'], properties: {no.such: 1}}", "log.kafka.properties.no.such: cannot be set"),
+            (
+                "{brokers: ['a:1'], properties: {no.such: 1}}",
+                "log.kafka.properties.no.such: is no property of librdkafka",
+            ),
             (
                 "{brokers: ['a:1'], properties: {acks: 1}}",
                 "log.kafka.properties.acks: belongs to the gateway",
+            ),
+            (
+                "{brokers: ['a:1'], properties: {fetch.max.bytes: -3}}",
+                "log.kafka.properties.fetch.max.bytes: must be a number from 0 to",
+            ),
+            (
+                "{brokers: ['a:1'], security: {protocol: ssl, tls: {ca: /dev/null}}}",
+                "log.kafka.security.tls.ca: the file it names cannot be used",
+            ),
+            (
+                "{brokers: ['a:1'], security: {protocol: sasl_ssl, sasl: {mechanism: GSSAPI, username: u, password: p}}}",
+                "log.kafka.security.sasl.mechanism: must be one of PLAIN",
             ),
             ("{brokers: ['a:1'], static_membership: true}", "log.kafka.static_membership: needs a name"),
             ("{brokers: ['a:1'], security: {protocol: sasl_ssl}}", "log.kafka.security.sasl: is needed"),

@@ -63,7 +63,7 @@ impl SecurityProtocol {
 /// Who the gateway is to Kafka, by SASL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sasl {
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`.
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
     pub mechanism: String,
     /// The user.
     pub username: String,
@@ -80,6 +80,42 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// The key of that certificate.
     pub key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Looks into the files; blocks for a moment.
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        let alone = |name: &str| {
+            let problem = "is needed beside the other: a certificate and its key".to_owned();
+            Err(OpenError::Property { name: name.to_owned(), problem })
+        };
+        match (&self.certificate, &self.key) {
+            (Some(_), None) => return alone("security.tls.key"),
+            (None, Some(_)) => return alone("security.tls.certificate"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        let files = [
+            ("security.tls.ca", &self.ca, "CERTIFICATE-----"),
+            ("security.tls.certificate", &self.certificate, "CERTIFICATE-----"),
+            ("security.tls.key", &self.key, "PRIVATE KEY-----"),
+        ];
+        for (name, path, kind) in files {
+            let Some(path) = path else { continue };
+            let text = std::fs::read(path).map_err(|error| OpenError::File {
+                name,
+                problem: format!("cannot be read: {}: {error}", path.display()),
+            })?;
+            let is_kind = String::from_utf8_lossy(&text)
+                .lines()
+                .any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(kind));
+            if !is_kind {
+                let kind = kind.trim_end_matches('-').to_lowercase();
+                let problem = format!("holds no {kind} in PEM: {}", path.display());
+                return Err(OpenError::File { name, problem });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How the gateway proves itself and whom it trusts.

@@ -59,9 +59,10 @@ impl Engine {
         let (transactions, jobs) = writer::queue();
         let shared = Arc::new(Shared {
             topics: Topics::default(),
-            producer: Producer::start(&settings, &connection, &metrics, clock)?,
-            admin: Admin::new(&settings)?,
-            queries: Queries::new(&settings, &connection)?,
+            producer: Producer::start(&settings, &connection, &metrics, clock)
+                .map_err(|error| settings.blamed(error))?,
+            admin: Admin::new(&settings).map_err(|error| settings.blamed(error))?,
+            queries: Queries::new(&settings, &connection).map_err(|error| settings.blamed(error))?,
             fetchers: Fetchers::new(&settings, &connection, &metrics),
             blocking: Blocking::new(Handle::current()),
             members: Members::default(),

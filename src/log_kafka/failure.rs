@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::types::{RDKafkaConfRes, RDKafkaErrorCode as Code};
+use rdkafka::util::get_rdkafka_version;
 
 use crate::event::{Partition, Topic};
 use crate::log::Error;
@@ -20,6 +21,14 @@ pub enum OpenError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file that a setting names cannot be used.
+    #[error("log.kafka: the file of '{name}' {problem}")]
+    File {
+        /// The setting.
+        name: &'static str,
+        /// What is wrong with the file.
+        problem: String,
+    },
     /// librdkafka refuses to make a client.
     #[error("log.kafka: no client can be made with these settings")]
     Client(#[source] KafkaError),
@@ -31,20 +40,33 @@ pub enum OpenError {
 impl From<KafkaError> for OpenError {
     fn from(error: KafkaError) -> Self {
         match error {
-            // The value may be a secret, and librdkafka's text names it only for what it does not hide.
-            KafkaError::ClientConfig(_, problem, name, _) => {
-                Self::Property { name, problem: shortened(&problem) }
+            KafkaError::ClientConfig(result, text, name, _) => {
+                Self::Property { name, problem: refused_setting(result, &text) }
             }
             error => Self::Client(error),
         }
     }
 }
 
-/// librdkafka's words without the value it was given.
-fn shortened(problem: &str) -> String {
-    let plain = problem.split('"').step_by(2).map(str::trim).filter(|part| !part.is_empty());
-    let text = plain.collect::<Vec<_>>().join(" ");
-    format!("cannot be set: {text}")
+/// Why librdkafka does not take a setting. Its own words may hold the value, which may be a secret.
+fn refused_setting(result: RDKafkaConfRes, text: &str) -> String {
+    if result == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
+        let (_, version) = get_rdkafka_version();
+        return format!("is no property of librdkafka {version}");
+    }
+    let range = text.split_once("allowed range ").map(|(_, range)| range.trim_end_matches('.'));
+    match range.and_then(|range| range.split_once("..")) {
+        Some((least, most)) => format!("must be a number from {least} to {most}"),
+        None => {
+            "has a value that librdkafka does not take; its CONFIGURATION.md lists those it does".to_owned()
+        }
+    }
+}
+
+/// The words in which librdkafka refused to make a client, without what they quote.
+pub(super) fn unquoted(text: &str) -> String {
+    let plain = text.split('"').step_by(2).map(str::trim).filter(|part| !part.is_empty());
+    plain.collect::<Vec<_>>().join(" ")
 }
 
 /// The code behind an error, also where rdkafka hides it.
@@ -140,7 +162,7 @@ mod tests {
     use rdkafka::error::KafkaError;
     use rdkafka::types::RDKafkaErrorCode as Code;
 
-    use super::{Error, OpenError, delivery, refusal, shortened};
+    use super::{Error, OpenError, RDKafkaConfRes, delivery, refusal, refused_setting, unquoted};
     use crate::event::{Partition, Topic};
 
     fn of(code: Code) -> (Error, Error) {
@@ -179,14 +201,14 @@ mod tests {
 
     #[test]
     fn values_of_properties_are_not_told() {
-        assert_eq!(
-            shortened("Invalid value \"s3cret\" for configuration property \"x\""),
-            "cannot be set: Invalid value for configuration property"
-        );
-        assert_eq!(
-            shortened("No such configuration property: \"x.y\""),
-            "cannot be set: No such configuration property:"
-        );
+        let invalid = RDKafkaConfRes::RD_KAFKA_CONF_INVALID;
+        let text = "Invalid value \"s3cret\" for configuration property \"x\"";
+        assert!(!refused_setting(invalid, text).contains("s3cret"));
+        let text = "Configuration property \"x\" value 7 is outside allowed range 0..5";
+        assert_eq!(refused_setting(invalid, text), "must be a number from 0 to 5");
+        assert_eq!(unquoted("ssl.key.password \"s3cret\" failed"), "ssl.key.password failed");
+        let unknown = refused_setting(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, "");
+        assert!(unknown.starts_with("is no property of librdkafka "), "{unknown}");
         assert!(OpenError::Property { name: "x.y".into(), problem: "p".into() }.to_string().contains("x.y"));
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::event::GroupName;
 
 use super::config::{Config, GroupProtocol, SecurityProtocol};
-use super::failure::OpenError;
+use super::failure::{OpenError, unquoted};
 
 /// Properties that belong to the engine.
 const RESERVED: &[&str] = &[
@@ -43,6 +43,24 @@ const RESERVED: &[&str] = &[
     "transaction.timeout.ms",
     "transactional.id",
 ];
+
+/// Where the operator sets what librdkafka knows by another name.
+const SET_AT: &[(&str, &str)] = &[
+    ("ssl.ca.location", "security.tls.ca"),
+    ("ssl.certificate.location", "security.tls.certificate"),
+    ("ssl.key.location", "security.tls.key"),
+    ("sasl.mechanism", "security.sasl.mechanism"),
+    ("sasl.username", "security.sasl.username"),
+    ("sasl.password", "security.sasl.password"),
+    ("message.timeout.ms", "delivery_timeout"),
+    ("linger.ms", "linger"),
+    ("bootstrap.servers", "brokers"),
+    ("client.id", "client_id"),
+];
+
+/// How the gateway can prove itself. OAUTHBEARER is none of them: nobody would renew the tokens of the client that
+/// changes topics.
+const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// A record and what Kafka puts around it fit into the brokers' default limit of a batch.
 const MESSAGE_BYTES_MAX: usize = 1_048_588;
@@ -80,21 +98,49 @@ impl Settings {
                 return problem("security.sasl", "is needed by this protocol");
             }
         }
+        if let Some(sasl) = &config.security.sasl
+            && !MECHANISMS.contains(&sasl.mechanism.as_str())
+        {
+            let one_of = format!("must be one of {}", MECHANISMS.join(", "));
+            return problem("security.sasl.mechanism", &one_of);
+        }
+        if config.security.protocol.is_encrypted() {
+            config.security.tls.check()?;
+        }
         let settings = Self(config);
         for client in [settings.producer(), settings.fetcher(0, 1_024)] {
-            client.create_native_config().map_err(|error| settings.blamed(error))?;
+            client.create_native_config().map_err(|error| settings.blamed(error.into()))?;
         }
         Ok(settings)
     }
 
     /// What librdkafka refuses, by the name the operator gave it.
-    fn blamed(&self, error: KafkaError) -> OpenError {
-        match OpenError::from(error) {
-            OpenError::Property { name, problem } if self.0.properties.contains_key(&name) => {
-                OpenError::Property { name: format!("properties.{name}"), problem }
+    pub(super) fn blamed(&self, error: OpenError) -> OpenError {
+        match error {
+            OpenError::Property { name, problem } => {
+                OpenError::Property { name: self.set_at(&name).unwrap_or(name), problem }
+            }
+            OpenError::Client(KafkaError::ClientCreation(text)) => {
+                let given = self.0.properties.keys().map(String::as_str);
+                let mut names = given.chain(SET_AT.iter().map(|(name, _)| *name));
+                let name = names.find(|name| text.contains(name)).and_then(|name| self.set_at(name));
+                match name {
+                    Some(name) => {
+                        OpenError::Property { name, problem: format!("cannot be used: {}", unquoted(&text)) }
+                    }
+                    None => OpenError::Client(KafkaError::ClientCreation(text)),
+                }
             }
             error => error,
         }
+    }
+
+    /// The key of the configuration behind a property.
+    fn set_at(&self, name: &str) -> Option<String> {
+        if self.0.properties.contains_key(name) {
+            return Some(format!("properties.{name}"));
+        }
+        SET_AT.iter().find(|(native, _)| *native == name).map(|(_, key)| (*key).to_owned())
     }
 
     pub(super) const fn config(&self) -> &Config {
@@ -282,8 +328,8 @@ fn millis(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Settings;
-    use crate::log_kafka::config::{Config, Secret, SecurityProtocol};
+    use super::{KafkaError, OpenError, Settings};
+    use crate::log_kafka::config::{Config, Secret, SecurityProtocol, Tls};
 
     fn config() -> Config {
         Config::of(vec!["localhost:9092".to_owned()])
@@ -312,6 +358,48 @@ mod tests {
         let mut config = config();
         config.security.protocol = SecurityProtocol::SaslSsl;
         assert!(Settings::new(config).unwrap_err().to_string().contains("security.sasl"));
+    }
+
+    #[test]
+    fn files_that_are_not_what_they_should_be_are_named_by_their_setting() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let certificate = || file("c.pem", "-----BEGIN CERTIFICATE-----\n");
+        let key = || file("k.pem", "-----BEGIN PRIVATE KEY-----\n");
+        let absent = || Some(directory.path().join("absent.pem"));
+        for (tls, name) in [
+            (Tls { ca: absent(), ..Tls::default() }, "security.tls.ca"),
+            (Tls { ca: file("ca.pem", "not PEM"), ..Tls::default() }, "security.tls.ca"),
+            (Tls { ca: key(), ..Tls::default() }, "security.tls.ca"),
+            (Tls { certificate: certificate(), ..Tls::default() }, "security.tls.key"),
+            (Tls { key: key(), ..Tls::default() }, "security.tls.certificate"),
+            (Tls { certificate: key(), key: key(), ca: None }, "security.tls.certificate"),
+            (Tls { certificate: certificate(), key: certificate(), ca: None }, "security.tls.key"),
+        ] {
+            let mut config = config();
+            config.security.protocol = SecurityProtocol::Ssl;
+            config.security.tls = tls;
+            let error = Settings::new(config).unwrap_err().to_string();
+            assert!(error.contains(&format!("'{name}'")), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_client_finds_out_is_named_by_its_setting() {
+        let mut config = config();
+        config.properties.insert("ssl.key.password".to_owned(), Secret::new("s3cret"));
+        let settings = Settings::new(config).unwrap();
+        let blame = |text: &str| {
+            settings.blamed(OpenError::Client(KafkaError::ClientCreation(text.to_owned()))).to_string()
+        };
+        let told = blame("ssl.key.password \"s3cret\" is wrong");
+        assert!(told.contains("'properties.ssl.key.password'") && !told.contains("s3cret"), "{told}");
+        assert!(blame("`message.timeout.ms` must be greater").contains("'delivery_timeout'"));
+        assert!(blame("anything else").contains("no client"));
     }
 
     #[test]
