@@ -161,6 +161,8 @@ pub struct Config {
     pub properties: BTreeMap<String, Secret>,
     /// Bytes of appends not yet answered before [`crate::log::Error::Overloaded`].
     pub queue_bytes_max: usize,
+    /// How long a revoked partition may take to be given back: longer than any group's grace.
+    pub give_back_max: Duration,
     /// How topics are stored that the gateway makes or keeps as configured.
     pub topic_settings: AllTopicSettings,
 }
@@ -179,6 +181,7 @@ impl Config {
             delivery_timeout: Duration::from_secs(10),
             properties: BTreeMap::new(),
             queue_bytes_max: 64 << 20,
+            give_back_max: Duration::from_secs(30),
             topic_settings: AllTopicSettings::default(),
         }
     }

@@ -19,7 +19,7 @@ use weirgate::log_kafka::{Config, Engine, GroupProtocol};
 use weirgate::telemetry::Registry;
 
 use crate::broker::{self, Cluster};
-use crate::conformance::on;
+use crate::conformance::{on, open};
 
 const PARTITIONS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -255,6 +255,41 @@ async fn a_member_may_leave_in_the_middle_of_a_rebalance() {
     tokio::time::timeout(PATIENCE, first.events.leave()).await.expect("leaving ends");
     let mut all = BTreeSet::new();
     serve_until(&mut second, &topic, &mut all, PARTITIONS as usize, None).await;
+    second.events.leave().await;
+}
+
+/// Whoever should give back may be stuck; the group must not be.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn what_is_not_given_back_in_time_is_given_up() {
+    let brokers = spawn_blocking(broker::shared).await.unwrap();
+    let one = open(Config { give_back_max: Duration::from_secs(1), ..Config::of(brokers) });
+    let other = on(broker::shared, GroupProtocol::Auto).await;
+    let (topic, group) = (topic(&one).await, group());
+    let mut first = join(&one, &group, &topic).await;
+    serve_until(&mut first, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;
+    while other.log.topic(&topic).is_none() {
+        other.log.topic_changes().changed().await.unwrap();
+    }
+    let mut second = join(&other, &group, &topic).await;
+    let (mut lost, mut taken) = (BTreeSet::new(), BTreeSet::new());
+    let shared = async {
+        while (lost.len(), taken.len()) != (2, 2) {
+            tokio::select! {
+                event = first.events.next() => match event.unwrap() {
+                    MemberEvent::Lost(partitions) => lost.extend(partitions.iter().map(|(_, partition)| *partition)),
+                    MemberEvent::Revoked(_) => {}
+                    other => panic!("nothing else was due: {other:?}"),
+                },
+                event = second.events.next() => if let MemberEvent::Assigned(assigned) = event.unwrap() {
+                    taken.extend(assigned.iter().map(|one| one.partition));
+                },
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, shared).await.expect("the newcomer gets its share");
+    assert_eq!(lost, taken);
+    first.events.leave().await;
     second.events.leave().await;
 }
 

@@ -65,6 +65,8 @@ pub(super) struct Member {
 struct Revocation {
     list: TopicPartitionList,
     waiting: HashSet<(Topic, Number)>,
+    /// Then it is answered by itself: the client stands still meanwhile, and so does the group.
+    until: Instant,
 }
 
 impl std::fmt::Debug for Member {
@@ -96,8 +98,30 @@ impl Member {
         if self.is_over { Err(Error::NotMember) } else { Ok(()) }
     }
 
+    /// Gives back what nobody gave back in time. Whoever reads is told that it is lost.
+    fn end_overdue(&mut self) -> Option<Job> {
+        let Revocation { list, waiting, .. } =
+            self.leaving.take_if(|revocation| revocation.until <= Instant::now())?;
+        tracing::warn!(group = %self.link.group, partitions = waiting.len(), "revoked partitions were not given back in time; they are given up");
+        let all = names(&list);
+        self.link.disown(&all);
+        self.places.retain(|place| !place.is_of(&all));
+        self.told.push_back(MemberEvent::Lost(waiting.into_iter().collect()));
+        let client = self.link.client().ok()?;
+        let blocking = self.shared.blocking.clone();
+        Some(Box::pin(async move {
+            if let Ok(Err(error)) = blocking.call(move || client.incremental_unassign(&list)).await {
+                tracing::warn!(%error, "revoked partitions were not given up");
+            }
+            Done::Heard
+        }))
+    }
+
     /// Starts what has to be done next off this thread, if anything.
     fn next_job(&mut self) -> Option<Job> {
+        if let Some(job) = self.end_overdue() {
+            return Some(job);
+        }
         if let Some(list) = &self.arriving {
             let taken = take(Arc::clone(&self.shared), Arc::clone(&self.link), list.clone(), self.start);
             return Some(Box::pin(async { Done::Taken(taken.await) }));
@@ -145,7 +169,8 @@ impl Member {
                     place.is_revoked = true;
                 }
                 let waiting = partitions.iter().cloned().collect();
-                self.leaving = Some(Revocation { list, waiting });
+                let until = Instant::now() + self.shared.settings.config().give_back_max;
+                self.leaving = Some(Revocation { list, waiting, until });
                 self.told.push_back(MemberEvent::Revoked(partitions));
             }
             Event::Lost(list) => {
