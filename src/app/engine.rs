@@ -164,10 +164,7 @@ async fn make_later(engine: Arc<log_kafka::Engine>, topics: Vec<TopicSpec>) {
                 );
             }
             Err(failed) => {
-                tracing::debug!(
-                    error = &failed as &dyn std::error::Error,
-                    "the configured topics cannot be made yet"
-                );
+                tracing::debug!(reason = failed.whole(), "the configured topics cannot be made yet");
             }
         }
     }

@@ -91,6 +91,9 @@ pub(super) const fn remedy(code: Code) -> &'static str {
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
             "bring brokers back, or lower the topic's min.insync.replicas"
         }
+        Code::InvalidReplicationFactor => {
+            "start more brokers, or lower 'replication' of the topic or in topic_defaults"
+        }
         Code::KafkaStorageError => "free or replace the broker's disk, then restart the broker",
         Code::MessageSizeTooLarge => {
             "raise the topic's max.message.bytes to 1048588, or set batch.size in log.kafka.properties below it"

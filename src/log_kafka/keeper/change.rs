@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::{Instant, sleep};
 
 use crate::event::Topic;
 use crate::log::{Cleanup, Error, TopicInfo, TopicSpec};
 
 use super::super::admin::Made;
+use super::super::failure::code_of;
 use super::super::locked;
 use super::super::topic_settings::TopicSettings;
 use super::{Cluster, Keeper};
@@ -100,7 +103,19 @@ impl Keeper {
 
     /// Makes a topic, and waits until it can be used.
     pub(super) async fn make(&mut self, spec: &TopicSpec, brokers: usize) -> Result<Made, Error> {
-        let made = self.shared.admin.create(spec, &self.wanted(&spec.name), brokers).await?;
+        let (what, troubles) = (format!("making topic {}", spec.name), &self.shared.connection.troubles);
+        let made = match self.shared.admin.create(spec, &self.wanted(&spec.name), brokers).await {
+            Ok(made) => made,
+            Err(error) => {
+                if let Error::Unavailable(cause) = &error {
+                    let code = cause.downcast_ref::<KafkaError>().and_then(code_of);
+                    let code = code.unwrap_or(Code::InvalidReplicationFactor);
+                    troubles.befell(&what, code, &cause.to_string());
+                }
+                return Err(error);
+            }
+        };
+        troubles.passed(&what);
         match made {
             Made::Now => self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await?,
             Made::Before => self.shown(|cluster| cluster.topics.contains_key(&spec.name)).await?,
