@@ -72,8 +72,10 @@ impl Directory {
     }
 }
 
-/// Makes a gateway's data directory, for its owner alone, and writes the entry of every directory that was made to the
-/// disk: a power loss must not take the directory of events that were acknowledged. Blocks.
+/// Makes a gateway's data directory, for its owner alone. Blocks.
+///
+/// The entry of every directory that was made is written to the disk: a power loss must not take the directory of events
+/// that were acknowledged.
 ///
 /// # Errors
 /// What the file system says.
