@@ -3,7 +3,7 @@
 use std::fs;
 
 use weirgate::event::Offset;
-use weirgate::log::{Error, EventLog as _, Groups as _, Purpose};
+use weirgate::log::{Error, EventLog as _, Purpose};
 use weirgate::log_embedded::{Config, OpenError};
 
 use crate::support::{

@@ -11,8 +11,7 @@ use weirgate::log_embedded::{Config, Engine};
 use weirgate::telemetry::Registry;
 
 use crate::support::{
-    FIRST, SECOND, append, clock, fill, filled, image_of, open, open_at, read, read_all, record, spec, topic,
-    value,
+    FIRST, SECOND, append, clock, fill, filled, image_of, open_at, read, read_all, record, spec, topic, value,
 };
 
 #[tokio::test]
