@@ -255,7 +255,8 @@ async fn policies_changed_through_two_gateways_at_once_are_all_kept() {
     let last = parts(history.last().unwrap());
     let shown = |delivery: &Delivery| {
         let policy = delivery.policy(&group).unwrap();
-        [policy.ack_timeout, policy.commit_interval].map(|time| Value::from(time.as_millis() as u64))
+        [policy.ack_timeout, policy.commit_interval]
+            .map(|time| Value::from(u64::try_from(time.as_millis()).unwrap()))
     };
     let mut interval = tokio::time::interval(Duration::from_millis(10));
     let converged = async {
