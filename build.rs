@@ -22,6 +22,7 @@ const NEEDS: &[(&str, &str, Probe)] = &[
     ("python", "has_python", Probe::Runs("python3", &["-c", "import websockets.asyncio.client"])),
     ("node", "has_node", Probe::Runs("node", &["--experimental-websocket", "-e", "WebSocket"])),
     ("browser", "has_browser", Probe::Runs("chromedriver", &["--version"])),
+    ("nginx", "has_nginx", Probe::Runs("nginx", &["-v"])),
     ("kafka", "has_kafka", Probe::JavaAndMaven(17)),
     (
         "interop",

@@ -4,10 +4,12 @@
 //! - `conformance`: the port's suite on the Kafka engine: on one broker, on three, and on an older one.
 //! - `engine`: the log that gateways of this binary run on: a broker for each.
 //! - `failures`: what goes wrong on the side of Kafka, and what callers and operators are told.
+//! - `front`: nginx before two gateways, and the other files of `deploy/`.
 //! - `gateway`: a gateway that need not find Kafka when it starts.
 //! - `interop`: kafkajs, kafka-python and Java's tools beside the gateway.
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `records`: what native clients write and read beside the gateway.
+//! - `rights`: what the gateway may do where `deploy/kafka.md` was followed.
 //! - `security`: TLS, SCRAM and certificates, and what a wrong password or missing rights look like.
 //! - `secured`: a broker that asks who is there.
 //! - `sharing`: groups that several members share, native ones too.
@@ -32,10 +34,12 @@ mod broker;
 mod conformance;
 mod engine;
 mod failures;
+mod front;
 mod gateway;
 mod interop;
 mod outage;
 mod records;
+mod rights;
 mod secured;
 mod security;
 mod sharing;

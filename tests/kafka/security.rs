@@ -25,6 +25,11 @@ fn open(
     username: &str,
     password: &str,
 ) -> Result<Arc<Engine>, OpenError> {
+    Engine::open(config(address, certificate, username, password), Clock::system(), &Registry::new())
+}
+
+/// How a user reaches the broker.
+pub(crate) fn config(address: &str, certificate: Option<&Path>, username: &str, password: &str) -> Config {
     let sasl = Sasl {
         mechanism: "SCRAM-SHA-512".to_owned(),
         username: username.to_owned(),
@@ -32,8 +37,7 @@ fn open(
     };
     let tls = Tls { ca: certificate.map(Path::to_owned), ..Tls::default() };
     let security = Security { protocol: SecurityProtocol::SaslSsl, sasl: Some(sasl), tls };
-    let config = Config { security, ..Config::of(vec![address.to_owned()]) };
-    Engine::open(config, Clock::system(), &Registry::new())
+    Config { security, ..Config::of(vec![address.to_owned()]) }
 }
 
 fn spec() -> TopicSpec {
