@@ -295,6 +295,7 @@ fn configure(data: &Path, ports: &[(u16, u16)], id: usize) -> PathBuf {
          share.coordinator.state.topic.replication.factor={count}\n\
          share.coordinator.state.topic.min.isr={in_sync}\n\
          group.initial.rebalance.delay.ms=0\n\
+         log.cleaner.backoff.ms=200\n\
          group.consumer.min.session.timeout.ms=5000\n\
          group.consumer.session.timeout.ms=5000\n\
          group.consumer.min.heartbeat.interval.ms=500\n\

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rskafka::client::ClientBuilder;
@@ -144,6 +146,45 @@ async fn what_a_native_producer_wrote_comes_byte_for_byte() {
     assert_eq!(records[0].value.as_deref(), Some(&[7; 900_000][..]));
     assert_eq!(records[0].timestamp, Timestamp::from_millis(1_700_000_000_123));
     assert_eq!((records[1].key.as_deref(), records[1].value.as_deref()), (Some(&b""[..]), None));
+}
+
+/// Where compaction took records away, their offsets stay empty.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn readers_pass_what_compaction_took() {
+    let (subject, ()) = subject().await;
+    let name = format!("records.{}", uuid::Uuid::new_v4().simple());
+    let made = NewTopic::new(&name, 1, TopicReplication::Fixed(1))
+        .set("cleanup.policy", "compact")
+        .set("min.cleanable.dirty.ratio", "0.001")
+        .set("segment.ms", "50");
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", broker::shared().join(",")).create().unwrap();
+    admin.create_topics([&made], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
+    let topic = Topic::parse(&name).unwrap();
+    while subject.log.topic(&topic).is_none() {
+        subject.log.topic_changes().changed().await.unwrap();
+    }
+    let append = async |key: &'static str, value: String| {
+        let (key, value) = (Some(Bytes::from_static(key.as_bytes())), Some(Bytes::from(value)));
+        let record = NewRecord { key, value, ..NewRecord::default() };
+        let append = Append { topic: topic.clone(), partition: FIRST, records: vec![record] };
+        subject.log.append(append).await.unwrap();
+    };
+    append("once", "first".to_owned()).await;
+    let compacted = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(50));
+        for number in 1.. {
+            interval.tick().await;
+            append("often", number.to_string()).await;
+            let values = values(&subject, &topic).await;
+            assert_eq!((values[0].as_str(), values.last()), ("first", Some(&number.to_string())));
+            if values.len() <= number {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE * 4, compacted).await.expect("the broker compacts");
 }
 
 /// Kafka keeps an append's records in order and not together.
