@@ -15,6 +15,7 @@ pub(super) struct Metrics {
     pub(super) undecodable_headers: Counter,
     pub(super) reading_clients: Gauge,
     pub(super) members: Gauge,
+    pub(super) refusals: Counter,
     /// By outcome.
     pub(super) transactions: CounterBy,
     /// What librdkafka says of itself.
@@ -44,6 +45,10 @@ impl Metrics {
                 "Clients that read partitions for feeds and tables.",
             ),
             members: registry.gauge("weirgate_kafka_members", "Groups this gateway is a member of."),
+            refusals: registry.counter(
+                "weirgate_kafka_refused_joins_total",
+                "Times a group did not let this gateway in because its other members have no assignor in common with it.",
+            ),
             transactions: registry.counter_by(
                 "weirgate_kafka_transactions_total",
                 "Transactions by outcome: committed, aborted (nothing was stored), overtaken (another writer was first), unknown.",

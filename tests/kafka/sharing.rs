@@ -145,6 +145,54 @@ async fn two_gateways_share_a_classic_group() {
     two_gateways_share(broker::shared, GroupProtocol::Classic).await;
 }
 
+/// The older protocol lets in only who has an assignor in common with all members.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_group_with_another_assignor_is_told_of_and_joined_once_that_is_gone() {
+    let brokers = spawn_blocking(broker::shared).await.unwrap();
+    let registry = Registry::new();
+    let config = Config { group_protocol: GroupProtocol::Classic, ..Config::of(brokers.clone()) };
+    let engine = Engine::open(config, Clock::system(), &registry).unwrap();
+    let subject = Subject { log: Arc::clone(&engine) as _, groups: engine };
+    let (topic, group) = (topic(&subject).await, group());
+    let mut native = ClientConfig::new();
+    native
+        .set("bootstrap.servers", brokers.join(","))
+        .set("group.id", group.as_str())
+        .set("partition.assignment.strategy", "range");
+    let name = topic.to_string();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (is_in, came_in) = tokio::sync::oneshot::channel();
+    let native = spawn_blocking(move || {
+        let native: BaseConsumer = native.create().unwrap();
+        native.subscribe(&[&name]).unwrap();
+        while native.assignment().unwrap().count() == 0 {
+            drop(native.poll(Duration::from_millis(50)));
+        }
+        is_in.send(()).unwrap();
+        while stopped.try_recv().is_err() {
+            drop(native.poll(Duration::from_millis(50)));
+        }
+    });
+    tokio::time::timeout(PATIENCE, came_in).await.expect("the native member is in").unwrap();
+    let mut member = join(&subject, &group, &topic).await;
+    let is_told = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(20));
+        let zero = "weirgate_kafka_refused_joins_total 0";
+        while registry.render().contains(zero) {
+            interval.tick().await;
+        }
+    };
+    tokio::select! {
+        told = tokio::time::timeout(PATIENCE, is_told) => told.expect("the refusal is counted"),
+        event = member.events.next() => panic!("it was refused: {event:?}"),
+    }
+    stop.send(()).unwrap();
+    native.await.unwrap();
+    serve_until(&mut member, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;
+    member.events.leave().await;
+}
+
 /// An older broker never answers a member of the newer protocol, so the gateway must have asked before.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]

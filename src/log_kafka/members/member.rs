@@ -58,6 +58,8 @@ pub(super) struct Member {
     told: VecDeque<MemberEvent>,
     hear_at: Instant,
     is_over: bool,
+    /// Whether it was told that the group does not let the member in.
+    is_refused: bool,
     names: Names,
 }
 
@@ -89,6 +91,7 @@ impl Member {
             told: VecDeque::new(),
             hear_at: Instant::now(),
             is_over: false,
+            is_refused: false,
             names: Names::default(),
         }
     }
@@ -162,7 +165,10 @@ impl Member {
 
     fn on(&mut self, event: Event) {
         match event {
-            Event::Assigned(list) => self.arriving = Some(list),
+            Event::Assigned(list) => {
+                self.is_refused = false;
+                self.arriving = Some(list);
+            }
             Event::Revoked(list) => {
                 let partitions = names(&list);
                 for place in self.places.iter_mut().filter(|place| place.is_of(&partitions)) {
@@ -185,6 +191,16 @@ impl Member {
             Event::Strayed(topic, number) => {
                 tracing::warn!(group = %self.link.group, %topic, %number, "a record came by the wrong way; its partition is read again");
                 self.move_place(&topic, number);
+            }
+            Event::Refused => {
+                self.shared.metrics.refusals.inc();
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    tracing::error!(
+                        group = %self.link.group,
+                        "the group does not let this gateway in, since its other members have no assignor in common with \
+                         it (cooperative-sticky); it is tried again until they have, or are gone"
+                    );
+                }
             }
             Event::Failed(code, reason) => {
                 if code == Code::UnsupportedVersion {

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use crate::event::{Partition, Topic};
 
 use super::super::connection::Watch;
+use super::super::failure::code_of;
 use super::super::{locked, partition};
 use super::link::Client;
 
@@ -37,6 +38,8 @@ pub(super) enum Event {
     Lost(TopicPartitionList),
     /// A record came by the wrong way; its partition has to be read again.
     Strayed(Topic, Partition),
+    /// The group does not let the member in: it has no assignor in common with the others. The client tries again.
+    Refused,
     /// The membership is over.
     Failed(Code, String),
 }
@@ -126,11 +129,17 @@ fn give_up(client: &BaseConsumer<Context>, list: &TopicPartitionList) {
 /// Takes over what the client has to tell; blocks while its call-backs do.
 pub(super) fn hear(client: &Client, post: &Post) {
     for _ in 0..HEARD_MAX {
-        // Errors were told to the context, too.
-        if let Some(Ok(message)) = client.poll(Duration::ZERO)
-            && let Ok(topic) = Topic::parse(message.topic())
-        {
-            post.tell(Event::Strayed(topic, partition(message.partition())));
+        match client.poll(Duration::ZERO) {
+            Some(Ok(message)) => {
+                if let Ok(topic) = Topic::parse(message.topic()) {
+                    post.tell(Event::Strayed(topic, partition(message.partition())));
+                }
+            }
+            Some(Err(error)) if code_of(&error) == Some(Code::InconsistentGroupProtocol) => {
+                post.tell(Event::Refused);
+            }
+            // Other errors were told to the context, too.
+            Some(Err(_)) | None => {}
         }
     }
     if let Some((code, reason)) = client.client().fatal_error() {
@@ -150,7 +159,7 @@ pub(super) fn answer(
         match event {
             Event::Assigned(list) => assigned.push(list),
             Event::Revoked(list) => revoked.push(list),
-            Event::Lost(_) | Event::Strayed(..) | Event::Failed(..) => {}
+            Event::Lost(_) | Event::Strayed(..) | Event::Refused | Event::Failed(..) => {}
         }
     }
     let answers = assigned.iter().map(|list| client.incremental_assign(list));
