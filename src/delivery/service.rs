@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Clock, GroupName, LiveCatalogue, Topic};
@@ -21,8 +21,11 @@ use super::shared::Shared;
 use super::{DeadLetterPage, DeadLetterQuery, Error, GroupView, Join, Member, Policy, PolicyPatch};
 use super::{dead_letters, lag};
 
-/// How often lag is measured.
+/// How often lag is measured where there is little to ask for.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// Measuring takes no more than this part of the time, as one to so many.
+const MEASURE_REST: u32 = 20;
+const MEASURE_EVERY_MAX: Duration = Duration::from_secs(60);
 /// A group's task that does not answer a look by then is shown without what it knows.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A group's task may end just when somebody joins; then the next one is asked.
@@ -341,15 +344,14 @@ impl Delivery {
     }
 }
 
-/// Keeps the lag of every group in the metrics.
+/// Keeps the lag of every group in the metrics. The more there is to ask the log for, the longer it rests.
 async fn measure_all(handle: &Delivery) {
-    let mut ticks = interval(MEASURE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let begun = Instant::now();
         for (group, policy) in handle.shared.policies.all().iter() {
             let snapshot = handle.look(group).await;
             lag::measure(&handle.shared, group, Arc::clone(policy), &snapshot).await;
         }
+        sleep((begun.elapsed() * MEASURE_REST).clamp(MEASURE_EVERY, MEASURE_EVERY_MAX)).await;
     }
 }
