@@ -68,15 +68,15 @@ struct Worker {
 
 /// The largest record of each topic whose brokers take less than the gateway does.
 #[derive(Debug, Default)]
-struct Limits {
+pub(super) struct Limits {
     /// Guards the limits.
     by_topic: Mutex<HashMap<Topic, usize>>,
 }
 
 impl Limits {
-    fn of(&self, batch: &Batch) -> usize {
-        let own = batch.record_bytes_max;
-        locked(&self.by_topic).get(&batch.topic).map_or(own, |bytes_max| own.min(*bytes_max))
+    /// A topic's limit, where the gateway itself takes so many bytes.
+    pub(super) fn of(&self, topic: &Topic, own: usize) -> usize {
+        locked(&self.by_topic).get(topic).map_or(own, |bytes_max| own.min(*bytes_max))
     }
 }
 
@@ -138,6 +138,11 @@ impl Producer {
             Err(answer) => drop(answer.send(Err(Error::Overloaded))),
         }
         appending
+    }
+
+    /// What topics take.
+    pub(super) fn limits(&self) -> &Arc<Limits> {
+        &self.worker.limits
     }
 
     /// The bytes that may be in flight at once, in transactions and without.
@@ -341,7 +346,7 @@ impl ProducerContext for Context {
             }
             Err((error, message)) => {
                 self.tell(&batch.topic, error);
-                let size = (native_bytes(message), self.limits.of(&batch));
+                let size = (native_bytes(message), self.limits.of(&batch.topic, batch.record_bytes_max));
                 batch.failed(delivery(error.clone(), &batch.topic, batch.partition, size), 1);
             }
         }

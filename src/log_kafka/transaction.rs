@@ -22,6 +22,7 @@ use crate::log::{Append, Appended, Error, NewRecord};
 use super::batch::appended;
 use super::connection::{Connection, Watch};
 use super::failure::{delivery, refusal, unavailable};
+use super::producer::Limits;
 use super::record::{bytes_of, native_headers, offset};
 use super::settings::Settings;
 use super::{locked, native};
@@ -35,6 +36,7 @@ const ABORT_MAX: Duration = Duration::from_secs(2);
 /// A client that writes in transactions, alone under its id.
 pub(super) struct Transactor {
     client: BaseProducer<Context>,
+    limits: Arc<Limits>,
     record_bytes_max: usize,
 }
 
@@ -56,13 +58,14 @@ impl Transactor {
         settings: &Settings,
         id: &str,
         connection: &Arc<Connection>,
+        limits: &Arc<Limits>,
         deadline: Instant,
     ) -> KafkaResult<Self> {
         let watch = Watch::of(Arc::clone(connection), "transactions");
         let context = Context { watch, reports: Mutex::default() };
         let client: BaseProducer<Context> = settings.transactional(id).create_with_context(context)?;
         client.init_transactions(left(deadline))?;
-        Ok(Self { client, record_bytes_max: settings.record_bytes_max() })
+        Ok(Self { client, limits: Arc::clone(limits), record_bytes_max: settings.record_bytes_max() })
     }
 
     /// Where a partition ends, whether or not readers may see that far yet.
@@ -148,7 +151,7 @@ impl Transactor {
                     time = time.or(stored.time);
                 }
                 Err((error, bytes)) => {
-                    let size = (*bytes, self.record_bytes_max);
+                    let size = (*bytes, self.limits.of(&append.topic, self.record_bytes_max));
                     return Err(match delivery(error.clone(), &append.topic, append.partition, size) {
                         // Of a transaction that is not committed nothing is stored.
                         Error::OutcomeUnknown => unavailable(error.clone()),
@@ -272,7 +275,7 @@ mod tests {
         let settings = Settings::new(Config::of(vec![mock.bootstrap_servers()])).unwrap();
         let metrics = Arc::new(Metrics::register(&Registry::new()));
         let connection = Arc::new(Connection::new(&[], metrics));
-        Transactor::open(&settings, id, &connection, soon(20_000)).unwrap()
+        Transactor::open(&settings, id, &connection, &Arc::default(), soon(20_000)).unwrap()
     }
 
     fn soon(millis: u64) -> Instant {

@@ -143,7 +143,10 @@ impl Writer {
     async fn end_open(&mut self) {
         let (shared, id) = (Arc::clone(&self.shared), self.id.clone());
         let deadline = Instant::now() + shared.settings.config().delivery_timeout;
-        let open = move || Transactor::open(&shared.settings, &id, &shared.connection, deadline).ok();
+        let open = move || {
+            let limits = shared.producer.limits();
+            Transactor::open(&shared.settings, &id, &shared.connection, limits, deadline).ok()
+        };
         self.client = self.shared.blocking.call(open).await.ok().flatten();
     }
 
@@ -196,7 +199,8 @@ impl Attempt {
     }
 
     fn open(&self) -> KafkaResult<Transactor> {
-        Transactor::open(&self.shared.settings, &self.id, &self.shared.connection, self.deadline)
+        let Shared { settings, connection, producer, .. } = &*self.shared;
+        Transactor::open(settings, &self.id, connection, producer.limits(), self.deadline)
     }
 
     /// Whether the place is taken already: so a late one stands in nobody's way.

@@ -19,4 +19,4 @@ use clients::{Client, Native};
 use gateway::Gateway;
 
 /// Several programs start on a machine that does other things, too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);

@@ -153,6 +153,9 @@ async fn a_gateway_that_kafka_refuses_goes_on_when_it_is_let_in() {
             let writing = ["--operation", "Write", "--resource-pattern-type", "prefixed", "--topic", own];
             secured.grant("late", &writing);
         }
+        let prefix = ["--resource-pattern-type", "prefixed", "--transactional-id", "weirgate-"];
+        secured
+            .grant("late", &[&["--operation", "Write", "--operation", "Describe"][..], &prefix[..]].concat());
     })
     .await;
     gateway.until_ready().await;

@@ -110,7 +110,10 @@ async fn of_two_gateways_at_one_place_one_gets_through() {
     let topic = topic(&one, Cleanup::Delete).await;
     known(&other, &topic).await;
     let mut expected = Vec::new();
-    for round in 0..8 {
+    let mut round = 0;
+    while expected.len() < 8 {
+        round += 1;
+        assert!(round < 40, "nobody gets on");
         let end = one.log.bounds(&topic, FIRST).await.unwrap().end;
         let texts = ["one", "other"].map(|gateway| format!("{gateway} {round}"));
         let appended = tokio::join!(
@@ -126,7 +129,9 @@ async fn of_two_gateways_at_one_place_one_gets_through() {
                 assert_eq!(appended.base, end);
                 expected.push(texts[1].clone());
             }
-            both => panic!("exactly one gets through: {both:?}"),
+            // The mark of an earlier loser's end came between.
+            (Err(Error::Overtaken), Err(Error::Overtaken)) => {}
+            both => panic!("one gets through: {both:?}"),
         }
     }
     assert_eq!(values(&other, &topic, None).await, expected);

@@ -186,11 +186,14 @@ pub async fn an_append_at_a_place_goes_there_or_nowhere(subject: &Subject) {
     assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), ["a", "plain", "b"]);
 }
 
-/// However many try at once.
+/// However many try at once; or none, where the mark that an earlier loser left came between.
 pub async fn of_appends_at_one_place_one_gets_through(subject: &Subject) {
     let topic = subject.topic(1).await;
     let mut expected = Vec::new();
-    for round in 0..4 {
+    let mut round = 0;
+    while expected.len() < 4 {
+        round += 1;
+        assert!(round < 40, "nobody gets on");
         let end = subject.log.bounds(&topic, FIRST).await.unwrap().end;
         let writers = (0..6).map(|writer| {
             let text = format!("{round}:{writer}");
@@ -205,7 +208,7 @@ pub async fn of_appends_at_one_place_one_gets_through(subject: &Subject) {
                 (_, Err(error)) => panic!("{error}"),
             }
         }
-        assert_eq!(stored.len(), 1, "{stored:?}");
+        assert!(stored.len() <= 1, "{stored:?}");
         expected.extend(stored);
     }
     assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), expected);
