@@ -29,6 +29,15 @@ struct Outcomes {
     failed: AtomicU64,
 }
 
+impl Outcomes {
+    /// Begins to count anew.
+    fn forget(&self) -> anyhow::Result<()> {
+        self.stored.store(0, Ordering::Relaxed);
+        *self.latencies.lock().map_err(|_| anyhow::anyhow!("the producer panicked"))? = Latencies::default();
+        Ok(())
+    }
+}
+
 impl ClientContext for Outcomes {}
 
 impl ProducerContext for Outcomes {
@@ -55,8 +64,9 @@ pub(crate) fn produce(
         || format!("native producer, {bytes} B, as fast as it goes"),
         |rate| format!("native producer, {bytes} B at {rate}/s"),
     );
-    send(&producer(broker)?, topic, rate, WARM_UP, |number| event::envelope(number, 0, bytes))?;
     let producer = producer(broker)?;
+    send(&producer, topic, rate, WARM_UP, |number| event::envelope(number, 0, bytes))?;
+    producer.context().forget()?;
     let (before, start) = (gateway::own_usage(), Instant::now());
     send(&producer, topic, rate, time, |number| event::envelope(number, 0, bytes))?;
     let (elapsed, used) = (start.elapsed(), gateway::since(before, gateway::own_usage()));
