@@ -102,8 +102,9 @@ impl Partition {
             {
                 ring.bytes -= batch.bytes.len();
             }
+            // Before anybody sees the batches: who has read them finds an end that is not before them.
+            self.end.store(end.number(), Ordering::Release);
         }
-        self.end.store(end.number(), Ordering::Release);
         self.wake();
     }
 

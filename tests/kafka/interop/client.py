@@ -1,6 +1,6 @@
 # kafka-python for the tests, its settings as they come:
 #   client.py produce BROKERS TOPIC          writes the records that standard input has, one a line
-#   client.py consume BROKERS TOPIC GROUP    tells every record, a line each, until standard input ends
+#   client.py consume BROKERS TOPIC GROUP    tells every record, a line each, until standard input ends; alone where GROUP is -
 # A record is {"key", "value", "headers": [[name, value], …]}, all but names in base64 or null. The gateway
 # compresses with lz4, which kafka-python reads where the package lz4 is installed.
 import base64
@@ -46,7 +46,8 @@ def produce():
 def consume():
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    consumer = KafkaConsumer(topic, bootstrap_servers=brokers, group_id=group[0], auto_offset_reset="earliest")
+    member_of = None if group[0] == "-" else group[0]
+    consumer = KafkaConsumer(topic, bootstrap_servers=brokers, group_id=member_of, auto_offset_reset="earliest")
     while not ended.is_set():
         for records in consumer.poll(timeout_ms=200).values():
             for one in records:
