@@ -1,14 +1,19 @@
 //! The port's conformance suite, run on the Kafka engine: on one broker, on three, and on an older one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use weirgate::event::Clock;
+use weirgate::event::{Clock, Topic};
+use weirgate::log::EventLog;
 use weirgate::log::conformance::Subject;
 use weirgate::log_kafka::{Config, Engine, GroupProtocol};
 use weirgate::telemetry::Registry;
 
 use super::broker;
+
+/// How long an engine may take to hear of a topic that another one made.
+const KNOWN_MAX: Duration = Duration::from_secs(60);
 
 /// An engine of its own on the broker that all cases share.
 pub(crate) async fn subject() -> (Subject, ()) {
@@ -25,6 +30,17 @@ pub(crate) async fn on(start: fn() -> Vec<String>, group_protocol: GroupProtocol
 pub(crate) fn open(config: Config) -> Subject {
     let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
     Subject { log: Arc::clone(&engine) as _, groups: engine }
+}
+
+/// Waits until an engine knows a topic that it did not make.
+pub(crate) async fn known(log: &dyn EventLog, topic: &Topic) {
+    let mut changes = log.topic_changes();
+    let known = async {
+        while log.topic(topic).is_none() {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(KNOWN_MAX, known).await.expect("the topic becomes known");
 }
 
 weirgate::log_conformance!(

@@ -20,7 +20,7 @@ use weirgate::log_kafka::{Config, Engine, Secret};
 use weirgate::telemetry::Registry;
 
 use crate::broker;
-use crate::conformance::subject;
+use crate::conformance::{known, subject};
 
 const FIRST: Partition = Partition::new(0);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -162,9 +162,7 @@ async fn readers_pass_what_compaction_took() {
         ClientConfig::new().set("bootstrap.servers", broker::shared().join(",")).create().unwrap();
     admin.create_topics([&made], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
     let topic = Topic::parse(&name).unwrap();
-    while subject.log.topic(&topic).is_none() {
-        subject.log.topic_changes().changed().await.unwrap();
-    }
+    known(&*subject.log, &topic).await;
     let append = async |key: &'static str, value: String| {
         let (key, value) = (Some(Bytes::from_static(key.as_bytes())), Some(Bytes::from(value)));
         let record = NewRecord { key, value, ..NewRecord::default() };

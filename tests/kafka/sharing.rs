@@ -19,7 +19,7 @@ use weirgate::log_kafka::{Config, Engine, GroupProtocol};
 use weirgate::telemetry::Registry;
 
 use crate::broker::{self, Cluster};
-use crate::conformance::{on, open};
+use crate::conformance::{known, on, open};
 
 const PARTITIONS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -96,9 +96,7 @@ async fn two_gateways_share(start: fn() -> Vec<String>, protocol: GroupProtocol)
     let mut owned = BTreeSet::new();
     serve_until(&mut first, &topic, &mut owned, PARTITIONS as usize, None).await;
 
-    while other.log.topic(&topic).is_none() {
-        other.log.topic_changes().changed().await.unwrap();
-    }
+    known(&*other.log, &topic).await;
     let mut second = join(&other, &group, &topic).await;
     let (giving, taking) = (
         async {
@@ -287,9 +285,7 @@ async fn a_member_may_leave_in_the_middle_of_a_rebalance() {
     let mut owned = BTreeSet::new();
     serve_until(&mut first, &topic, &mut owned, PARTITIONS as usize, None).await;
     let other = on(broker::shared, GroupProtocol::Auto).await;
-    while other.log.topic(&topic).is_none() {
-        other.log.topic_changes().changed().await.unwrap();
-    }
+    known(&*other.log, &topic).await;
     let mut second = join(&other, &group, &topic).await;
     let asked = async {
         loop {
@@ -316,9 +312,7 @@ async fn what_is_not_given_back_in_time_is_given_up() {
     let (topic, group) = (topic(&one).await, group());
     let mut first = join(&one, &group, &topic).await;
     serve_until(&mut first, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;
-    while other.log.topic(&topic).is_none() {
-        other.log.topic_changes().changed().await.unwrap();
-    }
+    known(&*other.log, &topic).await;
     let mut second = join(&other, &group, &topic).await;
     let (mut lost, mut taken) = (BTreeSet::new(), BTreeSet::new());
     let shared = async {

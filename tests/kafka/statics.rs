@@ -10,7 +10,7 @@ use weirgate::log::{Error, MemberEvent, Membership};
 use weirgate::log_kafka::Config;
 
 use crate::broker;
-use crate::conformance::open;
+use crate::conformance::{known, open};
 use crate::sharing::{group, join, topic};
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -22,9 +22,7 @@ async fn gateway(start: fn() -> Vec<String>, node: &str) -> Subject {
 }
 
 async fn join_known(subject: &Subject, group: &GroupName, topic: &Topic) -> Membership {
-    while subject.log.topic(topic).is_none() {
-        subject.log.topic_changes().changed().await.unwrap();
-    }
+    known(&*subject.log, topic).await;
     join(subject, group, topic).await
 }
 

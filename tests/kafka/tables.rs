@@ -20,7 +20,7 @@ use weirgate::log::{Append, Cleanup, Error, NewRecord, Purpose, Table, TopicSpec
 use weirgate::telemetry::Registry;
 
 use crate::broker;
-use crate::conformance::subject;
+use crate::conformance::{known, subject};
 
 const FIRST: Partition = Partition::new(0);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,17 +34,6 @@ async fn topic(subject: &Subject, cleanup: Cleanup) -> Topic {
     let spec = TopicSpec { name, partitions: 1, cleanup, retention: None, retention_bytes: None };
     subject.log.ensure_topic(&spec).await.unwrap();
     spec.name
-}
-
-/// Waits until this gateway, too, knows the topic.
-async fn known(subject: &Subject, topic: &Topic) {
-    let mut changes = subject.log.topic_changes();
-    let known = async {
-        while subject.log.topic(topic).is_none() {
-            changes.changed().await.unwrap();
-        }
-    };
-    tokio::time::timeout(PATIENCE, known).await.expect("the topic becomes known");
 }
 
 fn append(topic: &Topic, text: &str) -> Append {
@@ -82,7 +71,7 @@ async fn what_the_broker_refuses_in_part_is_stored_nowhere() {
         .unwrap();
     let new = NewTopic::new(narrow.as_str(), 1, TopicReplication::Fixed(1)).set("max.message.bytes", "2000");
     admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
-    known(&subject, &narrow).await;
+    known(&*subject.log, &narrow).await;
 
     let large: String = uuid_text(8_000);
     let refused = subject.log.append_atomic(vec![append(&wide, "lost"), append(&narrow, &large)]).await;
@@ -108,7 +97,7 @@ fn uuid_text(bytes: usize) -> String {
 async fn of_two_gateways_at_one_place_one_gets_through() {
     let ((one, ()), (other, ())) = tokio::join!(subject(), subject());
     let topic = topic(&one, Cleanup::Delete).await;
-    known(&other, &topic).await;
+    known(&*other.log, &topic).await;
     let mut expected = Vec::new();
     let mut round = 0;
     while expected.len() < 8 {
@@ -144,7 +133,7 @@ async fn two_gateways_give_out_ids_without_a_clash() {
     const EACH: u32 = 12;
     let ((one, ()), (other, ())) = tokio::join!(subject(), subject());
     let topic = topic(&one, Cleanup::Compact).await;
-    known(&other, &topic).await;
+    known(&*other.log, &topic).await;
     let gateways = [one, other].map(|subject| {
         let topic = topic.clone();
         tokio::spawn(async move {
@@ -212,7 +201,7 @@ async fn policies_changed_through_two_gateways_at_once_are_all_kept() {
     const EACH: u64 = 5;
     let ((one, first, _one), (other, second, _other)) = tokio::join!(gateway(), gateway());
     let topic = topic(&one, Cleanup::Delete).await;
-    known(&other, &topic).await;
+    known(&*other.log, &topic).await;
     let group = GroupName::parse(&format!("tables-{}", uuid::Uuid::new_v4().simple())).unwrap();
     let new = PolicyPatch { topics: Some(vec![topic]), ..PolicyPatch::default() };
     first.put_policy(&group, new).await.unwrap();

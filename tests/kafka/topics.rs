@@ -14,6 +14,7 @@ use weirgate::log_kafka::{AllTopicSettings, Compression, Config, Engine, TopicSe
 use weirgate::telemetry::Registry;
 
 use crate::broker;
+use crate::harness::eventually;
 
 async fn engine(registry: &Registry) -> Arc<Engine> {
     let brokers = spawn_blocking(broker::shared).await.unwrap();
@@ -103,9 +104,7 @@ async fn more_replicas_than_brokers_are_waited_for_in_plain_words() {
         vec![spec.clone()],
         all(&spec, TopicSettings { replication: Some(3), ..TopicSettings::default() }),
     );
-    while engine.topics_known().is_err() {
-        engine.topic_changes().changed().await.unwrap();
-    }
+    eventually("the topics are known", || async { engine.topics_known().ok() }).await;
     match engine.keep_topic(&spec).await {
         Err(Error::Unavailable(cause)) => {
             let cause = cause.to_string();
