@@ -5,6 +5,7 @@
 
 mod publishing;
 mod reading;
+mod settling;
 mod stall;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +16,8 @@ pub(crate) use stall::{Stall, stalls};
 
 /// Clients beside the gateway have names that begin so.
 pub(crate) const CONTROL: &str = "control";
+/// Whose name a finding about the group as a whole has.
+const GROUP: &str = "group";
 
 /// A record as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,15 +99,15 @@ impl Case {
             reading::unseen(self),
             reading::nonmonotonic_poll(self),
             reading::poll_skip(self),
-            reading::commit_ahead(self),
-            reading::dual_owner(self),
+            settling::commit_ahead(self),
+            settling::dual_owner(self),
         ]
         .concat()
     }
 
     /// What is counted of the gateway's clients.
     pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts { redelivered: reading::redelivered(self), ..Counts::default() };
+        let mut counts = Counts { redelivered: settling::redelivered(self), ..Counts::default() };
         let copies = self.copies();
         for (id, fate) in self.fates().iter().filter(|(_, fate)| !fate.publisher.starts_with(CONTROL)) {
             let in_log = copies.get(id).map_or(0, Vec::len);
@@ -218,6 +221,18 @@ mod tests {
 
     pub(super) fn at(f: Deed, kind: Kind, id: &str, (part, off): (i32, i64)) -> Entry {
         Entry::new(f, kind).event(id, "").at(part, off).attempt(1).sha(id.as_bytes())
+    }
+
+    /// What lies in the log where a group or an audience is judged: an offset is missing.
+    pub(super) const TRUTH: &[(i32, i64, &str)] = &[(0, 0, "p0-1"), (0, 1, "p0-2"), (0, 3, "p0-3")];
+
+    /// A group's history with that log.
+    pub(super) fn group(lines: &[(&str, Entry)]) -> Case {
+        Case { has_group: true, ..case(lines, TRUTH) }
+    }
+
+    pub(super) fn deliver(off: i64) -> Entry {
+        at(Deed::Deliver, Kind::Ok, "", (0, off))
     }
 
     pub(super) fn names(findings: &[super::Finding]) -> Vec<&'static str> {

@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::task::{block_in_place, spawn_blocking};
 use tokio::time::Instant;
 
@@ -19,6 +21,8 @@ const EXIT_MAX: Duration = Duration::from_secs(35);
 /// Where a gateway is found, and with what credential; the same after a restart.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
+    /// What histories call it.
+    pub(crate) name: String,
     pub(crate) address: String,
     pub(crate) token: String,
 }
@@ -88,9 +92,21 @@ impl Gateway {
         if let Some(child) = &mut self.child {
             assert_eq!(child.try_wait().unwrap(), None, "the gateway ended: {}", self.log_path());
         }
-        let log = fs::read_to_string(self.directory.join("log")).unwrap();
+        let log = self.log();
         let panicked = log.lines().find(|line| line.contains("panicked"));
         assert_eq!(panicked, None, "{}", self.log_path());
+    }
+
+    /// When it heard that the group had given its partitions to others.
+    pub(crate) fn losses(&self) -> Vec<SystemTime> {
+        let log = self.log();
+        let lines = log.lines().filter(|line| line.contains("partitions were lost"));
+        let time = |line: &str| OffsetDateTime::parse(line.split(' ').next().unwrap(), &Rfc3339).unwrap();
+        lines.map(|line| time(line).into()).collect()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap()
     }
 
     /// Resident memory.
@@ -128,13 +144,15 @@ async fn launch(directory: &Path, listen: &str) -> (Child, Target) {
         .spawn()
         .unwrap();
     let stdout = child.stdout.take().unwrap();
-    let target = spawn_blocking(move || read_welcome(stdout)).await.unwrap();
-    let target = target.unwrap_or_else(|| panic!("no gateway: {}", directory.join("log").display()));
-    (child, target)
+    let welcome = spawn_blocking(move || read_welcome(stdout)).await.unwrap();
+    let (address, token) =
+        welcome.unwrap_or_else(|| panic!("no gateway: {}", directory.join("log").display()));
+    let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
+    (child, Target { name, address, token })
 }
 
 /// The address and the token that `dev` prints, once it serves.
-fn read_welcome(stdout: impl Read) -> Option<Target> {
+fn read_welcome(stdout: impl Read) -> Option<(String, String)> {
     let (mut address, mut token) = (None, None);
     for line in BufReader::new(stdout).lines() {
         let line = line.ok()?;
@@ -148,7 +166,7 @@ fn read_welcome(stdout: impl Read) -> Option<Target> {
             break;
         }
     }
-    Some(Target { address: address?, token: token? })
+    Some((address?, token?))
 }
 
 fn signal(child: &Child, name: &str) {

@@ -75,7 +75,7 @@ async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothi
         .filter_map(|entry| entry.attempt);
     assert!(attempts.max() <= Some(4), "three more tries are enough");
     let counts = verdict.counts;
-    assert_eq!((counts.duplicates, counts.redelivered), (0, 0), "{counts:?}");
+    assert_eq!((counts.duplicates, counts.redelivered, verdict.losses()), (0, 0, 0), "{counts:?}");
     let ends = verdict
         .case
         .history

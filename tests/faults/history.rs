@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +23,8 @@ pub(crate) enum Deed {
     Withdraw,
     /// It was told which partitions its gateway has.
     Assign,
+    /// A gateway heard that the group had given its partitions to others, since it had not been heard for too long.
+    Lose,
     /// An audience was shown an event.
     Follow,
     /// An audience was told that it misses events up to `off`.
@@ -138,6 +141,7 @@ fn micros(since: Instant) -> u64 {
 pub(crate) struct Book {
     directory: PathBuf,
     began: Instant,
+    began_wall: SystemTime,
 }
 
 /// Writes one client's history.
@@ -151,7 +155,7 @@ pub(crate) struct Recorder {
 impl Book {
     pub(crate) fn new(directory: &Path) -> Self {
         fs::create_dir_all(directory).unwrap();
-        Self { directory: directory.to_owned(), began: Instant::now() }
+        Self { directory: directory.to_owned(), began: Instant::now(), began_wall: SystemTime::now() }
     }
 
     /// A client's history; no two clients of a run have one name.
@@ -164,6 +168,12 @@ impl Book {
     /// Now, as in the lines.
     pub(crate) fn now(&self) -> u64 {
         micros(self.began)
+    }
+
+    /// A time of the wall clock, as in the lines.
+    pub(crate) fn at(&self, wall: SystemTime) -> u64 {
+        let since = wall.duration_since(self.began_wall).unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap()
     }
 
     /// All lines of all clients, by time. A last line that was cut off is not there.
@@ -184,8 +194,13 @@ impl Book {
 }
 
 impl Recorder {
-    pub(crate) fn write(&mut self, mut entry: Entry) {
-        entry.t_mono = micros(self.began);
+    pub(crate) fn write(&mut self, entry: Entry) {
+        self.write_at(micros(self.began), entry);
+    }
+
+    /// Writes what happened earlier.
+    pub(crate) fn write_at(&mut self, t_mono: u64, mut entry: Entry) {
+        entry.t_mono = t_mono;
         entry.proc.clone_from(&self.proc);
         let mut line = serde_json::to_vec(&entry).unwrap();
         line.push(b'\n');

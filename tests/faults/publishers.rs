@@ -181,7 +181,7 @@ impl Publisher {
     }
 
     async fn send(&self, body: String) -> Answer {
-        let Target { address, token } = &self.targets[self.target];
+        let Target { address, token, .. } = &self.targets[self.target];
         let request = self.client.post(format!("http://{address}/v1/events")).bearer_auth(token);
         let sent = request.header("content-type", "application/json").body(body).send().await;
         let answer = match sent {

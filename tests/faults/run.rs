@@ -15,7 +15,7 @@ use crate::brokers::{self, Held};
 use crate::checkers::{Case, Stored, ends};
 use crate::control::{Control, READER};
 use crate::gateway::{Gateway, Target};
-use crate::history::Book;
+use crate::history::{Book, Deed, Entry, Kind};
 use crate::log::{self, Commits};
 use crate::publishers::{EVENT_TYPE, Pace, Publishers, Retry};
 use crate::subscribers::{AUDIENCE, Reading, Seen, Subscribers};
@@ -145,6 +145,10 @@ impl Run {
         for gateway in &mut self.gateways {
             gateway.terminate().await;
             gateway.check();
+            let mut recorder = self.book.recorder(&gateway.target.name);
+            for lost in gateway.losses() {
+                recorder.write_at(self.book.at(lost), Entry::new(Deed::Lose, Kind::Ok));
+            }
         }
         self.commits.stop().await;
         self.control.stop().await;

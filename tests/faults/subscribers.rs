@@ -131,11 +131,11 @@ impl Worker {
             if self.stop.is_cancelled() {
                 return;
             }
-            let Some((socket, ok)) = self.join(&self.targets[turn % self.targets.len()]).await else {
-                continue;
-            };
+            let target = &self.targets[turn % self.targets.len()];
+            let Some((socket, ok)) = self.join(target).await else { continue };
+            let name = format!("w{}.{connection}@{}", self.number, target.name);
             let mut shift = Shift {
-                recorder: self.book.recorder(&format!("w{}.{connection}", self.number)),
+                recorder: self.book.recorder(&name),
                 socket,
                 sub: ok["sub"].clone(),
                 kept: VecDeque::new(),

@@ -40,6 +40,11 @@ impl Verdict {
         (longest(&others), longest(&control))
     }
 
+    /// How often gateways heard that the group had given their partitions to others.
+    pub(crate) fn losses(&self) -> usize {
+        self.case.history.iter().filter(|entry| entry.f == Deed::Lose).count()
+    }
+
     /// Answers that put the blame on the publisher, who is never at fault here.
     pub(crate) fn refusals(&self) -> Vec<&Entry> {
         let blamed = |entry: &&Entry| entry.f == Deed::Publish && entry.note.starts_with('4');
@@ -52,13 +57,8 @@ impl Ended {
     #[expect(clippy::print_stdout, reason = "what a run came to is what the long form is run for")]
     pub(crate) fn judge(self, control_stall_max: Duration) -> Verdict {
         let case = self.case;
-        // A gateway that does not reach the coordinator cannot hear that its partitions are another's: its workers hold what
-        // they have until it does, and none of that can be committed. How long that takes is not judged.
-        let is_cut_off = matches!(self.name, "leader-cut-off" | "slow-brokers");
-        let judged =
-            case.findings().into_iter().filter(|finding| !(is_cut_off && finding.checker == "dual-owner"));
         let (void, broken): (Vec<Finding>, Vec<Finding>) =
-            judged.partition(|finding| finding.subject.starts_with(CONTROL));
+            case.findings().into_iter().partition(|finding| finding.subject.starts_with(CONTROL));
         let verdict = Verdict { counts: case.counts(), stalls: stalls(&case.history), case };
         let (counts, case) = (verdict.counts, &verdict.case);
         let (stall, control_stall) = verdict.stall(None);

@@ -1,13 +1,10 @@
 //! What a group and audiences were given, against what lies in the log.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use crate::history::{Deed, Entry, Kind};
 
-use super::{Case, Finding, finding};
-
-/// Whose name a finding about the group as a whole has.
-const GROUP: &str = "group";
+use super::{Case, Finding, GROUP, finding};
 
 /// In the log, and never given to the group, or to someone who followed from the beginning.
 pub(super) fn unseen(case: &Case) -> Vec<Finding> {
@@ -104,126 +101,17 @@ fn skips<'a>(case: &Case, reader: &str, entries: impl Iterator<Item = &'a Entry>
     findings
 }
 
-/// The committed offset passes an event that nobody had settled by then.
-pub(super) fn commit_ahead(case: &Case) -> Vec<Finding> {
-    let mut settled: HashMap<(i32, i64), u64> = HashMap::new();
-    for (position, all) in settlements(case) {
-        if let Some(first) = all.iter().map(|settlement| settlement.invoked).min() {
-            settled.insert(position, first);
-        }
-    }
-    let offsets = case.offsets();
-    let mut findings = Vec::new();
-    for entry in case.of(Deed::Commit, Kind::Ok) {
-        let Some((part, committed)) = entry.position() else { continue };
-        let before = offsets.get(&part).into_iter().flatten().filter(|off| **off < committed);
-        let unsettled = before.filter(|off| settled.get(&(part, **off)).is_none_or(|at| *at > entry.t_mono));
-        for off in unsettled {
-            findings.push(finding("commit-ahead", GROUP, format!("{committed} of {part} passes {off}")));
-        }
-    }
-    findings
-}
-
-/// A member is given something of a partition while another one still holds, and settles afterwards, a delivery of it.
-pub(super) fn dual_owner(case: &Case) -> Vec<Finding> {
-    let mut delivered: HashMap<(&str, (i32, i64)), u64> = HashMap::new();
-    let mut held: BTreeMap<i32, Vec<(u64, u64, &str, i64)>> = BTreeMap::new();
-    let settlements = settlements(case);
-    for entry in case.of(Deed::Deliver, Kind::Ok) {
-        let Some(position) = entry.position() else { continue };
-        delivered.insert((&entry.proc, position), entry.t_mono);
-    }
-    for ((proc, (part, off)), since) in &delivered {
-        let own = settlements.get(&(*part, *off)).into_iter().flatten();
-        for settlement in own.filter(|one| one.by == *proc && one.is_applied && one.invoked > *since) {
-            held.entry(*part).or_default().push((*since, settlement.invoked, proc, *off));
-        }
-    }
-    let mut findings = Vec::new();
-    for entry in case.of(Deed::Deliver, Kind::Ok) {
-        let Some((part, off)) = entry.position() else { continue };
-        let others = held.get(&part).into_iter().flatten();
-        let holder = others.into_iter().find(|(since, until, proc, _)| {
-            *proc != entry.proc && *since < entry.t_mono && entry.t_mono < *until
-        });
-        if let Some((_, _, proc, holding)) = holder {
-            let what = format!("{} got {part}/{off} while {proc} held {part}/{holding}", entry.proc);
-            findings.push(finding("dual-owner", GROUP, what));
-        }
-    }
-    findings
-}
-
-/// Deliveries of what someone had settled before.
-pub(super) fn redelivered(case: &Case) -> usize {
-    let mut settled = HashSet::new();
-    let mut count = 0;
-    for entry in &case.history {
-        let Some(position) = entry.position() else { continue };
-        if entry.is(Deed::Ack, Kind::Ok) {
-            settled.insert(position);
-        } else if entry.is(Deed::Deliver, Kind::Ok) && settled.contains(&position) {
-            count += 1;
-        }
-    }
-    count
-}
-
-/// A settlement that may count. It does so from when it was sent.
-struct Settlement<'a> {
-    invoked: u64,
-    by: &'a str,
-    /// Whether it was answered as applied.
-    is_applied: bool,
-}
-
-/// The settlements of each position, without those that were refused.
-fn settlements(case: &Case) -> HashMap<(i32, i64), Vec<Settlement<'_>>> {
-    let mut settlements: HashMap<(i32, i64), Vec<Settlement<'_>>> = HashMap::new();
-    for entry in case.history.iter().filter(|entry| entry.f == Deed::Ack) {
-        let Some(position) = entry.position() else { continue };
-        let all = settlements.entry(position).or_default();
-        let last = all.iter().rposition(|settlement| settlement.by == entry.proc);
-        match (entry.kind, last) {
-            (Kind::Invoke, _) => {
-                all.push(Settlement { invoked: entry.t_mono, by: &entry.proc, is_applied: false });
-            }
-            (Kind::Ok, Some(last)) => all[last].is_applied = true,
-            (Kind::Fail, Some(last)) => drop(all.remove(last)),
-            (Kind::Ok | Kind::Fail, None) | (Kind::Info, _) => {}
-        }
-    }
-    settlements
-}
-
 fn positions<'a>(entries: impl Iterator<Item = &'a Entry>) -> HashSet<(i32, i64)> {
     entries.filter_map(Entry::position).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{at, case};
-    use super::{
-        Case, Deed, Entry, Kind, commit_ahead, dual_owner, nonmonotonic_poll, poll_skip, redelivered, unseen,
-    };
-
-    const TRUTH: &[(i32, i64, &str)] = &[(0, 0, "p0-1"), (0, 1, "p0-2"), (0, 3, "p0-3")];
-
-    fn deliver(off: i64) -> Entry {
-        at(Deed::Deliver, Kind::Ok, "", (0, off))
-    }
+    use super::super::tests::{TRUTH, at, case, deliver, group};
+    use super::{Case, Deed, Entry, Kind, nonmonotonic_poll, poll_skip, unseen};
 
     fn follow(off: i64) -> Entry {
         at(Deed::Follow, Kind::Ok, "", (0, off))
-    }
-
-    fn ack(off: i64, kind: Kind) -> Entry {
-        at(Deed::Ack, kind, "", (0, off))
-    }
-
-    fn group(lines: &[(&str, Entry)]) -> Case {
-        Case { has_group: true, ..case(lines, TRUTH) }
     }
 
     fn audience(lines: &[(&str, Entry)]) -> Case {
@@ -277,50 +165,5 @@ mod tests {
         assert_eq!(poll_skip(&audience(&[("a0", follow(0)), ("a0", follow(3))])).len(), 1);
         let told = at(Deed::Gap, Kind::Ok, "", (0, 3));
         assert_eq!(poll_skip(&audience(&[("a0", follow(0)), ("a0", told), ("a0", follow(3))])), []);
-    }
-
-    #[test]
-    fn a_commit_passes_only_what_was_settled_before() {
-        let commit = |off| Entry::new(Deed::Commit, Kind::Ok).at(0, off);
-        let settled = [("w", deliver(0)), ("w", ack(0, Kind::Invoke)), ("c", commit(1))];
-        assert_eq!(commit_ahead(&group(&settled)), []);
-        let ahead =
-            [("w", deliver(0)), ("w", ack(0, Kind::Invoke)), ("c", commit(2)), ("w", ack(1, Kind::Invoke))];
-        assert_eq!(commit_ahead(&group(&ahead)).len(), 1);
-        let refused = [("w", ack(0, Kind::Invoke)), ("w", ack(0, Kind::Fail)), ("c", commit(1))];
-        assert_eq!(commit_ahead(&group(&refused)).len(), 1);
-    }
-
-    #[test]
-    fn a_partition_has_one_holder() {
-        let both = [
-            ("w0.1", deliver(0)),
-            ("w1.1", deliver(0)),
-            ("w0.1", ack(0, Kind::Invoke)),
-            ("w0.1", ack(0, Kind::Ok)),
-        ];
-        assert_eq!(dual_owner(&group(&both)).len(), 1);
-        let refused = [
-            ("w0.1", deliver(0)),
-            ("w1.1", deliver(0)),
-            ("w0.1", ack(0, Kind::Invoke)),
-            ("w0.1", ack(0, Kind::Fail)),
-        ];
-        assert_eq!(dual_owner(&group(&refused)), []);
-        let one_after_the_other = [
-            ("w0.1", deliver(0)),
-            ("w0.1", ack(0, Kind::Invoke)),
-            ("w1.1", deliver(1)),
-            ("w0.1", ack(0, Kind::Ok)),
-            ("w1.1", ack(1, Kind::Invoke)),
-        ];
-        assert_eq!(dual_owner(&group(&one_after_the_other)), []);
-    }
-
-    #[test]
-    fn deliveries_after_a_settlement_are_counted() {
-        let lines =
-            [("w0.1", deliver(0)), ("w0.1", ack(0, Kind::Ok)), ("w1.1", deliver(0)), ("w1.1", deliver(1))];
-        assert_eq!(redelivered(&group(&lines)), 1);
     }
 }
