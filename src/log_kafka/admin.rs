@@ -104,11 +104,15 @@ impl Admin {
         }
     }
 
-    /// Adds partitions up to this number.
-    pub(super) async fn grow(&self, spec: &TopicSpec) -> Result<(), Error> {
+    /// Adds partitions up to this number. That there are so many already is told by the same code as that there cannot be.
+    pub(super) async fn grow(&self, spec: &TopicSpec) -> Result<Made, Error> {
         let new = NewPartitions::new(spec.name.as_str(), spec.partitions as usize);
         let answers = self.0.create_partitions([&new], &options()).await.map_err(unavailable)?;
-        only(answers).map_err(|code| refused(code, spec))
+        match only(answers) {
+            Ok(()) => Ok(Made::Now),
+            Err(Code::InvalidPartitions) => Ok(Made::Before),
+            Err(code) => Err(refused(code, spec)),
+        }
     }
 
     /// Deletes a topic.

@@ -5,9 +5,10 @@
 
 mod change;
 mod cluster;
+mod missed;
 mod watch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::event::Topic;
 use crate::log::{Error, TopicInfo, TopicSpec};
 
 use self::cluster::Cluster;
+use self::missed::{Missed, is_shown};
 use self::watch::Told;
 use super::admin::Keeping;
 use super::failure::unavailable;
@@ -32,8 +34,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const LOOK_MAX: Duration = Duration::from_secs(2);
 /// Topics' settings are asked for again every so many looks.
 const DESCRIBE_EVERY: u32 = 12;
-/// A topic missing in so many looks in a row is gone: a broker that has just started may not know it yet.
-const MISSED_MAX: u32 = 2;
 
 pub(super) use self::cluster::Layout;
 
@@ -54,8 +54,7 @@ pub(super) struct Keeper {
     ledger: Option<Ledger>,
     /// What is known of topics' settings.
     described: HashMap<Topic, Keeping>,
-    /// In how many looks in a row a known topic was missing.
-    missed: HashMap<Topic, u32>,
+    missed: Missed,
     looks: u32,
     next_look: Instant,
     /// Whether the cluster counts as away.
@@ -71,7 +70,7 @@ impl Keeper {
             orders,
             ledger: None,
             described: HashMap::new(),
-            missed: HashMap::new(),
+            missed: Missed::default(),
             looks: 0,
             next_look: Instant::now(),
             is_away: false,
@@ -197,14 +196,16 @@ impl Keeper {
             ledger.forget(topic).await?;
             self.described.remove(topic);
         }
-        let infos = cluster.topics.iter().filter_map(|(topic, layout)| {
+        let current = cluster.topics.iter().filter(|(topic, _)| !self.is_behind(topic, cluster));
+        let infos = current.filter_map(|(topic, layout)| {
             let keeping = self.described.get(topic).cloned().unwrap_or_default();
             let Keeping { cleanup, retention, retention_bytes, .. } = keeping;
             let (name, partitions) = (topic.clone(), layout.partitions);
             let spec = TopicSpec { name, partitions, cleanup, retention, retention_bytes };
             Some(TopicInfo { spec, incarnation: ledger.get(topic)? })
         });
-        self.shared.topics.update(infos.collect(), &gone);
+        let infos = infos.collect();
+        self.shared.topics.update(infos, &gone);
         let limit = |(topic, keeping): (&Topic, &Keeping)| Some((topic.clone(), keeping.record_bytes_max?));
         self.shared.producer.learn_limits(self.described.iter().filter_map(limit).collect());
         self.compare(cluster);
@@ -214,25 +215,17 @@ impl Keeper {
     /// Known topics that the cluster has no more.
     fn gone(&mut self, cluster: &Cluster) -> Vec<Topic> {
         let known = self.shared.topics.all();
-        let missing: HashSet<&Topic> = known
-            .iter()
-            .map(|topic| &topic.info.spec.name)
-            .filter(|topic| !cluster.topics.contains_key(*topic))
-            .collect();
-        self.missed.retain(|topic, _| missing.contains(topic));
-        let mut gone = Vec::new();
-        for topic in missing {
-            let missed = self.missed.entry(topic.clone()).or_default();
-            *missed += 1;
-            if *missed >= MISSED_MAX {
-                gone.push(topic.clone());
-            } else {
-                // Whether it is really gone shows soon.
-                self.shared.look.notify_one();
-            }
+        let gone = self.missed.judge(known.iter().map(|topic| &topic.info.spec), cluster);
+        if self.missed.is_any() || !gone.is_empty() {
+            // Whether it is really gone, and whether another has its name, shows soon.
+            self.shared.look.notify_one();
         }
-        self.missed.retain(|topic, _| !gone.contains(topic));
         gone
+    }
+
+    /// Whether a look says less of a topic than is known; whatever it says then is old.
+    fn is_behind(&self, topic: &Topic, cluster: &Cluster) -> bool {
+        self.shared.topics.get(topic).is_some_and(|known| !is_shown(&known.info.spec, cluster))
     }
 
     async fn open_ledger(&mut self, cluster: &Cluster) -> Result<Ledger, Error> {

@@ -57,8 +57,7 @@ impl Keeper {
         let mut needs = needs(spec, &known.info.spec)?;
         needs.settings |= !is_met;
         if needs.partitions {
-            self.shared.admin.grow(spec).await?;
-            self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await?;
+            self.grow(spec).await?;
         }
         if needs.settings {
             self.shared.admin.alter(spec, &wanted).await?;
@@ -119,8 +118,22 @@ impl Keeper {
         match made {
             Made::Now => self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await?,
             Made::Before => self.shown(|cluster| cluster.topics.contains_key(&spec.name)).await?,
-        }
+        };
         Ok(made)
+    }
+
+    /// Adds partitions, and waits until they can be used. Another gateway may have added them a moment ago.
+    async fn grow(&mut self, spec: &TopicSpec) -> Result<(), Error> {
+        let made = self.shared.admin.grow(spec).await?;
+        match self.shown(|cluster| cluster.serves(&spec.name, spec.partitions)).await {
+            // What is looked at next may be behind this look.
+            Ok(cluster) => self.take_over(&cluster).await,
+            Err(Error::OutcomeUnknown) if made == Made::Before => {
+                let problem = "has a number of partitions Kafka does not take";
+                Err(Error::InvalidTopic { topic: spec.name.clone(), problem })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes over what the cluster has, this topic's settings anew.
@@ -130,11 +143,13 @@ impl Keeper {
         self.take_over(&cluster).await
     }
 
-    async fn shown(&mut self, is_shown: impl Fn(&Cluster) -> bool) -> Result<(), Error> {
+    /// Looks until it is shown; answers that look.
+    async fn shown(&mut self, is_shown: impl Fn(&Cluster) -> bool) -> Result<Cluster, Error> {
         let deadline = Instant::now() + SHOWN_MAX;
         loop {
-            if is_shown(&self.cluster().await?) {
-                return Ok(());
+            let cluster = self.cluster().await?;
+            if is_shown(&cluster) {
+                return Ok(cluster);
             }
             if Instant::now() >= deadline {
                 return Err(Error::OutcomeUnknown);

@@ -32,9 +32,10 @@ impl Cluster {
         Self { brokers: metadata.brokers().len(), topics: known.filter_map(read).collect() }
     }
 
-    /// Whether a topic has so many partitions, all of them with a leader.
+    /// Whether a topic has so many partitions or more, all of them with a leader.
     pub(super) fn serves(&self, topic: &Topic, partitions: u32) -> bool {
-        let is_whole = |layout: &Layout| layout.partitions == partitions && layout.leaders == partitions;
+        let is_whole =
+            |layout: &Layout| layout.partitions >= partitions && layout.leaders == layout.partitions;
         self.topics.get(topic).is_some_and(is_whole)
     }
 }
