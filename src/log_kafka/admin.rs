@@ -36,7 +36,7 @@ impl std::fmt::Debug for Admin {
     }
 }
 
-/// What a topic does with old records.
+/// What a topic is set to, as far as the gateway looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Keeping {
     pub(super) cleanup: Cleanup,
@@ -87,12 +87,12 @@ impl Admin {
         if replicas as usize > brokers.max(1) {
             return Err(unavailable(TooFewBrokers { topic: spec.name.clone(), wanted: replicas, brokers }));
         }
-        let in_sync = topic_settings.in_sync(replicas).to_string();
-        let settings = [settings_of(spec), topic_settings.given()].concat();
+        let made =
+            TopicSettings { min_insync: Some(topic_settings.in_sync(replicas)), ..topic_settings.clone() };
+        let settings = [settings_of(spec), made.given()].concat();
         let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
         let replication = TopicReplication::Fixed(i32::try_from(replicas).unwrap_or(i32::MAX));
-        let mut topic =
-            NewTopic::new(spec.name.as_str(), partitions, replication).set("min.insync.replicas", &in_sync);
+        let mut topic = NewTopic::new(spec.name.as_str(), partitions, replication);
         for (name, value) in &settings {
             topic = topic.set(name, value);
         }
@@ -127,7 +127,7 @@ impl Admin {
         }
     }
 
-    /// What topics do with old records. A topic that may not be described is left out.
+    /// What topics are set to. One that may not be described is left out.
     pub(super) async fn describe(&self, topics: &[Topic]) -> Result<HashMap<Topic, Keeping>, Error> {
         let mut described = HashMap::new();
         for some in topics.chunks(DESCRIBED_MAX) {
@@ -145,7 +145,7 @@ impl Admin {
         Ok(described)
     }
 
-    /// Changes what a topic does with old records and nothing else: what was set on it is described first and sent
+    /// Changes the settings that are said of a topic and nothing else: what was set on it is described first and sent
     /// back, since Kafka takes the request for the whole.
     pub(super) async fn alter(&self, spec: &TopicSpec, topic_settings: &TopicSettings) -> Result<(), Error> {
         let name = spec.name.as_str();

@@ -18,6 +18,7 @@ const CALLS_MAX: usize = 256;
 pub(super) struct Blocking {
     runtime: Handle,
     lookups: Arc<Semaphore>,
+    watch: Arc<Semaphore>,
     calls: Arc<Semaphore>,
 }
 
@@ -26,6 +27,7 @@ impl Blocking {
         Self {
             runtime,
             lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+            watch: Arc::new(Semaphore::new(1)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
         }
     }
@@ -36,6 +38,15 @@ impl Blocking {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         self.run(&self.lookups, work).await
+    }
+
+    /// Runs a look of the keeper's, which no look-up at a leader that died may hold up. Dropping the future does not end a
+    /// call that has begun.
+    pub(super) async fn watch<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(&self.watch, work).await
     }
 
     /// Runs a member's call. Dropping the future does not end a call that has begun.

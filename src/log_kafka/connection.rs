@@ -222,9 +222,11 @@ impl ClientContext for Watch {
             Code::ClusterAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::TopicAuthorizationFailed => {
-                self.connection.note(code, reason);
+                if !self.connection.is_up() {
+                    self.connection.note(code, reason);
+                }
                 // The reason names what is denied.
-                self.connection.troubles.befell(reason, code, reason);
+                self.connection.troubles.denied(code, reason);
             }
             _ => {}
         }

@@ -135,7 +135,7 @@ impl Keeper {
             shared.queries.tend();
             shared.offsets.tidy();
         };
-        drop(self.shared.blocking.look_up(tend).await);
+        drop(self.shared.blocking.watch(tend).await);
     }
 
     /// What the cluster has now; an answer means that it can be reached.
@@ -143,7 +143,7 @@ impl Keeper {
         let error = loop {
             let shared = Arc::clone(&self.shared);
             let look = move || shared.producer.metadata(LOOK_MAX).map(|metadata| Cluster::read(&metadata));
-            match self.shared.blocking.look_up(look).await? {
+            match self.shared.blocking.watch(look).await? {
                 Ok(cluster) => {
                     self.is_away = false;
                     self.shared.connection.saw_up();
@@ -158,7 +158,7 @@ impl Keeper {
         };
         if !std::mem::replace(&mut self.is_away, true) {
             let shared = Arc::clone(&self.shared);
-            self.shared.blocking.look_up(move || shared.producer.purge()).await?;
+            self.shared.blocking.watch(move || shared.producer.purge()).await?;
         }
         Err(unavailable(error))
     }
@@ -195,6 +195,7 @@ impl Keeper {
             tracing::warn!(%topic, "the topic is gone");
             ledger.forget(topic).await?;
             self.described.remove(topic);
+            watch::forget(&self.shared.connection.troubles, topic);
         }
         let current = cluster.topics.iter().filter(|(topic, _)| !self.is_behind(topic, cluster));
         let infos = current.filter_map(|(topic, layout)| {

@@ -15,9 +15,9 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{DeliveryResult, Message as _, Timestamp as NativeTimestamp};
+use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
 
@@ -27,10 +27,10 @@ use crate::log::{Append, Appending, Error, NewRecord};
 use super::batch::{Batch, Budget};
 use super::connection::{Connection, Watch};
 use super::failure::{OpenError, code_of, delivery, refusal};
+use super::locked;
 use super::metrics::Metrics;
-use super::record::{bytes_of, native_bytes, native_headers};
+use super::record::{broker_time, bytes_of, native_bytes, native_record};
 use super::settings::Settings;
-use super::{locked, native};
 
 type Client = BaseProducer<Context>;
 
@@ -221,15 +221,7 @@ impl Worker {
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
         let Some(client) = client.as_deref() else { return batch.failed(Error::Closed, records.len()) };
         for (sent, record) in records.iter().enumerate() {
-            let native = BaseRecord {
-                topic: batch.topic.as_str(),
-                partition: Some(native(batch.partition)),
-                payload: record.value.as_deref(),
-                key: record.key.as_deref(),
-                timestamp: Some(record.timestamp.unwrap_or(now).millis()),
-                headers: native_headers(record),
-                delivery_opaque: Arc::clone(batch),
-            };
+            let native = native_record((&batch.topic, batch.partition), record, now, Arc::clone(batch));
             if let Err((error, _)) = client.send(native) {
                 let size = (bytes_of(record), batch.record_bytes_max);
                 let error = refusal(error, &batch.topic, batch.partition, size);
@@ -311,7 +303,8 @@ impl Context {
     }
 }
 
-fn publishing(topic: &Topic) -> String {
+/// What a topic's troubles are told of.
+pub(super) fn publishing(topic: &Topic) -> String {
     format!("publishing to {topic}")
 }
 
@@ -335,11 +328,7 @@ impl ProducerContext for Context {
     fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
         match result {
             Ok(message) => {
-                let time = match message.timestamp() {
-                    NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
-                    NativeTimestamp::CreateTime(_) | NativeTimestamp::NotAvailable => None,
-                };
-                batch.stored(message.offset(), time);
+                batch.stored(message.offset(), broker_time(message));
                 if self.connection.troubles.is_any() {
                     self.connection.troubles.passed(&publishing(&batch.topic));
                 }

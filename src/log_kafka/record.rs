@@ -5,12 +5,17 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::message::{
+    BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders, Timestamp as NativeTimestamp,
+};
+use rdkafka::producer::BaseRecord;
+use rdkafka::util::IntoOpaque;
 
-use crate::event::{HeaderName, Headers, Offset, Record, Timestamp};
+use crate::event::{HeaderName, Headers, Offset, Partition, Record, Timestamp, Topic};
 use crate::log::NewRecord;
 
 use super::metrics::Metrics;
+use super::native;
 
 /// Names kept at most; a producer that makes ever new ones gains nothing by them.
 const NAMES_MAX: usize = 256;
@@ -71,7 +76,7 @@ fn headers(message: &BorrowedMessage<'_>, names: &mut Names, metrics: &Metrics) 
 }
 
 /// The headers of a record to be stored; `None` where it has none.
-pub(super) fn native_headers(record: &NewRecord) -> Option<OwnedHeaders> {
+fn native_headers(record: &NewRecord) -> Option<OwnedHeaders> {
     if record.headers.is_empty() {
         return None;
     }
@@ -80,6 +85,32 @@ pub(super) fn native_headers(record: &NewRecord) -> Option<OwnedHeaders> {
         headers.insert(Header { key: name, value: value.map(|value| &**value) })
     };
     Some(record.headers.iter().fold(empty, add))
+}
+
+/// A record to be stored, as of `now` unless it has a time of its own; `opaque` comes back with its report.
+pub(super) fn native_record<'r, O: IntoOpaque>(
+    (topic, partition): (&'r Topic, Partition),
+    record: &'r NewRecord,
+    now: Timestamp,
+    opaque: O,
+) -> BaseRecord<'r, [u8], [u8], O> {
+    BaseRecord {
+        topic: topic.as_str(),
+        partition: Some(native(partition)),
+        payload: record.value.as_deref(),
+        key: record.key.as_deref(),
+        timestamp: Some(record.timestamp.unwrap_or(now).millis()),
+        headers: native_headers(record),
+        delivery_opaque: opaque,
+    }
+}
+
+/// The time that the broker gave a stored record, where it sets one.
+pub(super) fn broker_time(message: &BorrowedMessage<'_>) -> Option<Timestamp> {
+    match message.timestamp() {
+        NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
+        NativeTimestamp::CreateTime(_) | NativeTimestamp::NotAvailable => None,
+    }
 }
 
 /// Bytes of key, value and headers of a record that librdkafka gives back.

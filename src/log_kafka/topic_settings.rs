@@ -1,9 +1,6 @@
 //! What Kafka is told of a topic beyond the port's specification, and where a topic differs from what is wanted.
 
 use std::collections::BTreeMap;
-use std::fmt;
-
-use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::event::Topic;
 use crate::log::{Cleanup, TopicSpec};
@@ -120,12 +117,6 @@ pub(super) struct Drift {
     pub(super) found: String,
 }
 
-impl fmt::Display for Drift {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} is {} and should be {}", self.setting, self.found, self.wanted)
-    }
-}
-
 /// In what a topic of the cluster is not as it is wanted. What the gateway may not see counts as right.
 pub(super) fn drifts(
     (spec, settings): (&TopicSpec, &TopicSettings),
@@ -171,9 +162,6 @@ const fn cleanup(cleanup: Cleanup) -> &'static str {
         Cleanup::Compact => "compact",
     }
 }
-
-/// What is said where too few replicas are in sync.
-pub(super) const TOO_FEW_IN_SYNC: Code = Code::NotEnoughReplicas;
 
 #[cfg(test)]
 mod tests {
@@ -225,7 +213,7 @@ mod tests {
             names,
             ["partitions", "replication", "retention", "retention_bytes", "min_insync", "compression"]
         );
-        assert_eq!(found[0].to_string(), "partitions is 4 and should be 3");
+        assert_eq!((found[0].found.as_str(), found[0].wanted.as_str()), ("4", "3"));
         let compacted = Keeping { cleanup: Cleanup::Compact, ..Keeping::default() };
         let found = drifts(
             (&spec(), &TopicSettings::default()),

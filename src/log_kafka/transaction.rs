@@ -12,8 +12,8 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{DeliveryResult, Message as _, Timestamp as NativeTimestamp};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use tokio::time::Instant;
 
 use crate::event::{Offset, Partition, Timestamp, Topic};
@@ -23,7 +23,7 @@ use super::batch::appended;
 use super::connection::{Connection, Watch};
 use super::failure::{delivery, refusal, unavailable};
 use super::producer::Limits;
-use super::record::{bytes_of, native_headers, offset};
+use super::record::{broker_time, bytes_of, native_bytes, native_record, offset};
 use super::settings::Settings;
 use super::{locked, native};
 
@@ -121,15 +121,7 @@ impl Transactor {
     }
 
     fn send(&self, index: usize, append: &Append, record: &NewRecord, now: Timestamp) -> Result<(), Error> {
-        let native = BaseRecord {
-            topic: append.topic.as_str(),
-            partition: Some(native(append.partition)),
-            payload: record.value.as_deref(),
-            key: record.key.as_deref(),
-            timestamp: Some(record.timestamp.unwrap_or(now).millis()),
-            headers: native_headers(record),
-            delivery_opaque: index,
-        };
+        let native = native_record((&append.topic, append.partition), record, now, index);
         self.client.send(native).map_err(|(error, _)| {
             refusal(error, &append.topic, append.partition, (bytes_of(record), self.record_bytes_max))
         })
@@ -234,14 +226,8 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         let stored = match result {
-            Ok(message) => {
-                let time = match message.timestamp() {
-                    NativeTimestamp::LogAppendTime(millis) => Some(Timestamp::from_millis(millis)),
-                    NativeTimestamp::CreateTime(_) | NativeTimestamp::NotAvailable => None,
-                };
-                Ok(Stored { offset: message.offset(), time })
-            }
-            Err((error, message)) => Err((error.clone(), message.key_len() + message.payload_len())),
+            Ok(message) => Ok(Stored { offset: message.offset(), time: broker_time(message) }),
+            Err((error, message)) => Err((error.clone(), native_bytes(message))),
         };
         locked(&self.reports).push(Report { index, stored });
     }

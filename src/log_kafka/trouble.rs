@@ -2,24 +2,30 @@
 //!
 //! Clients, producers and members meet the same refusal again and again; an operator shall read it once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::time::Instant;
 
 use super::locked;
 
-/// Troubles remembered; beyond them some are told again.
+/// What is remembered; beyond it some is told again.
 const TOLD_MAX: usize = 4_096;
+/// What is never said to be over is told again after so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Troubles by what they befell.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
-    /// Whether there is any: asked for every record stored.
+    /// Whether any is not over: asked for every record stored.
     is_any: AtomicBool,
-    /// Guards what was told and is not over.
-    told: Mutex<HashSet<(String, i32)>>,
+    /// Guards what was told and is not over, with all its reasons.
+    told: Mutex<HashMap<String, Vec<Code>>>,
+    /// Guards when was told what nobody hears the end of.
+    denied: Mutex<HashMap<String, Instant>>,
 }
 
 impl Troubles {
@@ -29,11 +35,33 @@ impl Troubles {
         if told.len() >= TOLD_MAX {
             told.clear();
         }
-        let is_new = told.insert((what.to_owned(), code as i32));
+        let codes = told.entry(what.to_owned()).or_default();
+        let is_new = !codes.contains(&code);
+        if is_new {
+            codes.push(code);
+        }
         self.is_any.store(true, Ordering::Release);
         drop(told);
         if is_new {
-            tracing::warn!(what, reason, remedy = remedy(code), "Kafka does not do what the gateway asks");
+            tell(what, code, reason);
+        }
+        is_new
+    }
+
+    /// A client was not let do something, in its own words; nobody hears when it is. Tells it where it is new.
+    pub(super) fn denied(&self, code: Code, reason: &str) -> bool {
+        let now = Instant::now();
+        let mut denied = locked(&self.denied);
+        if denied.len() >= TOLD_MAX {
+            denied.clear();
+        }
+        let is_new = denied.get(reason).is_none_or(|told| now.duration_since(*told) > FORGOTTEN_AFTER);
+        if is_new {
+            denied.insert(reason.to_owned(), now);
+        }
+        drop(denied);
+        if is_new {
+            tell(reason, code, reason);
         }
         is_new
     }
@@ -45,20 +73,27 @@ impl Troubles {
 
     /// What failed works again; whether it had failed.
     pub(super) fn passed(&self, what: &str) -> bool {
-        if !self.is_any() {
-            return false;
-        }
-        let mut told = locked(&self.told);
-        let before = told.len();
-        told.retain(|(known, _)| known != what);
-        let is_over = told.len() < before;
-        self.is_any.store(!told.is_empty(), Ordering::Release);
-        drop(told);
+        let is_over = self.forget(what);
         if is_over {
             tracing::info!(what, "Kafka does again what the gateway asks");
         }
         is_over
     }
+
+    /// What failed is gone; whether it had failed.
+    pub(super) fn forget(&self, what: &str) -> bool {
+        if !self.is_any() {
+            return false;
+        }
+        let mut told = locked(&self.told);
+        let is_over = told.remove(what).is_some();
+        self.is_any.store(!told.is_empty(), Ordering::Release);
+        is_over
+    }
+}
+
+fn tell(what: &str, code: Code, reason: &str) {
+    tracing::warn!(what, reason, remedy = remedy(code), "Kafka does not do what the gateway asks");
 }
 
 /// What an operator can do about it.
@@ -76,14 +111,16 @@ pub(super) const fn remedy(code: Code) -> &'static str {
             "check log.kafka.security.tls: ca names who signed the brokers' certificates; brokers that ask for one need certificate and key"
         }
         Code::TopicAuthorizationFailed => {
-            "grant the gateway Read, Write, Create, Describe, DescribeConfigs and AlterConfigs on the topic; it also needs topics named _weirgate. and dlq."
+            "grant the gateway Read, Write and DescribeConfigs on the topic, with Create, Alter and AlterConfigs where it is to make and change it; it also needs topics named _weirgate. and dlq.: see deploy/kafka.md"
         }
-        Code::GroupAuthorizationFailed => "grant the gateway Read, Describe and Delete on the group",
+        Code::GroupAuthorizationFailed => {
+            "grant the gateway Read on the group; readers need it on the group of log.kafka.client_id and -reader"
+        }
         Code::ClusterAuthorizationFailed => {
-            "grant the gateway Create, Describe and IdempotentWrite on the cluster"
+            "nothing is needed on the cluster itself since Kafka 3.0, but Write on the topics; older brokers want IdempotentWrite on the cluster"
         }
         Code::TransactionalIdAuthorizationFailed => {
-            "grant the gateway Write and Describe on transactional ids"
+            "grant the gateway Write and Describe on transactional ids that begin with weirgate-"
         }
         Code::MessageTimedOut | Code::RequestTimedOut | Code::OperationTimedOut => {
             "look for brokers that are down, slow or full: the topic may have fewer replicas in sync than its min.insync.replicas"
@@ -112,7 +149,7 @@ pub(super) const fn remedy(code: Code) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Troubles};
+    use super::{Code, FORGOTTEN_AFTER, Troubles};
 
     #[test]
     fn a_trouble_is_told_once_until_it_is_over() {
@@ -129,5 +166,19 @@ mod tests {
         assert!(troubles.passed("topic a") && !troubles.passed("topic a"));
         assert!(troubles.is_any(), "the other is not over");
         assert!(troubles.befell("topic a", Code::TopicAuthorizationFailed, "denied"), "it came back");
+        assert!(troubles.forget("topic a") && troubles.passed("topic b") && !troubles.is_any());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_hears_the_end_of_is_told_again_after_a_while() {
+        let troubles = Troubles::default();
+        assert!(troubles.denied(Code::TopicAuthorizationFailed, "not topic a"));
+        for _ in 0..3 {
+            tokio::time::advance(FORGOTTEN_AFTER / 4).await;
+            assert!(!troubles.denied(Code::TopicAuthorizationFailed, "not topic a"));
+        }
+        tokio::time::advance(FORGOTTEN_AFTER / 2).await;
+        assert!(troubles.denied(Code::TopicAuthorizationFailed, "not topic a"));
+        assert!(!troubles.is_any(), "records stored need not ask");
     }
 }

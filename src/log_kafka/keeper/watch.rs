@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
+use rdkafka::types::RDKafkaErrorCode as Code;
+
 use crate::event::Topic;
 use crate::log::TopicSpec;
 
 use super::super::locked;
-use super::super::topic_settings::{Drift, TOO_FEW_IN_SYNC, drifts};
+use super::super::producer::publishing;
+use super::super::topic_settings::{Drift, drifts};
+use super::super::trouble::Troubles;
 use super::{Cluster, Keeper, Layout};
 
 /// What was told.
@@ -70,16 +74,26 @@ impl Keeper {
             };
             let few = out_of_sync(layout, needed);
             all += few;
-            let what = format!("storing to {topic}");
+            let what = storing(topic);
             if few > 0 {
                 let reason = format!("{few} partitions have fewer than {needed} replicas in sync");
-                self.shared.connection.troubles.befell(&what, TOO_FEW_IN_SYNC, &reason);
+                self.shared.connection.troubles.befell(&what, Code::NotEnoughReplicas, &reason);
             } else {
                 self.shared.connection.troubles.passed(&what);
             }
         }
         self.shared.metrics.partitions_out_of_sync.set(i64::try_from(all).unwrap_or(i64::MAX));
     }
+}
+
+/// Lets go of what was told of a topic that is gone.
+pub(super) fn forget(troubles: &Troubles, topic: &Topic) {
+    troubles.forget(&storing(topic));
+    troubles.forget(&publishing(topic));
+}
+
+fn storing(topic: &Topic) -> String {
+    format!("storing to {topic}")
 }
 
 /// How many partitions have too few replicas in sync. A topic of fewer replicas needs no more than it has.

@@ -357,9 +357,11 @@ impl MemberEvents for Member {
                 continue;
             }
             let wake = Arc::clone(&self.link.post.wake);
+            let overdue_at = self.leaving.as_ref().map(|revocation| revocation.until);
+            let due_at = overdue_at.map_or(self.hear_at, |overdue_at| overdue_at.min(self.hear_at));
             tokio::select! {
                 () = wake.notified() => {}
-                () = sleep_until(self.hear_at) => {}
+                () = sleep_until(due_at) => {}
                 () = self.shared.closed.cancelled() => {}
             }
         }
