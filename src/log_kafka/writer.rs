@@ -15,7 +15,7 @@ use crate::event::Offset;
 use crate::log::{Append, Appended, Error};
 
 use super::batch::Share;
-use super::failure::unavailable;
+use super::failure::{code_of, unavailable};
 use super::record::bytes_of;
 use super::shared::Shared;
 use super::transaction::{Failure, Transactor};
@@ -27,6 +27,8 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long the end of a transaction may take to show to readers.
 const SHOWN_MAX: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// What is told of when Kafka lets the gateway begin none.
+const TRANSACTIONS: &str = "transactions";
 
 /// What is to be written in one transaction.
 #[derive(Debug)]
@@ -44,7 +46,8 @@ pub(super) fn queue() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
     mpsc::channel(JOBS_MAX)
 }
 
-/// Writes in one transaction, all or nothing, and answers when readers see it.
+/// Writes in one transaction, all or nothing, and answers when readers see it; where the cluster does not show it soon,
+/// without that.
 pub(super) async fn write(
     shared: &Shared,
     appends: Vec<Append>,
@@ -120,7 +123,11 @@ impl Writer {
                     self.end_open().await;
                 }
             }
-            Err(error) => drop(answer.send(Err(error))),
+            // It ended in the middle, so what it did is not known.
+            Err(_) => {
+                drop(answer.send(Err(Error::OutcomeUnknown)));
+                self.end_open().await;
+            }
         }
     }
 
@@ -181,13 +188,17 @@ impl Attempt {
         if Instant::now() >= self.deadline {
             return refused(client, Error::Overloaded);
         }
+        let troubles = &self.shared.connection.troubles;
         let client = match client.map_or_else(|| self.open(), Ok) {
             Ok(client) => client,
             Err(error) => {
-                tracing::warn!(%error, id = self.id, "Kafka lets the gateway begin no transaction");
+                if let Some(code) = code_of(&error) {
+                    troubles.befell(TRANSACTIONS, code, &error.to_string());
+                }
                 return refused(None, unavailable(error));
             }
         };
+        troubles.passed(TRANSACTIONS);
         match self.is_overtaken(&client) {
             Ok(false) => self.transact(client),
             Ok(true) => {

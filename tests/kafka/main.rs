@@ -2,6 +2,7 @@
 //!
 //! - `broker`: starts Kafka from Maven Central's jars, and stops it.
 //! - `conformance`: the port's suite on the Kafka engine: on one broker, on three, and on an older one.
+//! - `denied`: a gateway that may use topics and neither make nor change them.
 //! - `engine`: the log that gateways of this binary run on: a broker for each.
 //! - `failures`: what goes wrong on the side of Kafka, and what callers and operators are told.
 //! - `front`: nginx before two gateways, and the other files of `deploy/`.
@@ -32,6 +33,7 @@
 #[expect(dead_code, reason = "the fault tests use more of it")]
 mod broker;
 mod conformance;
+mod denied;
 mod engine;
 mod failures;
 mod front;

@@ -1,5 +1,6 @@
 //! Making, changing and deleting topics: asked of the cluster, then waited for until it shows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
@@ -12,7 +13,7 @@ use crate::log::{Cleanup, Error, TopicInfo, TopicSpec};
 use super::super::admin::Made;
 use super::super::failure::code_of;
 use super::super::locked;
-use super::super::topic_settings::TopicSettings;
+use super::super::topic_settings::{TooFewBrokers, TopicSettings};
 use super::{Cluster, Keeper};
 
 /// How long a change may take to show.
@@ -51,25 +52,45 @@ impl Keeper {
             ledger.renew(&spec.name).await?;
         }
         self.refresh(&spec.name).await?;
-        let known = self.shared.topics.require(&spec.name)?;
-        let wanted = self.wanted(&spec.name);
-        let is_met = self.described.get(&spec.name).is_none_or(|keeping| wanted.is_met_by(keeping));
-        let mut needs = needs(spec, &known.info.spec)?;
-        needs.settings |= !is_met;
+        let needs = self.needs(spec)?;
+        let (what, shared) = (changing(&spec.name), Arc::clone(&self.shared));
+        if let Err(error) = self.change(spec, needs).await {
+            if let Some((code, cause)) = cause_of(&error) {
+                shared.connection.troubles.befell(&what, code, &cause.to_string());
+            }
+            return Err(error);
+        }
+        shared.connection.troubles.passed(&what);
+        Ok(TopicInfo::clone(&self.shared.topics.require(&spec.name)?.info))
+    }
+
+    /// What the gateway may not see of a topic counts as right.
+    fn needs(&self, spec: &TopicSpec) -> Result<Needs, Error> {
+        let known = &self.shared.topics.require(&spec.name)?.info.spec;
+        match self.described.get(&spec.name) {
+            Some(keeping) => {
+                let is_met = self.wanted(&spec.name).is_met_by(keeping);
+                needs(spec, known).map(|needs| Needs { settings: needs.settings || !is_met, ..needs })
+            }
+            None => needs(spec, &TopicSpec { partitions: known.partitions, ..spec.clone() }),
+        }
+    }
+
+    async fn change(&mut self, spec: &TopicSpec, needs: Needs) -> Result<(), Error> {
         if needs.partitions {
             self.grow(spec).await?;
         }
         if needs.settings {
-            self.shared.admin.alter(spec, &wanted).await?;
+            self.shared.admin.alter(spec, &self.wanted(&spec.name)).await?;
         }
         if needs.partitions || needs.settings {
             self.refresh(&spec.name).await?;
         }
-        Ok(TopicInfo::clone(&self.shared.topics.require(&spec.name)?.info))
+        Ok(())
     }
 
     /// Brings a topic as near to this specification as it can come without losing anything: it keeps partitions beyond
-    /// it, and its way of cleaning up.
+    /// it, its way of cleaning up, and what the gateway has no right to change.
     pub(super) async fn keep(&mut self, mut spec: TopicSpec) -> Result<TopicInfo, Error> {
         let cluster = self.cluster().await?;
         self.take_over(&cluster).await?;
@@ -80,7 +101,10 @@ impl Keeper {
                 spec = TopicSpec { partitions: spec.partitions, ..known.clone() };
             }
         }
-        self.ensure(&spec).await
+        match (self.ensure(&spec).await, self.shared.topics.get(&spec.name)) {
+            (Err(error), Some(known)) if is_denied(&error) => Ok(TopicInfo::clone(&known.info)),
+            (kept, _) => kept,
+        }
     }
 
     fn wanted(&self, topic: &Topic) -> TopicSettings {
@@ -106,9 +130,7 @@ impl Keeper {
         let made = match self.shared.admin.create(spec, &self.wanted(&spec.name), brokers).await {
             Ok(made) => made,
             Err(error) => {
-                if let Error::Unavailable(cause) = &error {
-                    let code = cause.downcast_ref::<KafkaError>().and_then(code_of);
-                    let code = code.unwrap_or(Code::InvalidReplicationFactor);
+                if let Some((code, cause)) = cause_of(&error) {
                     troubles.befell(&what, code, &cause.to_string());
                 }
                 return Err(error);
@@ -157,6 +179,24 @@ impl Keeper {
             sleep(LOOK_EVERY).await;
         }
     }
+}
+
+fn changing(topic: &Topic) -> String {
+    format!("changing topic {topic}")
+}
+
+/// What the cluster said against a change, where it said anything.
+fn cause_of(error: &Error) -> Option<(Code, &(dyn std::error::Error + Send + Sync))> {
+    let Error::Unavailable(cause) = error else { return None };
+    let code = cause.downcast_ref::<KafkaError>().and_then(code_of);
+    let code = code.or_else(|| cause.is::<TooFewBrokers>().then_some(Code::InvalidReplicationFactor))?;
+    Some((code, &**cause))
+}
+
+/// Whether the gateway has no right to what it asked for.
+fn is_denied(error: &Error) -> bool {
+    let denials = [Code::TopicAuthorizationFailed, Code::ClusterAuthorizationFailed];
+    cause_of(error).is_some_and(|(code, _)| denials.contains(&code))
 }
 
 fn check(spec: &TopicSpec) -> Result<(), Error> {
