@@ -207,6 +207,10 @@ impl Committer {
     /// Writes and removes an entry where the last commit failed: a gateway that is not ready is sent nothing that would
     /// show that there is room again.
     fn probe_if_due(&mut self) {
+        // A halted log is not tried again: a probe left due would keep the thread from its sleep.
+        if self.shared.halted().is_some() {
+            self.probe_due = None;
+        }
         if self.probe_due.is_none_or(|due| due > Instant::now()) {
             return;
         }

@@ -12,7 +12,8 @@ use crate::log::{Append, Appended, Cleanup, Error, EventLog, Health, NewRecord, 
 use crate::telemetry::Registry;
 
 use super::faulty::{FIRST, Fault, engine, topic};
-use super::storage::FailureKind;
+use super::sqlite::{Durability, Sqlite};
+use super::storage::{FailureKind, Storage as _};
 use super::{Config, Engine};
 
 async fn append(engine: &Engine, text: &str) -> Result<Appended, Error> {
@@ -30,6 +31,15 @@ async fn texts(engine: &Engine) -> Vec<String> {
         }
     }
     texts
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), waiting).await.expect("it comes by itself");
 }
 
 #[tokio::test]
@@ -60,12 +70,7 @@ async fn a_full_disk_is_told_until_there_is_room_though_nobody_publishes() {
     assert!(detail.contains("injected"), "{detail}");
     append(&engine, "refused").await.unwrap_err();
     disk.heal();
-    let is_ready = async {
-        while engine.health() != Health::Ready {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(60), is_ready).await.expect("it tries again by itself");
+    until(|| engine.health() == Health::Ready).await;
     assert_eq!(append(&engine, "first").await.unwrap().base, Offset::ZERO);
 }
 
@@ -89,6 +94,18 @@ async fn a_failed_sync_ends_writing_and_leaves_reading() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_full_and_then_fails_leaves_the_commit_thread_its_sleep() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, disk) = engine(directory.path()).await;
+    disk.fail_always(Fault::Commit(FailureKind::Full));
+    append(&engine, "refused").await.unwrap_err();
+    // The next try to write, which is the thread's own, ends writing.
+    disk.fail_always(Fault::Commit(FailureKind::Io));
+    until(|| engine.shared().halted().is_some()).await;
+    until(|| engine.shared().queue.is_idle()).await;
+}
+
+#[tokio::test]
 async fn a_group_that_fails_fails_for_all_its_producers() {
     let directory = tempfile::tempdir().unwrap();
     let (engine, disk) = engine(directory.path()).await;
@@ -104,6 +121,23 @@ async fn a_group_that_fails_fails_for_all_its_producers() {
     let atomic = engine.append_atomic(vec![append(), append()]).await;
     assert!(matches!(atomic, Err(Error::Unavailable(_))), "{atomic:?}");
     assert_eq!(texts(&engine).await, ["first"]);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_that_cannot_be_emptied_leaves_the_commit_thread_its_sleep() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, disk) = engine(directory.path()).await;
+    disk.fail_always(Fault::RemoveLog(FailureKind::Full));
+    engine.delete_topic(&topic()).await.unwrap();
+    until(|| engine.shared().stalled().is_some()).await;
+    until(|| engine.shared().queue.is_idle()).await;
+    // Nor does it keep the log from finding out that there is room for others.
+    until(|| engine.health() == Health::Ready).await;
+    disk.heal();
+    engine.maintain().await.unwrap();
+    engine.close().await;
+    let store = Sqlite::open(&directory.path().join("weirgate.db"), Durability::Full).unwrap().logs();
+    assert_eq!(store.unwrap(), []);
 }
 
 #[tokio::test]

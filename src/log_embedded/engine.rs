@@ -74,6 +74,11 @@ impl Engine {
         self.shared.control(Control::Maintain).await
     }
 
+    #[cfg(test)]
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     fn partition(&self, topic: &Topic, number: Number) -> Result<Arc<Partition>, Error> {
         if self.shared.is_closed() {
             return Err(Error::Closed);

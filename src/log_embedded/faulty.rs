@@ -23,6 +23,7 @@ use super::{Config, Engine, locked};
 pub(super) enum Fault {
     Append(FailureKind),
     Commit(FailureKind),
+    RemoveLog(FailureKind),
 }
 
 /// What a test does to the disk; a gate left shut opens with it, so that a test that fails does not stand still.
@@ -114,7 +115,7 @@ impl Faulty {
             *fault = None;
         }
         match met {
-            Some(Fault::Append(kind) | Fault::Commit(kind)) => {
+            Some(Fault::Append(kind) | Fault::Commit(kind) | Fault::RemoveLog(kind)) => {
                 Err(Failure { kind, doing: "a test", source: "injected".into() })
             }
             None => Ok(()),
@@ -171,6 +172,7 @@ impl Storage for Faulty {
     }
 
     fn remove_log(&mut self, log: LogId) -> Result<(), Failure> {
+        self.fail(Fault::RemoveLog)?;
         self.store.remove_log(log)
     }
 

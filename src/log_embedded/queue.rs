@@ -209,6 +209,12 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    /// Whether the commit thread sleeps.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        locked(&self.waiting).is_idle
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         locked(&self.waiting).requests.is_empty()

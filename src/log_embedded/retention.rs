@@ -21,6 +21,9 @@ use super::storage::{Extent, Failure, LogId, Source};
 const STEP_BATCHES_MAX: usize = 512;
 const STEP_BYTES_MAX: u64 = 2 << 20;
 const COMPACTION_POLL: Duration = Duration::from_millis(1);
+/// How long a step that failed rests. Longer than a log that cannot write waits before it tries to: each failure puts
+/// that off.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Partitions with nothing to give up that one step passes over.
 const STEP_PARTITIONS_MAX: usize = 16;
 
@@ -34,6 +37,8 @@ pub(super) struct Upkeep {
     graves: VecDeque<LogId>,
     /// Whether freed space may be given back.
     is_shrinking: bool,
+    /// When steps go on, after one that failed.
+    retry_at: Option<Instant>,
     waiters: Vec<Answer<()>>,
 }
 
@@ -66,6 +71,7 @@ impl Upkeep {
             partitions: VecDeque::new(),
             is_shrinking: false,
             graves: graves.into(),
+            retry_at: None,
             waiters: Vec::new(),
         }
     }
@@ -73,7 +79,7 @@ impl Upkeep {
     /// When there is a step to do next.
     pub(super) fn due(&self, now: Instant) -> Instant {
         if !self.partitions.is_empty() || !self.graves.is_empty() || self.is_shrinking {
-            now
+            self.retry_at.map_or(now, |retry_at| retry_at.min(self.due))
         } else if self.waiters.is_empty() {
             self.due
         } else {
@@ -110,6 +116,10 @@ impl Committer {
             self.upkeep.graves.clear();
             self.upkeep.is_shrinking = false;
         }
+        if self.upkeep.retry_at.is_some_and(|retry_at| retry_at > Instant::now()) {
+            return;
+        }
+        self.upkeep.retry_at = None;
         let stepped = if !self.upkeep.partitions.is_empty() {
             self.trim_some()
         } else if let Some(log) = self.upkeep.graves.front().copied() {
@@ -127,6 +137,7 @@ impl Committer {
                 error = &error as &dyn std::error::Error,
                 "upkeep of the log failed; it will be tried again"
             );
+            self.upkeep.retry_at = Some(Instant::now() + RETRY_AFTER);
             self.upkeep.partitions.clear();
             self.upkeep.is_shrinking = false;
             self.upkeep.waiters.drain(..).for_each(|waiter| drop(waiter.send(Err(error.clone()))));
@@ -141,6 +152,7 @@ impl Committer {
 
     fn look_around(&mut self) {
         self.upkeep.due = Instant::now() + self.upkeep.interval;
+        self.upkeep.retry_at = None;
         self.upkeep.is_shrinking = true;
         self.upkeep.partitions.clear();
         let now = self.shared.clock.now();
