@@ -45,6 +45,15 @@ pub struct Table {
     _tails: Arc<Tails>,
 }
 
+/// A log that ends before what was read of it: its topic was deleted and made again, or it lost records.
+#[derive(Debug, thiserror::Error)]
+#[error("topic '{topic}' ends at {end} now and had been read up to {place}; it was made anew")]
+struct MadeAnew {
+    topic: Topic,
+    end: Offset,
+    place: Offset,
+}
+
 #[derive(Debug)]
 struct State {
     /// By key. Held for single look-ups and for copying all entries, never across a wait.
@@ -152,8 +161,12 @@ impl Table {
             let append = Append { topic: self.topic.clone(), partition: ONLY, records };
             match self.log.append_at(append, end).await {
                 Ok(appended) => {
-                    self.state.seen(ONLY, appended.offset(last)).await?;
-                    return Ok(decided);
+                    // Stored by now, whatever becomes of the tail that would show it.
+                    let seen = timeout_at(deadline, self.state.seen(ONLY, appended.offset(last))).await;
+                    return match seen {
+                        Ok(Ok(())) => Ok(decided),
+                        Ok(Err(_)) | Err(_) => Err(Error::OutcomeUnknown.into()),
+                    };
                 }
                 Err(Error::Overtaken) if Instant::now() < deadline => sleep(jittered(wait)).await,
                 Err(error) => return Err(error.into()),
@@ -165,8 +178,14 @@ impl Table {
     /// Reads the only partition to its end, and answers where that is.
     async fn catch_up(&self, deadline: Instant) -> Result<Offset, Error> {
         let reading = async {
+            // Asked for first: the tail may go on while the bounds are.
+            let place = self.state.place(ONLY)?;
             let bounds = self.log.bounds(&self.topic, ONLY).await?;
-            let from = self.state.place(ONLY)?.max(bounds.start);
+            if bounds.end < place {
+                let anew = MadeAnew { topic: self.topic.clone(), end: bounds.end, place };
+                return Err(Error::Unavailable(Arc::new(anew)));
+            }
+            let from = place.max(bounds.start);
             // The table's own tail need not come that far: the last offsets may hold no records.
             if from < bounds.end {
                 let mut reader = self.log.reader(&self.topic, ONLY, from, Purpose::CatchUp).await?;
@@ -305,3 +324,6 @@ async fn follow(mut reader: Box<dyn Reader>, topic: Topic, partition: Partition,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
