@@ -13,6 +13,8 @@ mod engine;
 mod node;
 mod playground;
 mod reload;
+mod tasks;
+mod topics;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +61,7 @@ pub struct App {
     server: http::Server,
     listeners: http::Listeners,
     reload: reload::Reload,
+    tasks: tasks::Tasks,
     dev_token: Option<String>,
     data_directory: Option<PathBuf>,
 }
@@ -114,10 +117,14 @@ impl App {
         tracing::info!(address = %self.listeners.address(), "serving");
         let served = self.server.run(self.listeners, shutdown).await.context("the HTTP side failed");
         rooms.cancel();
+        self.tasks.stop();
         let end = Instant::now() + LAST_GRACE;
         let deadline = end - LOG_GRACE;
         join("delivery", delivery, deadline).await;
         join("feed", feed, deadline).await;
+        if tokio::time::timeout_at(deadline, self.tasks.ended()).await.is_err() {
+            tracing::warn!("what runs beside the rooms did not end in time");
+        }
         if tokio::time::timeout_at(deadline, self.publisher.drain()).await.is_err() {
             tracing::warn!("publishes under way did not end in time");
         }

@@ -20,7 +20,25 @@ use crate::telemetry::Registry;
 
 use super::engine::Engine;
 use super::reload::Reload;
+use super::tasks::Tasks;
+use super::topics::{Topics, Wanted};
 use super::{App, ReadSources, check_dev, node, playground};
+
+/// What every floor stands on.
+struct Ground {
+    clock: Clock,
+    registry: Registry,
+    tasks: Tasks,
+    data_directory: Option<PathBuf>,
+}
+
+/// Who comes in, and how.
+struct Callers {
+    authenticator: Authenticator,
+    dev_key: Option<auth::dev::Key>,
+    dev_token: Option<String>,
+    front_page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+}
 
 pub(super) async fn build(
     mut config: Config,
@@ -28,26 +46,20 @@ pub(super) async fn build(
     clock: Clock,
 ) -> anyhow::Result<App> {
     check_dev(&config)?;
-    let registry = Registry::new();
     let data_directory = config.data_directory().map(Path::to_owned);
+    let ground = Ground { clock, registry: Registry::new(), tasks: Tasks::default(), data_directory };
 
     // Before the log makes its directory: a mistake here leaves nothing behind.
     let schema_config = config.schemas.clone();
     let schemas = load_schemas(schema_config.clone()).await?;
-    make_directory(data_directory.clone()).await?;
-    let engine = Engine::open(config.log.clone(), clock.clone(), registry.clone()).await?;
-    let (log, groups) = (engine.log(), engine.groups());
-    engine.make_topics(config.topics.clone(), &config.log).await?;
-
-    let node_name = node::name(config.node.as_deref(), data_directory.as_deref())?;
+    let (engine, topics) = open_log(&config, &ground).await?;
+    let node_name = node::name(config.node.as_deref(), ground.data_directory.as_deref())?;
     config.delivery.node = node_name.as_str().into();
-    let dev_key = dev_key(config.auth.mode, data_directory.as_deref())?;
-    config.auth.dev_key.clone_from(&dev_key);
-    let authenticator = Authenticator::build(&config.auth, clock.clone(), &registry)?;
-    fetch_keys(authenticator.clone());
-    let dev_token = dev_key.as_ref().map(|key| key.dev_token(clock.now())).transpose()?;
-    let front_page = dev_key.clone().map(|key| playground::server(&config, key, clock.clone()));
+    let callers = let_callers_in(&mut config, &ground)?;
 
+    let Ground { clock, registry, tasks, data_directory } = ground;
+    let Callers { authenticator, dev_key, dev_token, front_page } = callers;
+    let log = engine.log();
     let catalogue = LiveCatalogue::new(config.catalogue);
     let publisher = Publisher::new(
         config.publish,
@@ -63,7 +75,7 @@ pub(super) async fn build(
     let (delivery_service, delivery) = delivery::Service::new(
         config.delivery,
         Arc::clone(&log),
-        groups,
+        engine.groups(),
         catalogue.clone(),
         clock.clone(),
         &registry,
@@ -81,7 +93,7 @@ pub(super) async fn build(
         &registry,
     );
 
-    let dev_key_is_used = dev_key.is_some();
+    let is_dev = dev_key.is_some();
     let shown = Arc::new(Mutex::new(config.view));
     let reload = Reload {
         read_sources,
@@ -94,7 +106,8 @@ pub(super) async fn build(
         publisher: publisher.clone(),
         delivery: delivery.clone(),
         limits: config.http.limits.clone(),
-        engine: engine.clone(),
+        topics,
+        tasks: tasks.clone(),
         view: Arc::clone(&shown),
         turn: Arc::default(),
         runtime: Handle::current(),
@@ -112,12 +125,7 @@ pub(super) async fn build(
         reload: reload.hook(),
         front_page,
     };
-    let listeners = http::Listeners::bind(&config.http)?;
-    if dev_key_is_used {
-        let scheme = if config.http.tls.is_some() { "https" } else { "http" };
-        config.http.allowed_origins.extend(own_origins(scheme, listeners.address().port()));
-    }
-    let server = http::Server::new(config.http, parts)?;
+    let (listeners, server) = serve_http(config.http, parts, is_dev)?;
     Ok(App {
         engine,
         feed: feed_service,
@@ -126,9 +134,47 @@ pub(super) async fn build(
         server,
         listeners,
         reload,
+        tasks,
         dev_token,
         data_directory,
     })
+}
+
+/// Opens the log, and brings the configured topics about.
+async fn open_log(config: &Config, ground: &Ground) -> anyhow::Result<(Engine, Topics)> {
+    make_directory(ground.data_directory.clone()).await?;
+    let engine = Engine::open(config.log.clone(), ground.clock.clone(), ground.registry.clone()).await?;
+    let topics = engine.topics(Wanted::of(config));
+    topics.make(&ground.tasks).await?;
+    Ok((engine, topics))
+}
+
+/// Sets up who may come in. In development mode the configuration then knows the gateway's own key.
+fn let_callers_in(config: &mut Config, ground: &Ground) -> anyhow::Result<Callers> {
+    let clock = &ground.clock;
+    let dev_key = dev_key(config.auth.mode, ground.data_directory.as_deref())?;
+    config.auth.dev_key.clone_from(&dev_key);
+    let authenticator = Authenticator::build(&config.auth, clock.clone(), &ground.registry)?;
+    let fetching = authenticator.clone();
+    // The time limit of a fetch bounds it, and nobody waits for its end.
+    ground.tasks.spawn(async move { fetching.fetch_keys().await });
+    let dev_token = dev_key.as_ref().map(|key| key.dev_token(clock.now())).transpose()?;
+    let front_page = dev_key.clone().map(|key| playground::server(config, key, clock.clone()));
+    Ok(Callers { authenticator, dev_key, dev_token, front_page })
+}
+
+/// Binds the listeners and makes what serves them; a development gateway lets its own pages in.
+fn serve_http(
+    mut config: http::Config,
+    parts: http::Parts,
+    is_dev: bool,
+) -> anyhow::Result<(http::Listeners, http::Server)> {
+    let listeners = http::Listeners::bind(&config)?;
+    if is_dev {
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        config.allowed_origins.extend(own_origins(scheme, listeners.address().port()));
+    }
+    Ok((listeners, http::Server::new(config, parts)?))
 }
 
 /// Makes the directory of the gateway's own state, where it keeps any.
@@ -136,11 +182,6 @@ async fn make_directory(directory: Option<PathBuf>) -> anyhow::Result<()> {
     let Some(directory) = directory else { return Ok(()) };
     let problem = format!("the data directory {} cannot be made", directory.display());
     off_thread(move || log_embedded::make_directory(&directory)).await?.context(problem)
-}
-
-/// In the background: the time limit of a fetch bounds it, and nobody waits for its end.
-fn fetch_keys(authenticator: Authenticator) {
-    tokio::spawn(async move { authenticator.fetch_keys().await });
 }
 
 fn dev_key(mode: auth::Mode, directory: Option<&Path>) -> anyhow::Result<Option<auth::dev::Key>> {

@@ -8,14 +8,14 @@ use tokio::runtime::Handle;
 use crate::auth;
 use crate::config::{self, Config, Mistake, Sources};
 use crate::delivery::{self, Delivery};
-use crate::event::{LiveCatalogue, Topic};
+use crate::event::LiveCatalogue;
 use crate::http::{self, LiveLimits, ReloadError, Reloaded};
-use crate::log;
 use crate::publish::Publisher;
 use crate::schema::{self, Schemas};
 
 use super::ReadSources;
-use super::engine::{Engine, Failed};
+use super::tasks::Tasks;
+use super::topics::{Failed, Topics, Wanted};
 
 /// What a reload changes: topics, groups, grants, keys and issuers, schemas, quotas, limits.
 #[derive(Clone)]
@@ -30,7 +30,8 @@ pub(super) struct Reload {
     pub(super) publisher: Publisher,
     pub(super) delivery: Delivery,
     pub(super) limits: LiveLimits,
-    pub(super) engine: Engine,
+    pub(super) topics: Topics,
+    pub(super) tasks: Tasks,
     /// The configuration in force, secrets hidden.
     pub(super) view: Arc<Mutex<serde_json::Value>>,
     /// Guards a reload from its beginning to its end, so that two do not mix; only threads that may block wait here.
@@ -47,8 +48,8 @@ enum Failure {
     Mistakes(Vec<Mistake>),
     #[error("schemas cannot be used: {}", lines(.0))]
     Schemas(Vec<schema::LoadError>),
-    #[error("topic '{topic}': {source}")]
-    Topic { topic: Topic, source: log::Error },
+    #[error("{0}: {cause}", cause = .0.source)]
+    Topic(#[source] Failed),
     #[error("groups: {0}")]
     Groups(#[source] delivery::Error),
     #[error("{0}")]
@@ -91,7 +92,8 @@ impl Reload {
         self.runtime.block_on(self.put_into_log(&config))?;
         self.authenticator.replace(&config.auth).map_err(Failure::Auth)?;
         let authenticator = self.authenticator.clone();
-        self.runtime.spawn(async move { authenticator.fetch_keys().await });
+        let _on_runtime = self.runtime.enter();
+        self.tasks.spawn(async move { authenticator.fetch_keys().await });
         self.schemas.reload().map_err(Failure::Schemas)?;
         self.catalogue.replace(config.catalogue);
         self.publisher.replace(config.publish);
@@ -107,9 +109,14 @@ impl Reload {
     }
 
     async fn put_into_log(&self, config: &Config) -> Result<(), Failure> {
-        let made = self.engine.bring_about(&config.topics, &config.log).await;
-        made.map_err(|Failed { topic, source }| Failure::Topic { topic, source })?;
-        self.delivery.replace(config.delivery.clone()).await.map_err(Failure::Groups)
+        let groups = async { self.delivery.replace(config.delivery.clone()).await.map_err(Failure::Groups) };
+        self.topics.replace(Wanted::of(config), groups).await
+    }
+}
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        Self::Topic(failed)
     }
 }
 
@@ -118,7 +125,7 @@ impl Failure {
     fn told(self) -> ReloadError {
         let log_tells = "; the gateway's log says more";
         ReloadError::Refused(match self {
-            Self::Topic { source, .. } | Self::Groups(delivery::Error::Log(source)) => {
+            Self::Topic(Failed { source, .. }) | Self::Groups(delivery::Error::Log(source)) => {
                 return ReloadError::Log(source);
             }
             Self::Groups(error) => error.to_string(),
