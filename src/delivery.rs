@@ -18,6 +18,7 @@ mod error;
 mod group;
 mod lag;
 pub mod lane;
+mod lookups;
 mod mailbox;
 mod member;
 mod metadata;

@@ -131,6 +131,7 @@ mod tests {
                 json!({"sub": 1, "assignment": {"a": [0]}, "lag": {"events": 0}}),
                 "working on a [0]; nothing waits",
             ),
+            (json!({"sub": 1, "assignment": {"a": [0]}}), "working on a [0]"),
             (json!({"sub": 1, "assignment": {}}), "no partition for this worker now: others have them all"),
         ] {
             assert_eq!(notice(&push).unwrap(), told);

@@ -109,8 +109,8 @@ pub enum Push {
     Assignment {
         /// The partitions, by topic.
         partitions: BTreeMap<Topic, Vec<Partition>>,
-        /// How far behind they are.
-        lag: Lag,
+        /// How far behind they are; `None` where the log did not tell in time where one of them ends.
+        lag: Option<Lag>,
         /// Whether the group is paused after a broad failure.
         breaker: Breaker,
     },

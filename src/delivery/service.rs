@@ -14,6 +14,7 @@ use crate::event::{Clock, GroupName, LiveCatalogue, Topic};
 use crate::log::{EventLog, Groups};
 use crate::telemetry::Registry;
 
+use super::lookups::Lookups;
 use super::metrics::Metrics;
 use super::owner::{Command, Owner, Snapshot};
 use super::policies::{Keeper, Policies};
@@ -23,7 +24,7 @@ use super::{dead_letters, lag};
 
 /// How often lag is measured where there is little to ask for.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
-/// Measuring takes no more than this part of the time, as one to so many.
+/// After a measurement it rests so many times as long as that took, within the two bounds around this.
 const MEASURE_REST: u32 = 20;
 const MEASURE_EVERY_MAX: Duration = Duration::from_secs(60);
 /// A group's task that does not answer a look by then is shown without what it knows.
@@ -111,9 +112,17 @@ impl Service {
         const REQUESTS_MAX: usize = 1_024;
         let (policies, keeper) = Policies::new(&config);
         let metrics = Metrics::register(registry);
-        let last_member = AtomicU32::new(0);
-        let shared = Shared { config, log, groups, catalogue, clock, metrics, policies, last_member };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            config,
+            log,
+            groups,
+            catalogue,
+            clock,
+            metrics,
+            policies,
+            lookups: Lookups::new(),
+            last_member: AtomicU32::new(0),
+        });
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let handle = Delivery { shared: Arc::clone(&shared), requests: sender };
         (Self { shared, keeper, handle: handle.clone(), requests }, handle)
@@ -154,6 +163,7 @@ impl Service {
                 }
             }
         }
+        shared.lookups.stop().await;
         tracing::debug!("groups have ended");
     }
 }

@@ -7,6 +7,7 @@ use crate::event::{Clock, LiveCatalogue};
 use crate::log::{EventLog, Groups};
 
 use super::Config;
+use super::lookups::Lookups;
 use super::member::MemberId;
 use super::metrics::Metrics;
 use super::policies::Policies;
@@ -20,6 +21,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     pub(super) policies: Policies,
+    /// For the ends of what groups are assigned.
+    pub(super) lookups: Lookups,
     pub(super) last_member: AtomicU32,
 }
 

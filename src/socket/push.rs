@@ -90,10 +90,14 @@ pub(super) fn withdrawn(sub: u32, tags: &[Tag], reason: delivery::Withdrawal) ->
 pub(super) fn assignment(
     sub: u32,
     partitions: &BTreeMap<Topic, Vec<Partition>>,
-    lag: delivery::Lag,
+    lag: Option<delivery::Lag>,
     breaker: delivery::Breaker,
 ) -> Bytes {
-    text(&json!({ "sub": sub, "assignment": partitions, "lag": lag, "breaker": breaker }))
+    let mut assignment = json!({ "sub": sub, "assignment": partitions, "breaker": breaker });
+    if let Some(members) = assignment.as_object_mut() {
+        members.extend(lag.map(|lag| ("lag".to_owned(), json!(lag))));
+    }
+    text(&assignment)
 }
 
 /// No further delivery will come: settle what is in hand.

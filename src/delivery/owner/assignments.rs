@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use crate::event::{Offset, Partition, Topic};
+use crate::event::{Offset, Partition, Timestamp, Topic};
 use crate::log::Assigned;
 
 use super::super::group::{Action, Slot};
@@ -22,9 +23,8 @@ use super::Owner;
 const TELL_AFTER: Duration = Duration::from_millis(50);
 /// How long the log may take to assign something before the first members hear that they have nothing.
 const NOTHING_AFTER: Duration = Duration::from_secs(3);
-/// An end not known by then counts as reached until records come.
+/// With an end not known by then, lag is not told.
 const MEASURE_MAX: Duration = Duration::from_millis(500);
-const MEASURED_AT_ONCE: usize = 16;
 
 /// What the log has assigned, and where it ends.
 #[derive(Debug)]
@@ -36,20 +36,29 @@ pub(super) struct Measured {
 /// Asks for the ends of what was assigned.
 pub(super) async fn measure(shared: Arc<Shared>, assigned: Vec<Assigned>) -> Measured {
     let places: Vec<_> = assigned.iter().map(|one| (one.topic.clone(), one.partition)).collect();
-    let ends = stream::iter(places).map(|(topic, partition)| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let bounds = shared.log.bounds(&topic, partition).await.ok()?;
-            Some((topic, partition, bounds.end))
-        }
-    });
-    let ends = ends.buffer_unordered(MEASURED_AT_ONCE).take_until(sleep(MEASURE_MAX));
-    let ends = ends.filter_map(std::future::ready).collect().await;
+    let asked: FuturesUnordered<_> = places
+        .into_iter()
+        .map(|(topic, partition)| {
+            let log = Arc::clone(&shared.log);
+            shared.lookups.ask(async move {
+                let bounds = log.bounds(&topic, partition).await.ok()?;
+                Some((topic, partition, bounds.end))
+            })
+        })
+        .collect();
+    let answered = asked.take_until(sleep(MEASURE_MAX));
+    let ends = answered.filter_map(|end| std::future::ready(end.flatten())).collect().await;
     Measured { assigned, ends }
 }
 
 impl Owner {
     pub(super) fn on_measured(&mut self, measured: Measured) {
+        // What was known of an earlier assignment is too old to tell.
+        for Assigned { topic, partition, .. } in &measured.assigned {
+            if let Some(slot) = self.slot(topic, *partition) {
+                self.ends.remove(&slot);
+            }
+        }
         for (topic, partition, end) in measured.ends {
             if let Some(slot) = self.slot(&topic, partition) {
                 self.ends.insert(slot, end.number());
@@ -108,22 +117,63 @@ impl Owner {
                 continue;
             }
             let mut partitions: BTreeMap<Topic, Vec<Partition>> = BTreeMap::new();
-            let mut lag = Lag::default();
+            let mut places = Vec::with_capacity(slots.len());
             for slot in &slots {
                 let Some(topic) = self.topic(*slot) else { continue };
                 partitions.entry(topic.clone()).or_default().push(Partition::new(slot.partition));
-                let end = self.ends.get(slot).copied().unwrap_or(0);
-                lag.events += end.saturating_sub(positions.get(slot).copied().unwrap_or(end));
-                if let Some(head) = heads.get(slot).and_then(|state| state.head) {
-                    lag.seconds = lag.seconds.max(seconds(wall.saturating_sub(head.millis())));
-                }
+                places.push(Place {
+                    end: self.ends.get(slot).copied(),
+                    position: positions.get(slot).copied(),
+                    head: heads.get(slot).and_then(|state| state.head),
+                });
             }
+            let lag = lag_of(&places, wall);
             mailbox.tell(Push::Assignment { partitions, lag, breaker: Breaker::Closed });
             self.told.insert(member, slots);
         }
     }
 }
 
+/// How far a partition is behind, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Where the partition ends.
+    end: Option<u64>,
+    /// Up to where all is settled; `None` where nothing of it is read.
+    position: Option<u64>,
+    /// The time of the oldest record that is not settled.
+    head: Option<Timestamp>,
+}
+
+/// The lag of all places together; `None` while the end of one is not known.
+fn lag_of(places: &[Place], now: i64) -> Option<Lag> {
+    let mut lag = Lag::default();
+    for Place { end, position, head } in places {
+        let end = (*end)?;
+        lag.events += end.saturating_sub(position.unwrap_or(end));
+        if let Some(head) = head {
+            lag.seconds = lag.seconds.max(seconds(now.saturating_sub(head.millis())));
+        }
+    }
+    Some(lag)
+}
+
 pub(super) fn seconds(millis: i64) -> f64 {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0)).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lag, Place, Timestamp, lag_of};
+
+    #[test]
+    fn lag_is_told_only_where_every_end_is_known() {
+        let reached = Place { end: Some(7), position: Some(7), head: None };
+        let head = Some(Timestamp::from_millis(500));
+        let behind = Place { end: Some(10), position: Some(4), head };
+        let unknown = Place { end: None, position: Some(4), head };
+        assert_eq!(lag_of(&[], 0), Some(Lag::default()));
+        assert_eq!(lag_of(&[reached, behind], 2_000), Some(Lag { events: 6, seconds: 1.5 }));
+        assert_eq!(lag_of(&[reached, unknown], 2_000), None);
+    }
 }
