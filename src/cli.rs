@@ -61,22 +61,20 @@ pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let is_help = error.exit_code() == 0;
-            drop(error.print());
-            return if is_help { ExitCode::SUCCESS } else { ExitCode::from(2) };
-        }
-    };
     let environment = Environment::new(variables);
-    match run(arguments.command, environment) {
-        Ok(code) => code,
+    let outcome = Arguments::try_parse_from(arguments)
+        .map_err(anyhow::Error::new)
+        .and_then(|arguments| run(arguments.command, environment));
+    outcome.unwrap_or_else(|error| match error.downcast::<clap::Error>() {
+        Ok(call) => {
+            drop(call.print());
+            if call.exit_code() == 0 { ExitCode::SUCCESS } else { ExitCode::from(2) }
+        }
         Err(error) => {
             say_error(&error);
             ExitCode::from(1)
         }
-    }
+    })
 }
 
 fn run(command: Command, environment: Environment) -> anyhow::Result<ExitCode> {
@@ -85,8 +83,8 @@ fn run(command: Command, environment: Environment) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args, environment),
         Command::CheckConfig(args) => check_config::run(&args, environment),
         Command::Schemas(args) => schemas::run(&args),
-        Command::Publish(args) => publish::run(args),
-        Command::Tail(args) => tail::run(&args),
+        Command::Publish(args) => publish::run(args, &environment),
+        Command::Tail(args) => tail::run(&args, &environment),
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
     }

@@ -95,6 +95,19 @@ fn check_config_tries_what_the_configuration_names() {
 }
 
 #[test]
+fn a_token_and_a_key_of_the_environment_together_are_a_wrong_call() {
+    let output = Command::new(env!("CARGO_BIN_EXE_weirgate"))
+        .args(["tail", "orders.v1", "--url", "http://127.0.0.1:1"])
+        .env("WEIRGATE_TOKEN", "t")
+        .env("WEIRGATE_API_KEY", "k")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (_, err) = expect(&output, 2);
+    assert!(err.contains("WEIRGATE_TOKEN and WEIRGATE_API_KEY are both set"), "{err}");
+}
+
+#[test]
 fn a_key_that_is_typed_beats_a_token_of_the_environment() {
     let publish = ["publish", "--api-key", "wg_k1_x", "--url", "http://127.0.0.1:1", "no-such-file"];
     let output = Command::new(env!("CARGO_BIN_EXE_weirgate"))

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::error::ErrorKind;
 
 use crate::auth;
+use crate::config::Environment;
 use crate::event::Clock;
 
 /// What to tell who showed nothing.
@@ -55,12 +57,18 @@ impl Args {
     }
 
     /// The credential that the arguments, the environment or the data directory give.
-    pub(super) fn credential(&self) -> anyhow::Result<Credential> {
-        // What is typed beats what the shell carries about.
+    pub(super) fn credential(&self, environment: &Environment) -> anyhow::Result<Credential> {
+        // Clap cannot tell a variable's value from a typed one, which beats what the shell carries about.
+        let variable = |name| environment.read(name).filter(|value| !value.is_empty()).map(str::to_owned);
         let (token, key) = match (&self.token, &self.api_key) {
             (None, None) => (variable("WEIRGATE_TOKEN"), variable("WEIRGATE_API_KEY")),
             (token, key) => (token.clone(), key.clone()),
         };
+        if token.is_some() && key.is_some() {
+            let problem =
+                "WEIRGATE_TOKEN and WEIRGATE_API_KEY are both set; unset one, or give --token or --api-key\n";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, problem).into());
+        }
         if let Some(key) = key {
             return Ok(Credential::ApiKey(auth::Secret::new(key)));
         }
@@ -97,11 +105,37 @@ impl Credential {
     }
 }
 
-/// What the shell carries about under this name.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "clap cannot tell a variable's value from a typed one, which beats it"
-)]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Args, Credential, Environment};
+
+    #[derive(Debug, Parser)]
+    struct Call {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// The header that a call carries with these arguments and variables.
+    fn header(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Option<String>> {
+        let Call { args } = Call::try_parse_from(["call", "--data-dir", "/nowhere"].iter().chain(arguments))?;
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let credential: Credential = args.credential(&Environment::new(variables))?;
+        Ok(credential.header().map(|(name, value)| format!("{name}: {value}")))
+    }
+
+    #[test]
+    fn what_is_typed_beats_the_environment_and_of_that_only_one_may_be_set() {
+        let (token, key) = (("WEIRGATE_TOKEN", "t"), ("WEIRGATE_API_KEY", "k"));
+        let of = |arguments: &[&str], variables: &[_]| header(arguments, variables).unwrap();
+        assert_eq!(of(&[], &[token]).unwrap(), "authorization: Bearer t");
+        assert_eq!(of(&[], &[key]).unwrap(), "x-api-key: k");
+        assert_eq!(of(&[], &[("WEIRGATE_TOKEN", ""), key]).unwrap(), "x-api-key: k");
+        assert_eq!(of(&["--token", "x"], &[token, key]).unwrap(), "authorization: Bearer x");
+        assert_eq!(of(&["--api-key", "x"], &[token, key]).unwrap(), "x-api-key: x");
+        assert_eq!(of(&[], &[]), None);
+        let both = header(&[], &[token, key]).unwrap_err().to_string();
+        assert!(both.contains("WEIRGATE_TOKEN and WEIRGATE_API_KEY are both set"), "{both}");
+    }
 }

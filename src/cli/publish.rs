@@ -10,6 +10,8 @@ use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use crate::config::Environment;
+
 use super::{credential, output};
 
 /// Publish events. Each line is an event's envelope; a JSON array of envelopes is taken too. Exit code 1 when any event
@@ -68,15 +70,15 @@ struct Tally {
     refused: u64,
 }
 
-pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: Args, environment: &Environment) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(publish(args))
+    runtime.block_on(publish(args, environment))
 }
 
-async fn publish(args: Args) -> anyhow::Result<ExitCode> {
+async fn publish(args: Args, environment: &Environment) -> anyhow::Result<ExitCode> {
     let (input, bytes) = open(args.file.as_ref())?;
     let progress = progress(bytes);
-    let mut sender = Sender::new(&args)?;
+    let mut sender = Sender::new(&args, environment)?;
     let mut lines = BufReader::new(progress.wrap_read(input)).lines().enumerate();
     let mut tally = Tally::default();
     let mut batch = Vec::new();
@@ -174,7 +176,7 @@ struct Failed {
 }
 
 impl Sender {
-    fn new(args: &Args) -> anyhow::Result<Self> {
+    fn new(args: &Args, environment: &Environment) -> anyhow::Result<Self> {
         let dry_run = if args.dry_run { "&dryRun=true" } else { "" };
         let mut client = reqwest::Client::builder().timeout(Duration::from_secs(60));
         if let Some(pem) = args.gateway.ca()? {
@@ -187,7 +189,7 @@ impl Sender {
             client: client.build()?,
             url: format!("{gateway}/v1/events?validation=each{dry_run}"),
             gateway,
-            header: args.gateway.credential()?.header(),
+            header: args.gateway.credential(environment)?.header(),
             was_reached: false,
         })
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use crate::config::Environment;
 use crate::event::Timestamp;
 use crate::socket::client::{self, Client, Endpoint, Trust, Update, Verdict, Wish};
 
@@ -85,17 +86,17 @@ enum When {
     Never,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(follow(args))
+    runtime.block_on(follow(args, environment))
 }
 
-async fn follow(args: &Args) -> anyhow::Result<ExitCode> {
+async fn follow(args: &Args, environment: &Environment) -> anyhow::Result<ExitCode> {
     let trust = match args.gateway.ca()? {
         Some(pem) => Trust::only(&pem).context("the file of --ca cannot be used")?,
         None => Trust::System,
     };
-    let credential = args.gateway.credential()?.header();
+    let credential = args.gateway.credential(environment)?.header();
     let is_known = credential.is_some();
     let endpoint = Endpoint { url: args.gateway.url.clone(), trust, credential };
     let mut client = Client::new(endpoint, args.wish());
@@ -129,14 +130,7 @@ async fn follow(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// What ended it, and for a caller who showed nothing what to show.
 fn explain(error: client::Error, is_known: bool) -> anyhow::Error {
-    let wants_credential = match &error {
-        client::Error::Refused { status, .. } => *status == 401,
-        client::Error::Problem { code, .. } => code == "unauthenticated",
-        client::Error::Closed { code, .. } => matches!(code, 4001 | 4008),
-        client::Error::Address { .. }
-        | client::Error::Unreachable { .. }
-        | client::Error::Untrusted { .. } => false,
-    };
+    let wants_credential = error.wants_credential();
     let error = anyhow::Error::new(error);
     if wants_credential && !is_known { anyhow!("{error}; {}", credential::HOW) } else { error }
 }

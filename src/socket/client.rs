@@ -19,6 +19,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::problem::{CloseCode, Code};
+
 use self::backoff::{Backoff, Next};
 use self::link::{Heard, Link};
 use self::memory::Memory;
@@ -156,6 +158,21 @@ pub enum Error {
         /// In words.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether the gateway wants to know who calls, and was not told or does not take it.
+    #[must_use]
+    pub fn wants_credential(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status == Code::Unauthenticated.status(),
+            Self::Problem { code, .. } => code == Code::Unauthenticated.as_str(),
+            Self::Closed { code, .. } => {
+                [CloseCode::TokenInvalid, CloseCode::NoHello].iter().any(|close| close.number() == *code)
+            }
+            Self::Address { .. } | Self::Unreachable { .. } | Self::Untrusted { .. } => false,
+        }
+    }
 }
 
 /// One subscription that outlives its connections.
