@@ -1,8 +1,5 @@
 //! What only a look can tell of a configuration: whether the files it names can be used, and its topics are there.
 
-use std::fs::File;
-use std::path::Path;
-
 use crate::delivery;
 use crate::http;
 use crate::schema::{self, Schemas};
@@ -18,27 +15,21 @@ pub(super) fn check_schemas(root: &Section<'_>, schemas: &schema::Config) {
     }
 }
 
-/// Whether certificates and keys can be read and belong together.
-pub(super) fn check_tls(root: &Section<'_>, tls: Option<&http::Tls>, log: &Log) {
+/// Whether certificates and keys can be read and belong together. Kafka's are read with its other settings, which say
+/// whether they are used.
+pub(super) fn check_tls(root: &Section<'_>, tls: Option<&http::Tls>) {
     for (key, problem) in tls.map(http::Tls::problems).unwrap_or_default() {
         root.mistake_below(&format!("http.tls.{key}"), &problem);
     }
-    if let Log::Kafka(kafka) = log {
-        let tls = &kafka.security.tls;
-        for (key, path) in [("ca", &tls.ca), ("certificate", &tls.certificate), ("key", &tls.key)] {
-            let opened = path.as_deref().map(|path: &Path| (path, File::open(path)));
-            if let Some((path, Err(error))) = opened {
-                let problem = format!("{} cannot be read: {error}", path.display());
-                root.mistake_below(&format!("log.kafka.security.tls.{key}"), &problem);
-            }
-        }
-    }
 }
 
-/// Whether groups read topics that there will be. On Kafka others may have made them.
+/// Whether groups read topics that there will be. Others may have made them on Kafka, and a log that is there already
+/// may hold topics that are no longer configured: no topic goes with its entry.
 pub(super) fn check_groups(root: &Section<'_>, groups: &delivery::Config, topics: &Topics, log: &Log) {
-    if matches!(log, Log::Kafka(_)) {
-        return;
+    match log {
+        Log::Kafka(_) => return,
+        Log::Embedded(embedded) if embedded.path.exists() => return,
+        Log::Embedded(_) => {}
     }
     let known: Vec<&str> = topics.specs.iter().map(|spec| spec.name.as_str()).collect();
     for (group, policy) in &groups.groups {

@@ -41,7 +41,7 @@ pub(super) fn read(root: &Section<'_>, tree: &Node, is_dev: bool, tried: Files) 
     let publish = publish(root, &http, &log, template);
     if tried == Files::Tried {
         files::check_schemas(root, &schemas);
-        files::check_tls(root, http.tls.as_ref(), &log);
+        files::check_tls(root, http.tls.as_ref());
         if let Some(topics) = topics.as_ref().filter(|_| !is_auto_created) {
             files::check_groups(root, &delivery, topics, &log);
         }
