@@ -12,8 +12,8 @@ pub struct NodeError {
     source: io::Error,
 }
 
-/// The configured name, or the one kept in `directory`, which is there, made of the host's name and chance at the first start; where
-/// there is no directory, at every start. Blocks on the file system.
+/// The configured name. Without one a name is made of the host's name and chance: at the first start, and kept in
+/// `directory`, which exists; where there is no directory, at every start. Blocks on the file system.
 pub(super) fn name(configured: Option<&str>, directory: Option<&Path>) -> Result<String, NodeError> {
     if let Some(name) = configured {
         return Ok(name.to_owned());

@@ -116,10 +116,14 @@ impl Metrics {
                 "weirgate_dlq_write_failures_total",
                 "Failed attempts to write a dead letter; each is tried again.",
             ),
-            lag: registry.gauge_by("kafka_consumergroup_lag", "Events a group has not settled.", &consumer),
+            lag: registry.gauge_by(
+                "kafka_consumergroup_lag",
+                "Events a group has not settled, measured every 5 to 60 seconds.",
+                &consumer,
+            ),
             lag_seconds: registry.ratio_by(
                 "kafka_consumergroup_lag_seconds",
-                "Age of the oldest event a group has not settled.",
+                "Age of the oldest event a group has not settled, measured every 5 to 60 seconds.",
                 &consumer,
             ),
         }
