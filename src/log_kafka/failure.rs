@@ -63,12 +63,6 @@ fn refused_setting(result: RDKafkaConfRes, text: &str) -> String {
     }
 }
 
-/// The words in which librdkafka refused to make a client, without what they quote.
-pub(super) fn unquoted(text: &str) -> String {
-    let plain = text.split('"').step_by(2).map(str::trim).filter(|part| !part.is_empty());
-    plain.collect::<Vec<_>>().join(" ")
-}
-
 /// The code behind an error, also where rdkafka hides it.
 pub(super) fn code_of(error: &KafkaError) -> Option<Code> {
     match error {
@@ -162,7 +156,7 @@ mod tests {
     use rdkafka::error::KafkaError;
     use rdkafka::types::RDKafkaErrorCode as Code;
 
-    use super::{Error, OpenError, RDKafkaConfRes, delivery, refusal, refused_setting, unquoted};
+    use super::{Error, OpenError, RDKafkaConfRes, delivery, refusal, refused_setting};
     use crate::event::{Partition, Topic};
 
     fn of(code: Code) -> (Error, Error) {
@@ -206,7 +200,6 @@ mod tests {
         assert!(!refused_setting(invalid, text).contains("s3cret"));
         let text = "Configuration property \"x\" value 7 is outside allowed range 0..5";
         assert_eq!(refused_setting(invalid, text), "must be a number from 0 to 5");
-        assert_eq!(unquoted("ssl.key.password \"s3cret\" failed"), "ssl.key.password failed");
         let unknown = refused_setting(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, "");
         assert!(unknown.starts_with("is no property of librdkafka "), "{unknown}");
         assert!(OpenError::Property { name: "x.y".into(), problem: "p".into() }.to_string().contains("x.y"));

@@ -12,6 +12,7 @@ mod member;
 mod place;
 mod post;
 mod rest;
+mod revocation;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};

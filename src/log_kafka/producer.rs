@@ -4,6 +4,8 @@
 //! append ── lane of the partition ── librdkafka's queue ── brokers ── delivery report (thread) ── batch ── answer
 //! ```
 
+mod reports;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +14,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
-use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use tokio::time::Instant;
 
 use crate::event::{Clock, Timestamp, Topic};
@@ -26,11 +24,14 @@ use crate::log::{Append, Appending, Error, NewRecord};
 
 use super::batch::{Batch, Budget};
 use super::connection::{Connection, Watch};
-use super::failure::{OpenError, code_of, delivery, refusal};
+use super::failure::{OpenError, refusal};
 use super::locked;
 use super::metrics::Metrics;
-use super::record::{broker_time, bytes_of, native_bytes, native_record};
+use super::record::{bytes_of, native_record};
 use super::settings::Settings;
+
+use self::reports::Context;
+pub(super) use self::reports::publishing;
 
 type Client = BaseProducer<Context>;
 
@@ -280,65 +281,6 @@ fn flush(client: &Client) {
     let deadline = Instant::now() + FLUSH_MAX;
     while client.in_flight_count() > 0 && Instant::now() < deadline {
         client.poll(Duration::from_millis(5));
-    }
-}
-
-/// What the producer's client calls back.
-#[derive(Debug)]
-struct Context {
-    watch: Watch,
-    connection: Arc<Connection>,
-    limits: Arc<Limits>,
-}
-
-impl Context {
-    /// Tells of a topic that takes no records; not of what the connection's own troubles bring.
-    fn tell(&self, topic: &Topic, error: &KafkaError) {
-        let Some(code) = code_of(error) else { return };
-        let is_of_connection =
-            matches!(code, Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy | Code::Fatal);
-        if !is_of_connection && self.connection.is_up() {
-            self.connection.troubles.befell(&publishing(topic), code, &error.to_string());
-        }
-    }
-}
-
-/// What a topic's troubles are told of.
-pub(super) fn publishing(topic: &Topic) -> String {
-    format!("publishing to {topic}")
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.watch.log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.error(error, reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.watch.stats_raw(statistics);
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = Arc<Batch>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
-        match result {
-            Ok(message) => {
-                batch.stored(message.offset(), broker_time(message));
-                if self.connection.troubles.is_any() {
-                    self.connection.troubles.passed(&publishing(&batch.topic));
-                }
-            }
-            Err((error, message)) => {
-                self.tell(&batch.topic, error);
-                let size = (native_bytes(message), self.limits.of(&batch.topic, batch.record_bytes_max));
-                batch.failed(delivery(error.clone(), &batch.topic, batch.partition, size), 1);
-            }
-        }
     }
 }
 

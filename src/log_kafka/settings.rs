@@ -2,17 +2,18 @@
 //!
 //! What the engine's promises rest on cannot be set: see [`RESERVED`].
 
+mod blame;
+
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
 use uuid::Uuid;
 
 use crate::event::GroupName;
 
 use super::config::{Config, GroupProtocol, SecurityProtocol};
-use super::failure::{OpenError, unquoted};
+use super::failure::OpenError;
 
 /// Properties that belong to the engine.
 const RESERVED: &[&str] = &[
@@ -42,20 +43,6 @@ const RESERVED: &[&str] = &[
     "request.required.acks",
     "transaction.timeout.ms",
     "transactional.id",
-];
-
-/// Where the operator sets what librdkafka knows by another name.
-const SET_AT: &[(&str, &str)] = &[
-    ("ssl.ca.location", "security.tls.ca"),
-    ("ssl.certificate.location", "security.tls.certificate"),
-    ("ssl.key.location", "security.tls.key"),
-    ("sasl.mechanism", "security.sasl.mechanism"),
-    ("sasl.username", "security.sasl.username"),
-    ("sasl.password", "security.sasl.password"),
-    ("message.timeout.ms", "delivery_timeout"),
-    ("linger.ms", "linger"),
-    ("bootstrap.servers", "brokers"),
-    ("client.id", "client_id"),
 ];
 
 /// How the gateway can prove itself. OAUTHBEARER is none of them: nobody would renew the tokens of the client that
@@ -112,35 +99,6 @@ impl Settings {
             client.create_native_config().map_err(|error| settings.blamed(error.into()))?;
         }
         Ok(settings)
-    }
-
-    /// What librdkafka refuses, by the name the operator gave it.
-    pub(super) fn blamed(&self, error: OpenError) -> OpenError {
-        match error {
-            OpenError::Property { name, problem } => {
-                OpenError::Property { name: self.set_at(&name).unwrap_or(name), problem }
-            }
-            OpenError::Client(KafkaError::ClientCreation(text)) => {
-                let given = self.0.properties.keys().map(String::as_str);
-                let mut names = given.chain(SET_AT.iter().map(|(name, _)| *name));
-                let name = names.find(|name| text.contains(name)).and_then(|name| self.set_at(name));
-                match name {
-                    Some(name) => {
-                        OpenError::Property { name, problem: format!("cannot be used: {}", unquoted(&text)) }
-                    }
-                    None => OpenError::Client(KafkaError::ClientCreation(text)),
-                }
-            }
-            error => error,
-        }
-    }
-
-    /// The key of the configuration behind a property.
-    fn set_at(&self, name: &str) -> Option<String> {
-        if self.0.properties.contains_key(name) {
-            return Some(format!("properties.{name}"));
-        }
-        SET_AT.iter().find(|(native, _)| *native == name).map(|(_, key)| (*key).to_owned())
     }
 
     pub(super) const fn config(&self) -> &Config {
@@ -328,7 +286,7 @@ fn millis(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{KafkaError, OpenError, Settings};
+    use super::Settings;
     use crate::log_kafka::config::{Config, Secret, SecurityProtocol, Tls};
 
     fn config() -> Config {
@@ -386,20 +344,6 @@ mod tests {
             let error = Settings::new(config).unwrap_err().to_string();
             assert!(error.contains(&format!("'{name}'")), "{name}: {error}");
         }
-    }
-
-    #[test]
-    fn what_only_a_client_finds_out_is_named_by_its_setting() {
-        let mut config = config();
-        config.properties.insert("ssl.key.password".to_owned(), Secret::new("s3cret"));
-        let settings = Settings::new(config).unwrap();
-        let blame = |text: &str| {
-            settings.blamed(OpenError::Client(KafkaError::ClientCreation(text.to_owned()))).to_string()
-        };
-        let told = blame("ssl.key.password \"s3cret\" is wrong");
-        assert!(told.contains("'properties.ssl.key.password'") && !told.contains("s3cret"), "{told}");
-        assert!(blame("`message.timeout.ms` must be greater").contains("'delivery_timeout'"));
-        assert!(blame("anything else").contains("no client"));
     }
 
     #[test]

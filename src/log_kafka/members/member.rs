@@ -3,7 +3,7 @@
 //!
 //! What blocks runs as the member's one *job*, which survives a dropped `next`. Records are taken without blocking.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,8 +23,9 @@ use super::super::record::Names;
 use super::super::shared::Shared;
 use super::assign::{Taken, take};
 use super::link::Link;
-use super::place::{Place, is_misplaced, move_to};
+use super::place::{Place, is_misplaced, move_to, move_within, within};
 use super::post::{Event, answer, hear, names};
+use super::revocation::Revocation;
 
 /// How long leaving waits for a commit under way.
 const COMMITTING_MAX: Duration = Duration::from_secs(2);
@@ -63,14 +64,6 @@ pub(super) struct Member {
     names: Names,
 }
 
-#[derive(Debug)]
-struct Revocation {
-    list: TopicPartitionList,
-    waiting: HashSet<(Topic, Number)>,
-    /// Then it is answered by itself: the client stands still meanwhile, and so does the group.
-    until: Instant,
-}
-
 impl std::fmt::Debug for Member {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Member").field("link", &self.link).field("places", &self.places).finish()
@@ -103,13 +96,12 @@ impl Member {
 
     /// Gives back what nobody gave back in time. Whoever reads is told that it is lost.
     fn end_overdue(&mut self) -> Option<Job> {
-        let Revocation { list, waiting, .. } =
-            self.leaving.take_if(|revocation| revocation.until <= Instant::now())?;
+        let (list, waiting) = self.leaving.take_if(|revocation| revocation.is_overdue())?.into_parts();
         tracing::warn!(group = %self.link.group, partitions = waiting.len(), "revoked partitions were not given back in time; they are given up");
         let all = names(&list);
         self.link.disown(&all);
         self.places.retain(|place| !place.is_of(&all));
-        self.told.push_back(MemberEvent::Lost(waiting.into_iter().collect()));
+        self.told.push_back(MemberEvent::Lost(waiting));
         let client = self.link.client().ok()?;
         let blocking = self.shared.blocking.clone();
         Some(Box::pin(async move {
@@ -174,9 +166,8 @@ impl Member {
                 for place in self.places.iter_mut().filter(|place| place.is_of(&partitions)) {
                     place.is_revoked = true;
                 }
-                let waiting = partitions.iter().cloned().collect();
-                let until = Instant::now() + self.shared.settings.config().give_back_max;
-                self.leaving = Some(Revocation { list, waiting, until });
+                let patience = self.shared.settings.config().give_back_max;
+                self.leaving = Some(Revocation::new(list, &partitions, patience));
                 self.told.push_back(MemberEvent::Revoked(partitions));
             }
             Event::Lost(list) => {
@@ -282,7 +273,7 @@ impl Member {
         let client = self.link.part();
         let (shared, link, job) = (Arc::clone(&self.shared), Arc::clone(&self.link), self.job.take());
         let (places, arriving) = (std::mem::take(&mut self.places), self.arriving.take());
-        let revoked = self.leaving.take().map(|revocation| revocation.list);
+        let revoked = self.leaving.take().map(|revocation| revocation.into_parts().0);
         async move {
             let Some(client) = client else { return };
             let taken = match job {
@@ -305,26 +296,6 @@ impl Member {
             shared.metrics.members.dec();
         }
     }
-}
-
-/// The nearest position that is there; the start of a log that ends before it.
-fn within(position: Offset, bounds: Bounds) -> Offset {
-    if position > bounds.end { bounds.start } else { position.max(bounds.start) }
-}
-
-async fn move_within(
-    shared: &Shared,
-    link: &Link,
-    topic: &Topic,
-    number: Number,
-    position: Offset,
-) -> Result<Bounds, Error> {
-    let bounds = shared.bounds(topic, number).await?;
-    let (client, name) = (link.client()?, topic.clone());
-    let moved =
-        shared.blocking.call(move || move_to(&client, &name, number, within(position, bounds))).await?;
-    moved.map_err(unavailable)?;
-    Ok(bounds)
 }
 
 #[async_trait]
@@ -357,7 +328,7 @@ impl MemberEvents for Member {
                 continue;
             }
             let wake = Arc::clone(&self.link.post.wake);
-            let overdue_at = self.leaving.as_ref().map(|revocation| revocation.until);
+            let overdue_at = self.leaving.as_ref().map(Revocation::until);
             let due_at = overdue_at.map_or(self.hear_at, |overdue_at| overdue_at.min(self.hear_at));
             tokio::select! {
                 () = wake.notified() => {}
@@ -401,14 +372,8 @@ impl MemberEvents for Member {
     async fn give_back(&mut self, partitions: &[(Topic, Number)]) {
         self.link.disown(partitions);
         self.places.retain(|place| !place.is_of(partitions));
-        let Some(revocation) = &mut self.leaving else { return };
-        for partition in partitions {
-            revocation.waiting.remove(partition);
-        }
-        if !revocation.waiting.is_empty() {
-            return;
-        }
-        let Some(Revocation { list, .. }) = self.leaving.take() else { return };
+        let Some(whole) = self.leaving.take_if(|revocation| revocation.give_back(partitions)) else { return };
+        let (list, _) = whole.into_parts();
         let Ok(client) = self.link.client() else { return };
         match self.shared.blocking.call(move || client.incremental_unassign(&list)).await {
             Ok(Ok(())) | Err(_) => {}

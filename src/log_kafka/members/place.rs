@@ -10,14 +10,14 @@ use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::event::{Offset, Partition as Number, Topic};
-use crate::log::MemberEvent;
+use crate::log::{Bounds, Error, MemberEvent};
 
-use super::super::failure::code_of;
+use super::super::failure::{code_of, unavailable};
 use super::super::native;
 use super::super::record::{self, Names};
 use super::super::shared::Shared;
 use super::super::topics::Partition;
-use super::link::Client;
+use super::link::{Client, Link};
 use super::post::Context;
 
 pub(super) type Queue = PartitionQueue<Context>;
@@ -96,4 +96,25 @@ pub(super) fn move_to(client: &Client, topic: &Topic, number: Number, offset: Of
 /// Whether an error says that the position is not there.
 pub(super) fn is_misplaced(error: &KafkaError) -> bool {
     matches!(code_of(error), Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::NoOffset))
+}
+
+/// The nearest position that is there; the start of a log that ends before it.
+pub(super) fn within(position: Offset, bounds: Bounds) -> Offset {
+    if position > bounds.end { bounds.start } else { position.max(bounds.start) }
+}
+
+/// Lets the client read a partition from the nearest position that is there; answers where the partition begins and ends.
+pub(super) async fn move_within(
+    shared: &Shared,
+    link: &Link,
+    topic: &Topic,
+    number: Number,
+    position: Offset,
+) -> Result<Bounds, Error> {
+    let bounds = shared.bounds(topic, number).await?;
+    let (client, name) = (link.client()?, topic.clone());
+    let moved =
+        shared.blocking.call(move || move_to(&client, &name, number, within(position, bounds))).await?;
+    moved.map_err(unavailable)?;
+    Ok(bounds)
 }
