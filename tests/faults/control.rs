@@ -4,7 +4,6 @@
 //! than Kafka has an excuse for proves nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -16,7 +15,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::history::{Book, Deed, Entry, Kind, Recorder};
 use crate::log::id_of;
@@ -34,7 +33,8 @@ pub(crate) struct Control {
     producers: JoinSet<()>,
     stop: CancellationToken,
     reader: JoinHandle<()>,
-    is_ending: Arc<AtomicBool>,
+    /// Ends the reader, which a runtime waits for, also where a run ends in the middle.
+    ending: DropGuard,
     pub(crate) followed: Seen,
 }
 
@@ -63,7 +63,7 @@ impl Control {
             let (producer, topic) = (producer.clone(), topic.to_owned());
             producers.spawn(produce(producer, topic, partition, recorder, stop.clone()));
         }
-        let (is_ending, followed) = (Arc::new(AtomicBool::new(false)), Seen::default());
+        let (ending, followed) = (CancellationToken::new(), Seen::default());
         config
             .set("group.id", READER)
             .set("enable.auto.commit", "false")
@@ -74,9 +74,9 @@ impl Control {
             list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
-        let (recorder, ending, seen) = (book.recorder(READER), Arc::clone(&is_ending), Arc::clone(&followed));
-        let reader = spawn_blocking(move || follow(&consumer, recorder, &ending, &seen));
-        Self { producers, stop, reader, is_ending, followed }
+        let (recorder, seen, end) = (book.recorder(READER), Arc::clone(&followed), ending.clone());
+        let reader = spawn_blocking(move || follow(&consumer, recorder, &end, &seen));
+        Self { producers, stop, reader, ending: ending.drop_guard(), followed }
     }
 
     /// Ends the producers, each with the event it is at. The reader goes on.
@@ -89,7 +89,7 @@ impl Control {
 
     pub(crate) async fn stop(mut self) {
         self.stop_producers().await;
-        self.is_ending.store(true, Ordering::Release);
+        drop(self.ending);
         self.reader.await.unwrap();
     }
 }
@@ -123,14 +123,29 @@ async fn produce(
     }
 }
 
-fn follow(consumer: &BaseConsumer, mut recorder: Recorder, is_ending: &AtomicBool, seen: &Seen) {
+fn follow(consumer: &BaseConsumer, mut recorder: Recorder, ending: &CancellationToken, seen: &Seen) {
     const POLL: Duration = Duration::from_millis(100);
-    while !is_ending.load(Ordering::Acquire) {
+    while !ending.is_cancelled() {
         // Errors pass by themselves, or show as events that were not seen.
         let Some(Ok(message)) = consumer.poll(POLL) else { continue };
         let value = message.payload().unwrap_or_default();
         let entry = Entry::new(Deed::Follow, Kind::Ok).event(&id_of(value), "");
         recorder.write(entry.at(message.partition(), message.offset()).sha(value));
         seen.lock().unwrap().insert((message.partition(), message.offset()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Control;
+    use crate::history::Book;
+    use crate::{Duration, assert_ends};
+
+    #[test]
+    fn a_control_that_is_dropped_lets_its_runtime_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let book = Book::new(directory.path());
+        let nobody = ["127.0.0.1:1".to_owned()];
+        assert_ends(async move { drop(Control::start(&book, &nobody, "t", 1, Duration::from_secs(10))) });
     }
 }

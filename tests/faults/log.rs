@@ -1,7 +1,5 @@
 //! What lies in Kafka, read past everything that is under test.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -10,6 +8,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::checkers::Stored;
 use crate::history::{Book, Deed, Entry, Kind, Recorder, sha};
@@ -87,8 +86,9 @@ pub(crate) fn onlooker(client: &ClientConfig, group: &str) -> BaseConsumer {
 /// Looks at a group's commits all the time, and writes down what moved.
 #[derive(Debug)]
 pub(crate) struct Commits {
-    is_ending: Arc<AtomicBool>,
     looking: JoinHandle<()>,
+    /// Ends the look, which a runtime waits for, also where a run ends in the middle.
+    ending: DropGuard,
 }
 
 impl Commits {
@@ -99,16 +99,16 @@ impl Commits {
         topic: &str,
         partitions: i32,
     ) -> Self {
-        let is_ending = Arc::new(AtomicBool::new(false));
-        let (ending, recorder) = (Arc::clone(&is_ending), book.recorder("commits"));
+        let ending = CancellationToken::new();
+        let (end, recorder) = (ending.clone(), book.recorder("commits"));
         let (consumer, topic) = (onlooker(client, group), topic.to_owned());
-        let looking = spawn_blocking(move || look(&consumer, &topic, partitions, recorder, &ending));
-        Self { is_ending, looking }
+        let looking = spawn_blocking(move || look(&consumer, &topic, partitions, recorder, &end));
+        Self { looking, ending: ending.drop_guard() }
     }
 
     /// Looks once more, then ends.
     pub(crate) async fn stop(self) {
-        self.is_ending.store(true, Ordering::Release);
+        drop(self.ending);
         self.looking.await.unwrap();
     }
 }
@@ -118,11 +118,11 @@ fn look(
     topic: &str,
     partitions: i32,
     mut recorder: Recorder,
-    is_ending: &AtomicBool,
+    ending: &CancellationToken,
 ) {
     let mut last = Vec::new();
     loop {
-        let is_last = is_ending.load(Ordering::Acquire);
+        let is_last = ending.is_cancelled();
         let now = committed(consumer, topic, partitions).unwrap_or_else(|| last.clone());
         for (part, off) in now.iter().filter(|one| !last.contains(one)) {
             recorder.write(Entry::new(Deed::Commit, Kind::Ok).at(*part, *off));
@@ -133,5 +133,21 @@ fn look(
         }
         // What the client has to tell is nothing that is looked for; this is the pause.
         drop(consumer.poll(LOOK_EVERY));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClientConfig, Commits};
+    use crate::assert_ends;
+    use crate::history::Book;
+
+    #[test]
+    fn a_watch_that_is_dropped_lets_its_runtime_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let book = Book::new(directory.path());
+        let mut nobody = ClientConfig::new();
+        nobody.set("bootstrap.servers", "127.0.0.1:1");
+        assert_ends(async move { drop(Commits::watch(&book, &nobody, "g", "t", 1)) });
     }
 }

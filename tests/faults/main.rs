@@ -62,6 +62,19 @@ async fn until<T>(what: &str, patience: Duration, mut check: impl AsyncFnMut() -
     tokio::time::timeout(patience, asking).await.unwrap_or_else(|_| panic!("never came true: {what}"))
 }
 
+/// Fails unless a runtime on which this was done ends by itself: one that waits for what nobody ends hangs every test that
+/// fails, instead of telling why.
+fn assert_ends(done: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(done);
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(runtime);
+        ended.send(())
+    });
+    end.recv_timeout(Duration::from_secs(20)).expect("the runtime ends");
+}
+
 /// How often each fault is repeated within its run.
 fn rounds() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "how long tests run is no configuration of the gateway")]
