@@ -9,10 +9,12 @@ use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::task::{block_in_place, spawn_blocking};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::until;
 
+/// How long a gateway may take until it serves.
+const WELCOME_MAX: Duration = Duration::from_secs(60);
 /// How long a gateway may take until it is ready, brokers being there.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// SIGTERM to exit, as promised, and a little for a machine that does other things.
@@ -32,41 +34,44 @@ pub(crate) struct Target {
 pub(crate) struct Gateway {
     pub(crate) target: Target,
     directory: PathBuf,
-    child: Option<Child>,
+    process: Option<Process>,
 }
+
+/// A process that ends with its owner, whatever became of that.
+#[derive(Debug)]
+struct Process(Child);
 
 impl Gateway {
     /// Starts a gateway with this configuration and files of its own in `directory`.
     pub(crate) async fn start(directory: &Path, yaml: &str) -> Self {
         fs::create_dir_all(directory).unwrap();
         fs::write(directory.join("weirgate.yaml"), yaml).unwrap();
-        let (child, target) = launch(directory, "127.0.0.1:0").await;
-        Self { target, directory: directory.to_owned(), child: Some(child) }
+        let (process, target) = launch(directory, "127.0.0.1:0").await;
+        Self { target, directory: directory.to_owned(), process: Some(process) }
     }
 
     /// Starts it where it was.
     pub(crate) async fn start_again(&mut self) {
-        assert!(self.child.is_none(), "it runs");
-        let (child, target) = launch(&self.directory, &self.target.address).await;
+        assert!(self.process.is_none(), "it runs");
+        let (process, target) = launch(&self.directory, &self.target.address).await;
         assert_eq!(target.address, self.target.address);
         self.target.token = target.token;
-        self.child = Some(child);
+        self.process = Some(process);
     }
 
     /// kill -9.
     pub(crate) fn kill(&mut self) {
-        let mut child = self.child.take().expect("it runs");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(self.process.take().expect("it runs"));
     }
 
     /// SIGTERM; answers how long the end took. It must be a clean one.
     pub(crate) async fn terminate(&mut self) -> Duration {
-        let mut child = self.child.take().expect("it runs");
+        let process = self.process.as_mut().expect("it runs");
         let told = Instant::now();
-        signal(&child, "-TERM");
-        let ended = tokio::time::timeout(EXIT_MAX, spawn_blocking(move || child.wait().unwrap().code()));
-        assert_eq!(ended.await.expect("the gateway ends in time").unwrap(), Some(0), "{}", self.log_path());
+        process.signal("-TERM");
+        let ended = until("the gateway ends", EXIT_MAX, async || process.0.try_wait().unwrap()).await;
+        self.process = None;
+        assert_eq!(ended.code(), Some(0), "{}", self.log_path());
         told.elapsed()
     }
 
@@ -89,7 +94,7 @@ impl Gateway {
 
     /// Fails if the gateway ended by itself, or panicked on the way.
     pub(crate) fn check(&mut self) {
-        if let Some(child) = &mut self.child {
+        if let Some(Process(child)) = &mut self.process {
             assert_eq!(child.try_wait().unwrap(), None, "the gateway ended: {}", self.log_path());
         }
         let log = self.log();
@@ -111,7 +116,7 @@ impl Gateway {
 
     /// Resident memory.
     pub(crate) fn resident_kib(&self) -> u64 {
-        let id = self.child.as_ref().expect("it runs").id();
+        let id = self.process.as_ref().expect("it runs").0.id();
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
@@ -122,18 +127,23 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            drop(child.kill());
-            drop(child.wait());
-        }
+impl Process {
+    fn signal(&self, name: &str) {
+        let status = block_in_place(|| Command::new("kill").args([name, &self.0.id().to_string()]).status());
+        assert!(status.unwrap().success());
     }
 }
 
-async fn launch(directory: &Path, listen: &str) -> (Child, Target) {
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+async fn launch(directory: &Path, listen: &str) -> (Process, Target) {
     let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
+    let child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
         .args(["dev", "--listen", listen, "--config"])
         .arg(directory.join("weirgate.yaml"))
         .arg("--data-dir")
@@ -143,12 +153,15 @@ async fn launch(directory: &Path, listen: &str) -> (Child, Target) {
         .stderr(log)
         .spawn()
         .unwrap();
-    let stdout = child.stdout.take().unwrap();
-    let welcome = spawn_blocking(move || read_welcome(stdout)).await.unwrap();
+    let mut process = Process(child);
+    let stdout = process.0.stdout.take().unwrap();
+    // Where this gives up, the process ends, and with it what is being read.
+    let welcome = timeout(WELCOME_MAX, spawn_blocking(move || read_welcome(stdout)));
+    let welcome = welcome.await.expect("the gateway says in time where it is").unwrap();
     let (address, token) =
         welcome.unwrap_or_else(|| panic!("no gateway: {}", directory.join("log").display()));
     let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
-    (child, Target { name, address, token })
+    (process, Target { name, address, token })
 }
 
 /// The address and the token that `dev` prints, once it serves.
@@ -167,9 +180,4 @@ fn read_welcome(stdout: impl Read) -> Option<(String, String)> {
         }
     }
     Some((address?, token?))
-}
-
-fn signal(child: &Child, name: &str) {
-    let status = block_in_place(|| Command::new("kill").args([name, &child.id().to_string()]).status());
-    assert!(status.unwrap().success());
 }
