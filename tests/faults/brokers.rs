@@ -106,6 +106,12 @@ impl Brokers {
         self.proxies[node].set(weather);
     }
 
+    /// Resets every open connection to a node, and lets new ones pass.
+    pub(crate) fn break_all(&self, node: usize) {
+        self.proxies[node].break_all();
+        self.weather(node, Weather::Clear);
+    }
+
     pub(crate) fn weather_everywhere(&self, weather: Weather) {
         for proxy in &self.proxies {
             proxy.set(weather);

@@ -27,8 +27,7 @@ async fn a_leader_that_cannot_be_reached_holds_up_only_its_own_partitions() {
             run.brokers.weather(leader, weather);
             run.publishers.until_someone_fails(4, PATIENCE).await;
             // What was silent for long is broken in the end.
-            run.brokers.weather(leader, Weather::Reset);
-            run.brokers.weather(leader, Weather::Clear);
+            run.brokers.break_all(leader);
             run.publishers.go_on(5, PATIENCE).await;
         }
     }

@@ -35,7 +35,15 @@ pub(crate) enum Weather {
 /// A proxy in front of one address. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    weather: watch::Sender<Weather>,
+    sky: watch::Sender<Sky>,
+}
+
+/// What connections watch.
+#[derive(Debug, Clone, Copy)]
+struct Sky {
+    weather: Weather,
+    /// How often all connections were broken. A watcher sees only the latest weather, so a short reset would pass unseen.
+    breaks: u64,
 }
 
 /// Chunks under way in one direction at most.
@@ -45,46 +53,54 @@ const CHUNK_BYTES: usize = 16 * 1024;
 impl Proxy {
     /// Passes on what comes to the listener.
     pub(crate) fn start(runtime: &Handle, listener: StdListener, upstream: String) -> Self {
-        let (weather, watched) = watch::channel(Weather::Clear);
+        let (sky, watched) = watch::channel(Sky { weather: Weather::Clear, breaks: 0 });
         runtime.spawn(serve(listener, upstream, watched));
-        Self { weather }
+        Self { sky }
     }
 
     pub(crate) fn set(&self, weather: Weather) {
-        self.weather.send_replace(weather);
+        self.sky.send_modify(|sky| sky.weather = weather);
+    }
+
+    /// Resets every open connection; new ones have the weather there is.
+    pub(crate) fn break_all(&self) {
+        self.sky.send_modify(|sky| sky.breaks += 1);
     }
 }
 
-async fn serve(listener: StdListener, upstream: String, mut weather: watch::Receiver<Weather>) {
+async fn serve(listener: StdListener, upstream: String, mut sky: watch::Receiver<Sky>) {
     listener.set_nonblocking(true).unwrap();
     let listener = TcpListener::from_std(listener).unwrap();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let (client, _) = accepted.unwrap();
-                tokio::spawn(join(client, upstream.clone(), weather.clone()));
+                let breaks = sky.borrow().breaks;
+                tokio::spawn(join(client, upstream.clone(), sky.clone(), breaks));
             }
-            changed = weather.changed() => if changed.is_err() { return },
+            changed = sky.changed() => if changed.is_err() { return },
         }
     }
 }
 
 /// Joins a client with the upstream until one of them ends, or the weather ends it.
-async fn join(mut client: TcpStream, upstream: String, mut weather: watch::Receiver<Weather>) {
-    let mut broken = weather.clone();
+async fn join(mut client: TcpStream, upstream: String, mut sky: watch::Receiver<Sky>, breaks: u64) {
+    let mut broken = sky.clone();
     let broken = async move {
-        let is_broken = |weather: &Weather| matches!(weather, Weather::Cut | Weather::Reset);
-        broken.wait_for(is_broken).await.map_or(Weather::Cut, |weather| *weather)
+        let is_broken =
+            |sky: &Sky| sky.breaks != breaks || matches!(sky.weather, Weather::Cut | Weather::Reset);
+        let end = |sky: &Sky| if sky.breaks == breaks { sky.weather } else { Weather::Reset };
+        broken.wait_for(is_broken).await.map_or(Weather::Cut, |sky| end(&sky))
     };
     let passing = async {
         // A connection that begins in silence reaches nobody.
-        if weather.wait_for(|weather| *weather != Weather::Silent).await.is_err() {
+        if sky.wait_for(|sky| sky.weather != Weather::Silent).await.is_err() {
             return;
         }
         let Ok(mut server) = TcpStream::connect(&upstream).await else { return };
         let (client_reads, client_writes) = client.split();
         let (server_reads, server_writes) = server.split();
-        let (there, back) = (weather.clone(), weather);
+        let (there, back) = (sky.clone(), sky);
         tokio::select! {
             () = pump(client_reads, server_writes, there, |weather| weather == Weather::Silent) => {}
             () = pump(server_reads, client_writes, back, |weather| {
@@ -105,7 +121,7 @@ async fn join(mut client: TcpStream, upstream: String, mut weather: watch::Recei
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut weather: watch::Receiver<Weather>,
+    mut sky: watch::Receiver<Sky>,
     is_silent: fn(Weather) -> bool,
 ) {
     let (line, mut due) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_MAX);
@@ -119,7 +135,7 @@ async fn pump(
     };
     let writing = async move {
         while let Some((came, bytes)) = due.recv().await {
-            let weather = weather.wait_for(|weather| !is_silent(*weather)).await.map(|weather| *weather);
+            let weather = sky.wait_for(|sky| !is_silent(sky.weather)).await.map(|sky| sky.weather);
             if let Ok(Weather::Slow(delay)) = weather {
                 sleep_until(came + delay).await;
             }
@@ -228,6 +244,21 @@ mod tests {
             proxy.set(Weather::Clear);
             let mut healed = TcpStream::connect(door).await.unwrap();
             assert_eq!(ask(&mut healed, b"c").await.unwrap(), b"c");
+        }
+    }
+
+    #[tokio::test]
+    async fn open_connections_are_broken_in_any_weather_and_new_ones_are_not() {
+        let (proxy, door) = echo().await;
+        for weather in [Weather::Clear, Weather::Silent, Weather::Mute] {
+            let mut open = TcpStream::connect(door).await.unwrap();
+            ask(&mut open, b"a").await.unwrap();
+            proxy.set(weather);
+            proxy.break_all();
+            proxy.set(Weather::Clear);
+            assert_eq!(answer(&mut open, 1).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+            let mut new = TcpStream::connect(door).await.unwrap();
+            assert_eq!(ask(&mut new, b"c").await.unwrap(), b"c");
         }
     }
 
