@@ -6,11 +6,12 @@ use serde_json::Value;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Target;
 use crate::history::{Deed, Entry, Kind, Recorder};
-use crate::publishers::envelope;
+use crate::publishers::{ANSWER_MAX, envelope};
 use crate::rounds;
 use crate::run::{Plan, Run};
 
@@ -94,7 +95,7 @@ async fn batches_while_a_leader_moves_are_answered_item_by_item_as_they_lie_in_t
         run.brokers.heal().await;
     }
     stop.cancel();
-    let stored = publishing.await.unwrap();
+    let stored = timeout(PATIENCE, publishing).await.expect("the last batch is answered").unwrap();
     let verdict = run.end(Duration::from_secs(30)).await;
     assert!(stored > 20, "batches were stored: {stored}");
     assert_eq!(verdict.counts.duplicates, 0);
@@ -108,7 +109,7 @@ struct Item {
 
 /// Publishes one batch after the other; answers how many items were stored.
 async fn publish_batches(mut recorder: Recorder, target: Target, stop: CancellationToken) -> usize {
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder().timeout(ANSWER_MAX).build().unwrap();
     let mut stored = 0;
     for batch in 0_u64.. {
         if stop.is_cancelled() {

@@ -1,5 +1,6 @@
 //! What lies in Kafka, read past everything that is under test.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -8,12 +9,15 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::checkers::Stored;
 use crate::history::{Book, Deed, Entry, Kind, Recorder, sha};
 
 const ASK_MAX: Duration = Duration::from_secs(10);
+/// How long the log of a run may take to be read.
+const READ_MAX: Duration = Duration::from_secs(120);
 /// Between two looks at a group's commits.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -50,8 +54,9 @@ pub(crate) fn records(client: &ClientConfig, topic: &str, partitions: i32) -> Ve
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&list).unwrap();
-    let (mut records, mut ended) = (Vec::new(), 0);
-    while ended < partitions {
+    let (mut records, mut ended, began) = (Vec::new(), HashSet::new(), Instant::now());
+    while (0..partitions).any(|partition| !ended.contains(&partition)) {
+        assert!(began.elapsed() < READ_MAX, "the log is not read in time");
         match consumer.poll(ASK_MAX).expect("the log can be read") {
             Ok(message) => records.push((
                 message.partition(),
@@ -59,7 +64,8 @@ pub(crate) fn records(client: &ClientConfig, topic: &str, partitions: i32) -> Ve
                 message.key().unwrap_or_default().to_vec(),
                 message.payload().unwrap_or_default().to_vec(),
             )),
-            Err(KafkaError::PartitionEOF(_)) => ended += 1,
+            // Which comes again after a reconnect.
+            Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
             Err(error) => assert!(error.rdkafka_error_code().is_some(), "{error}"),
         }
     }
