@@ -95,6 +95,7 @@ impl Case {
             publishing::duplicate(self),
             publishing::nonmonotonic_send(self),
             publishing::divergent(self),
+            publishing::misplaced(self),
             publishing::corrupt(self),
             reading::unseen(self),
             reading::nonmonotonic_poll(self),

@@ -113,6 +113,18 @@ pub(super) fn divergent(case: &Case) -> Vec<Finding> {
     findings
 }
 
+/// Answered as stored, or given to a reader, with a place where something else lies, or nothing; or answered with no place.
+pub(super) fn misplaced(case: &Case) -> Vec<Finding> {
+    let truth: HashMap<(i32, i64), &str> =
+        case.truth.iter().map(|stored| ((stored.part, stored.off), stored.id.as_str())).collect();
+    let placed = case.history.iter().filter(|entry| entry.is(Deed::Publish, Kind::Ok) || is_seen(entry.f));
+    let is_there = |place: (i32, i64), id: &str| truth.get(&place) == Some(&id);
+    placed
+        .filter(|entry| !entry.position().is_some_and(|place| is_there(place, &entry.id)))
+        .map(|entry| finding("misplaced", &entry.proc, format!("{} at {:?}", entry.id, entry.position())))
+        .collect()
+}
+
 /// Other bytes than those that were sent.
 pub(super) fn corrupt(case: &Case) -> Vec<Finding> {
     let fates = case.fates();
@@ -131,7 +143,8 @@ fn is_seen(f: Deed) -> bool {
 mod tests {
     use super::super::tests::{at, case, published, sent};
     use super::{
-        Deed, Kind, aborted_read, corrupt, divergent, duplicate, lost_write, nonmonotonic_send, unexpected,
+        Deed, Kind, aborted_read, corrupt, divergent, duplicate, lost_write, misplaced, nonmonotonic_send,
+        unexpected,
     };
 
     #[test]
@@ -242,6 +255,23 @@ mod tests {
         assert_eq!(divergent(&case(&lines, &[(0, 0, "p0-1")])).len(), 1);
         assert_eq!(divergent(&case(&lines[..2], &[(0, 0, "p0-3")])).len(), 1);
         assert_eq!(divergent(&case(&lines[..2], &[(0, 0, "p0-1")])), []);
+    }
+
+    #[test]
+    fn what_was_stored_or_given_lies_where_it_was_said_to() {
+        let of_place = |place: Option<(i32, i64)>| {
+            let stored = || published("p0-1", Kind::Ok);
+            let stored = place.map_or_else(stored, |(part, off)| stored().at(part, off));
+            let case = case(&[("p0", sent("p0-1")), ("p0", stored)], &[(0, 0, "p0-1"), (0, 1, "p0-2")]);
+            misplaced(&case).into_iter().map(|finding| finding.subject).collect::<Vec<_>>()
+        };
+        assert_eq!(of_place(Some((0, 0))), Vec::<String>::new());
+        assert_eq!(of_place(Some((0, 1))), ["p0"], "another event lies there");
+        assert_eq!(of_place(Some((0, 2))), ["p0"], "nothing lies there");
+        assert_eq!(of_place(Some((1, 0))), ["p0"], "nothing lies in that partition");
+        assert_eq!(of_place(None), ["p0"], "no place was told");
+        let lines = [("w0.1", at(Deed::Deliver, Kind::Ok, "p0-1", (0, 7)))];
+        assert_eq!(misplaced(&case(&lines, &[(0, 0, "p0-1")])).len(), 1);
     }
 
     #[test]
