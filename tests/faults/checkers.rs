@@ -3,6 +3,7 @@
 //! Pure functions, named as Jepsen names them. Each gives what it found, by whom it concerns; the control's findings make
 //! a run void, the others make it fail. The tests of each show a history that violates it.
 
+mod presence;
 mod publishing;
 mod reading;
 mod settling;
@@ -35,6 +36,8 @@ pub(crate) struct Case {
     pub(crate) history: Vec<Entry>,
     /// By partition and offset.
     pub(crate) truth: Vec<Stored>,
+    /// How many partitions the topic has, each with a control of its own.
+    pub(crate) partitions: i32,
     /// Whether a group worked on the topic.
     pub(crate) has_group: bool,
     /// Those who followed the topic from its beginning.
@@ -89,6 +92,7 @@ impl Case {
     /// All that every run is judged by.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         [
+            presence::idle(self),
             publishing::lost_write(self),
             publishing::aborted_read(self),
             publishing::unexpected(self),
@@ -205,6 +209,7 @@ mod tests {
         Case {
             history: (0..).zip(lines).map(at).collect(),
             truth: truth.iter().map(stored).collect(),
+            partitions: 0,
             has_group: false,
             audiences: Vec::new(),
         }
@@ -271,6 +276,6 @@ mod tests {
     fn an_empty_history_against_a_full_log_is_no_pass() {
         let mut case = case(&[], &[(0, 0, "p0-1")]);
         (case.has_group, case.audiences) = (true, vec!["a0".to_owned()]);
-        assert_eq!(names(&case.findings()), ["unexpected", "unseen", "unseen"]);
+        assert_eq!(names(&case.findings()), ["idle", "unexpected", "unseen", "unseen"]);
     }
 }

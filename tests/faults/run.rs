@@ -158,7 +158,13 @@ impl Run {
         Ended {
             name: self.name,
             took: self.began.elapsed(),
-            case: Case { history: self.book.read(), truth, has_group: true, audiences },
+            case: Case {
+                history: self.book.read(),
+                truth,
+                partitions: PARTITIONS,
+                has_group: true,
+                audiences,
+            },
             is_drained,
             committed: committed.expect("the commits can be read"),
             directory: self.directory,

@@ -89,23 +89,56 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::{Case, Deed, Duration, Ended, Entry};
-    use crate::history::Kind;
+    use crate::checkers::Stored;
+    use crate::history::{Kind, sha};
 
-    fn ended(proc: &str, kinds: &[(u64, Kind)]) -> Ended {
-        let entry = |(t_mono, kind): &(u64, Kind)| Entry {
-            t_mono: *t_mono,
-            proc: proc.to_owned(),
-            ..Entry::new(Deed::Publish, *kind).event(&format!("{proc}-1"), "k")
-        };
-        let history = kinds.iter().map(entry).collect();
+    /// A run of one partition: what the control and a publisher stored at once was followed, settled and committed.
+    fn whole() -> Ended {
+        let (mut history, mut truth) = (Vec::new(), Vec::new());
+        for (off, proc) in [(0, "control0"), (1, "p0")] {
+            let id = format!("{proc}-1");
+            let entry = |proc: &str, f, kind| Entry {
+                proc: proc.to_owned(),
+                ..Entry::new(f, kind).event(&id, proc).at(0, off).sha(id.as_bytes())
+            };
+            history.extend([
+                entry(proc, Deed::Publish, Kind::Invoke),
+                entry(proc, Deed::Publish, Kind::Ok),
+                entry("control-reader", Deed::Follow, Kind::Ok),
+                entry("w0", Deed::Deliver, Kind::Ok),
+                entry("w0", Deed::Ack, Kind::Invoke),
+                entry("w0", Deed::Ack, Kind::Ok),
+                entry("commits", Deed::Commit, Kind::Ok).at(0, off + 1),
+            ]);
+            truth.push(Stored { part: 0, off, sha: sha(id.as_bytes()), id });
+        }
+        let audiences = vec!["control-reader".to_owned()];
         Ended {
             name: "test",
             took: Duration::ZERO,
-            case: Case { history, ..Case::default() },
+            case: Case { history, truth, partitions: 1, has_group: true, audiences },
             is_drained: true,
-            committed: Vec::new(),
+            committed: vec![(0, 2)],
             directory: "no-such-directory".into(),
         }
+    }
+
+    /// The same, in which someone publishes one event more.
+    fn with(proc: &str, kinds: &[(u64, Kind)]) -> Ended {
+        let mut ended = whole();
+        ended.case.history.extend(kinds.iter().map(|(t_mono, kind)| Entry {
+            t_mono: *t_mono,
+            proc: proc.to_owned(),
+            ..Entry::new(Deed::Publish, *kind).event(&format!("{proc}-2"), proc)
+        }));
+        ended
+    }
+
+    /// The same, in which someone did nothing.
+    fn without(proc: &str) -> Ended {
+        let mut ended = whole();
+        ended.case.history.retain(|entry| entry.proc != proc);
+        ended
     }
 
     const LOST: &[(u64, Kind)] = &[(0, Kind::Invoke), (1, Kind::Ok)];
@@ -114,31 +147,49 @@ mod tests {
     #[test]
     #[should_panic(expected = "void: the control failed")]
     fn a_run_whose_control_loses_an_event_is_void() {
-        ended("control0", LOST).judge(Duration::from_secs(1));
+        with("control0", LOST).judge(Duration::from_secs(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "void: the control failed")]
+    fn a_run_without_a_control_is_void() {
+        without("control0").judge(Duration::from_secs(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "void: the control failed")]
+    fn a_run_whose_control_is_not_read_is_void() {
+        without("control-reader").judge(Duration::from_secs(1));
     }
 
     #[test]
     #[should_panic(expected = "void: the control stood still for 9s")]
     fn a_run_whose_control_stands_still_for_too_long_is_void() {
-        ended("control0", REFUSED).judge(Duration::from_secs(8));
+        with("control0", REFUSED).judge(Duration::from_secs(8));
     }
 
     #[test]
     #[should_panic(expected = "lost-write")]
     fn a_run_that_loses_an_event_fails() {
-        ended("p0", LOST).judge(Duration::from_secs(1));
+        with("p0", LOST).judge(Duration::from_secs(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "committed nothing of 0")]
+    fn a_run_whose_commits_nobody_saw_fails() {
+        without("commits").judge(Duration::from_secs(1));
     }
 
     #[test]
     #[should_panic(expected = "all is committed in the end")]
     fn a_run_that_leaves_a_wrong_commit_fails() {
-        let ended = Ended { committed: vec![(0, 7)], ..ended("p0", REFUSED) };
+        let ended = Ended { committed: vec![(0, 7)], ..whole() };
         ended.judge(Duration::from_secs(1));
     }
 
     #[test]
     fn a_run_that_keeps_its_promises_passes() {
-        let verdict = ended("p0", REFUSED).judge(Duration::from_secs(1));
+        let verdict = with("p0", REFUSED).judge(Duration::from_secs(1));
         assert_eq!((verdict.counts.refused, verdict.stall(None).0), (1, Duration::from_secs(9)));
     }
 }
