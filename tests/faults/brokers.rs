@@ -146,13 +146,10 @@ impl Brokers {
         until("the topic has leaders", HEAL_MAX, async || self.leaders_of(topic)).await;
     }
 
-    /// The node that leads a partition now; another one than `not` where that is given.
-    pub(crate) async fn leader(&self, topic: &str, partition: i32, not: Option<usize>) -> usize {
-        until("the partition has a leader", HEAL_MAX, async || {
-            let leader = self.leaders_of(topic)?.get(&partition).copied()?;
-            (Some(leader) != not).then_some(leader)
-        })
-        .await
+    /// The node that leads a partition now.
+    pub(crate) async fn leader(&self, topic: &str, partition: i32) -> usize {
+        let leader = async || self.leaders_of(topic)?.get(&partition).copied();
+        until("the partition has a leader", HEAL_MAX, leader).await
     }
 
     fn leaders_of(&self, topic: &str) -> Option<BTreeMap<i32, usize>> {

@@ -89,7 +89,7 @@ async fn batches_while_a_leader_moves_are_answered_item_by_item_as_they_lie_in_t
     let target = run.gateways[0].target.clone();
     let publishing = tokio::spawn(publish_batches(run.book.recorder("b0"), target, stop.clone()));
     for _ in 0..rounds() {
-        let leader = run.brokers.leader(&run.topic, 0, None).await;
+        let leader = run.leader().await;
         run.brokers.terminate(leader);
         run.publishers.go_on(5, PATIENCE).await;
         run.brokers.heal().await;

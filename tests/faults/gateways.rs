@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::history::{Deed, Entry, Kind};
 use crate::publishers::{Pace, Retry};
-use crate::rounds;
 use crate::run::{PARTITIONS, Plan, Run};
 
 /// How long the publishers may take to go on with the other gateway.
@@ -22,9 +21,8 @@ fn retrying() -> Plan {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_was_unknown() {
-    let mut run = Run::begin("gateways-killed", retrying()).await;
     let mut faults = 0;
-    for _ in 0..rounds() {
+    let verdict = Run::rounds("gateways-killed", retrying(), CONTROL_STALL_MAX, async |run| {
         for victim in 0..run.gateways.len() {
             run.subscribers.break_worker(victim);
             run.publishers.go_on(5, PATIENCE).await;
@@ -35,8 +33,8 @@ async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_
             run.gateways[victim].until_ready().await;
             faults += 2;
         }
-    }
-    let verdict = run.end(CONTROL_STALL_MAX).await;
+    })
+    .await;
     let counts = verdict.counts;
     assert_eq!((counts.refused, counts.unknown), (0, 0), "every event is stored in the end");
     let unknown = verdict.case.history.iter().filter(|entry| entry.is(Deed::Publish, Kind::Info)).count();
@@ -47,9 +45,8 @@ async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothing() {
-    let mut run = Run::begin("rolling-restart", retrying()).await;
     let mut told = Vec::new();
-    for _ in 0..rounds() {
+    let verdict = Run::rounds("rolling-restart", retrying(), CONTROL_STALL_MAX, async |run| {
         for victim in 0..run.gateways.len() {
             told.push(run.book.now());
             run.gateways[victim].terminate().await;
@@ -58,8 +55,8 @@ async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothi
             run.gateways[victim].until_ready().await;
             run.publishers.go_on(5, PATIENCE).await;
         }
-    }
-    let verdict = run.end(CONTROL_STALL_MAX).await;
+    })
+    .await;
     for told in told {
         assert_eq!(
             under_way(&verdict.case.history, told),

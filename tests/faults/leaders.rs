@@ -7,7 +7,7 @@ use crate::brokers::NODES;
 use crate::gateway::Gateway;
 use crate::history::{Deed, Entry, Kind};
 use crate::run::{Plan, Run};
-use crate::{rounds, until};
+use crate::until;
 
 /// How long the publishers may take to go on after a leader was lost: Kafka notices after 9 s that a broker is dead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,36 +28,33 @@ async fn without_faults_nothing_is_lost_repeated_or_out_of_order() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn leaders_that_are_killed_and_ended_take_nothing_with_them() {
-    let mut run = Run::begin("leaders-killed", Plan::default()).await;
-    for _ in 0..rounds() {
-        let leader = run.brokers.leader(&run.topic, 0, None).await;
+    let verdict = Run::rounds("leaders-killed", Plan::default(), Duration::from_secs(30), async |run| {
+        let leader = run.leader().await;
         run.brokers.kill(leader);
         run.publishers.go_on(5, PATIENCE).await;
-        run.brokers.start_missing();
         run.brokers.heal().await;
-        let leader = run.brokers.leader(&run.topic, 0, None).await;
+        let leader = run.leader().await;
         run.brokers.terminate(leader);
         run.publishers.go_on(5, PATIENCE).await;
         run.brokers.heal().await;
-    }
-    let verdict = run.end(Duration::from_secs(30)).await;
+    })
+    .await;
     assert_eq!(verdict.counts.duplicates, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it() {
-    let mut run = Run::begin("leader-paused", Plan::default()).await;
-    for _ in 0..rounds() {
-        let leader = run.brokers.leader(&run.topic, 0, None).await;
+    let verdict = Run::rounds("leader-paused", Plan::default(), Duration::from_secs(30), async |run| {
+        let leader = run.leader().await;
         run.brokers.pause(leader);
         run.publishers.go_on(5, PATIENCE).await;
-        assert_ne!(run.brokers.leader(&run.topic, 0, None).await, leader, "it was deposed meanwhile");
+        assert_ne!(run.leader().await, leader, "it was deposed meanwhile");
         run.brokers.resume(leader);
         run.publishers.go_on(5, PATIENCE).await;
         run.brokers.heal().await;
-    }
-    let verdict = run.end(Duration::from_secs(30)).await;
+    })
+    .await;
     assert_eq!(verdict.counts.duplicates, 0);
 }
 
@@ -66,10 +63,9 @@ async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it()
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn while_two_of_three_are_dead_nothing_is_answered_as_stored() {
     let plan = Plan { delivery_timeout: Duration::from_secs(3), ..Plan::default() };
-    let mut run = Run::begin("two-of-three-killed", plan).await;
     let mut windows = Vec::new();
-    for _ in 0..rounds() {
-        let leader = run.brokers.leader(&run.topic, 0, None).await;
+    let verdict = Run::rounds("two-of-three-killed", plan, Duration::from_secs(60), async |run| {
+        let leader = run.leader().await;
         run.brokers.kill((leader + 1) % NODES);
         run.brokers.kill((leader + 2) % NODES);
         let killed = run.book.now();
@@ -78,8 +74,8 @@ async fn while_two_of_three_are_dead_nothing_is_answered_as_stored() {
         run.brokers.start_missing();
         run.publishers.go_on(5, PATIENCE).await;
         run.brokers.heal().await;
-    }
-    let verdict = run.end(Duration::from_secs(60)).await;
+    })
+    .await;
     for window in windows {
         let stored = stored_within(&verdict.case.history, &window);
         assert_eq!(stored, Vec::<&Entry>::new(), "with one replica of three");
@@ -90,8 +86,7 @@ async fn while_two_of_three_are_dead_nothing_is_answered_as_stored() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
-    let mut run = Run::begin("all-killed", Plan::default()).await;
-    for _ in 0..rounds() {
+    let verdict = Run::rounds("all-killed", Plan::default(), Duration::from_secs(90), async |run| {
         let resident: Vec<u64> = run.gateways.iter().map(Gateway::resident_kib).collect();
         for node in 0..NODES {
             run.brokers.kill(node);
@@ -108,8 +103,8 @@ async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
         run.brokers.start_missing();
         run.publishers.go_on(1, BACK_MAX).await;
         run.brokers.heal().await;
-    }
-    let verdict = run.end(Duration::from_secs(90)).await;
+    })
+    .await;
     assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
 }
 

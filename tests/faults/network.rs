@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::history::{Deed, Entry, Kind};
 use crate::proxy::Weather;
-use crate::rounds;
 use crate::run::{PARTITIONS, Plan, Run};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,18 +19,17 @@ fn plan() -> Plan {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_leader_that_cannot_be_reached_holds_up_only_its_own_partitions() {
-    let run = Run::begin("leader-cut-off", plan()).await;
-    for _ in 0..rounds() {
+    let verdict = Run::rounds("leader-cut-off", plan(), Duration::from_secs(30), async |run| {
         for weather in [Weather::Silent, Weather::Mute, Weather::Cut] {
-            let leader = run.brokers.leader(&run.topic, 0, None).await;
+            let leader = run.leader().await;
             run.brokers.weather(leader, weather);
             run.publishers.until_someone_fails(4, PATIENCE).await;
             // What was silent for long is broken in the end.
             run.brokers.break_all(leader);
             run.publishers.go_on(5, PATIENCE).await;
         }
-    }
-    let verdict = run.end(Duration::from_secs(30)).await;
+    })
+    .await;
     assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
     assert_eq!(verdict.counts.duplicates, 0);
     for part in 0..PARTITIONS {
@@ -43,14 +41,13 @@ async fn a_leader_that_cannot_be_reached_holds_up_only_its_own_partitions() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn brokers_slower_than_the_delivery_timeout_leave_outcomes_unknown_and_never_refused() {
-    let run = Run::begin("slow-brokers", plan()).await;
-    for _ in 0..rounds() {
+    let verdict = Run::rounds("slow-brokers", plan(), Duration::from_secs(30), async |run| {
         run.brokers.weather_everywhere(Weather::Slow(DELIVERY_TIMEOUT));
         run.publishers.until_not_stored(3, PATIENCE).await;
         run.brokers.weather_everywhere(Weather::Clear);
         run.publishers.go_on(5, PATIENCE).await;
-    }
-    let verdict = run.end(Duration::from_secs(30)).await;
+    })
+    .await;
     assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
     let publishes =
         verdict.case.history.iter().filter(|entry| entry.f == Deed::Publish && entry.proc.starts_with('p'));

@@ -19,8 +19,8 @@ use crate::history::{Book, Deed, Entry, Kind};
 use crate::log::{self, Commits};
 use crate::publishers::{EVENT_TYPE, Pace, Publishers, Retry};
 use crate::subscribers::{AUDIENCE, Reading, Seen, Subscribers};
-use crate::until;
 use crate::verdict::{Ended, Verdict};
+use crate::{rounds, until};
 
 pub(crate) const PARTITIONS: i32 = 3;
 /// How long readers may take to come to the end of a healed log.
@@ -67,6 +67,20 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// A whole run, in each of whose rounds this happens.
+    pub(crate) async fn rounds(
+        name: &'static str,
+        plan: Plan,
+        control_stall_max: Duration,
+        mut round: impl AsyncFnMut(&mut Self),
+    ) -> Verdict {
+        let mut run = Self::begin(name, plan).await;
+        for _ in 0..rounds() {
+            round(&mut run).await;
+        }
+        run.end(control_stall_max).await
+    }
+
     /// Starts everything, and waits until every publisher has stored something.
     pub(crate) async fn begin(name: &'static str, plan: Plan) -> Self {
         let brokers = brokers::take().await;
@@ -119,6 +133,11 @@ impl Run {
             (0..PARTITIONS).all(more).then_some(())
         })
         .await;
+    }
+
+    /// The node that leads the topic's first partition.
+    pub(crate) async fn leader(&self) -> usize {
+        self.brokers.leader(&self.topic, 0).await
     }
 
     /// Ends the run and judges it; see [`Ended::judge`].
