@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::history::{Deed, Entry, Kind};
 
-pub(crate) use stall::{Stall, stalls};
+pub(crate) use stall::{Stall, WHOLE, stalls};
 
 /// Clients beside the gateway have names that begin so.
 pub(crate) const CONTROL: &str = "control";

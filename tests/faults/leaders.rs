@@ -3,16 +3,27 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::time::{Instant, interval};
+
 use crate::brokers::NODES;
 use crate::gateway::Gateway;
 use crate::history::{Deed, Entry, Kind};
 use crate::run::{Plan, Run};
-use crate::until;
+use crate::{is_long, until};
 
 /// How long the publishers may take to go on after a leader was lost: Kafka notices after 9 s that a broker is dead.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long after the brokers' return.
+/// How long publishers may stand still when a leader is killed, and when it is ended and gives its partitions away first.
+const KILLED_STALL_MAX: Duration = Duration::from_secs(15);
+const ENDED_STALL_MAX: Duration = Duration::from_secs(2);
+
+/// How long a leader stands still in the long form; in the short one until it was deposed.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How soon gateways say that all brokers are gone, and publishers go on after their return.
+const UNREADY_MAX: Duration = Duration::from_secs(5);
 const BACK_MAX: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,27 +39,38 @@ async fn without_faults_nothing_is_lost_repeated_or_out_of_order() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn leaders_that_are_killed_and_ended_take_nothing_with_them() {
+    let (mut killed, mut ended) = (Vec::new(), Vec::new());
     let verdict = Run::rounds("leaders-killed", Plan::default(), Duration::from_secs(30), async |run| {
-        let leader = run.leader().await;
+        let (leader, from) = (run.leader().await, run.book.now());
         run.brokers.kill(leader);
         run.publishers.go_on(5, PATIENCE).await;
+        killed.push(from..run.book.now());
         run.brokers.heal().await;
-        let leader = run.leader().await;
+        let (leader, from) = (run.leader().await, run.book.now());
         run.brokers.terminate(leader);
         run.publishers.go_on(5, PATIENCE).await;
+        ended.push(from..run.book.now());
         run.brokers.heal().await;
     })
     .await;
     assert_eq!(verdict.counts.duplicates, 0);
+    assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+    verdict.assert_stalls("kill -9", &killed, Some(KILLED_STALL_MAX));
+    verdict.assert_stalls("SIGTERM", &ended, Some(ENDED_STALL_MAX));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it() {
+    let mut paused = Vec::new();
     let verdict = Run::rounds("leader-paused", Plan::default(), Duration::from_secs(30), async |run| {
-        let leader = run.leader().await;
+        let (leader, from, began) = (run.leader().await, run.book.now(), Instant::now());
         run.brokers.pause(leader);
         run.publishers.go_on(5, PATIENCE).await;
+        while is_long() && began.elapsed() < PAUSE {
+            run.publishers.go_on(1, PATIENCE).await;
+        }
+        paused.push(from..run.book.now());
         assert_ne!(run.leader().await, leader, "it was deposed meanwhile");
         run.brokers.resume(leader);
         run.publishers.go_on(5, PATIENCE).await;
@@ -56,6 +78,8 @@ async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it()
     })
     .await;
     assert_eq!(verdict.counts.duplicates, 0);
+    assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+    verdict.assert_stalls("SIGSTOP", &paused, None);
 }
 
 /// One of three can neither elect a leader nor store anything that two must have.
@@ -86,26 +110,36 @@ async fn while_two_of_three_are_dead_nothing_is_answered_as_stored() {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
+    let outage = Duration::from_secs(if is_long() { 60 } else { 15 });
     let verdict = Run::rounds("all-killed", Plan::default(), Duration::from_secs(90), async |run| {
         let resident: Vec<u64> = run.gateways.iter().map(Gateway::resident_kib).collect();
         for node in 0..NODES {
             run.brokers.kill(node);
         }
-        for gateway in &run.gateways {
-            let told = async || gateway.ready().await.filter(|(status, _)| *status == 503).map(drop);
-            until("the gateway is not ready", Duration::from_secs(6), told).await;
-            assert_eq!(gateway.get("/livez").await.map(|(status, _)| status), Some(200));
-        }
-        run.publishers.until_not_stored(20, PATIENCE).await;
-        for (gateway, resident) in run.gateways.iter().zip(resident) {
-            assert!(gateway.resident_kib() < resident + 64 * 1024, "{} KiB", gateway.resident_kib());
-        }
+        let outlived =
+            run.gateways.iter().zip(resident).map(|(gateway, before)| outlive(gateway, before, outage));
+        tokio::join!(join_all(outlived), run.publishers.until_not_stored(20, PATIENCE));
         run.brokers.start_missing();
         run.publishers.go_on(1, BACK_MAX).await;
         run.brokers.heal().await;
     })
     .await;
     assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+}
+
+/// Looks at a gateway for as long as no broker runs: it says so soon, lives, and keeps its size.
+async fn outlive(gateway: &Gateway, resident_kib: u64, outage: Duration) {
+    let began = Instant::now();
+    let told = async || gateway.ready().await.filter(|(status, _)| *status == 503).map(drop);
+    until("the gateway is not ready", UNREADY_MAX, told).await;
+    let mut looks = interval(Duration::from_millis(500));
+    while began.elapsed() < outage {
+        looks.tick().await;
+        let status = async |path| gateway.get(path).await.map(|(status, _)| status);
+        assert_eq!((status("/livez").await, status("/readyz").await), (Some(200), Some(503)));
+        let now = gateway.resident_kib();
+        assert!(now < resident_kib + 64 * 1024, "{now} KiB, before {resident_kib}");
+    }
 }
 
 /// Answers that say stored, to what was sent and answered within this time.

@@ -16,7 +16,7 @@
 //! - `publishers`, `subscribers`, `socket`: the gateway's clients.
 //! - `run`, `verdict`: one run from its beginning to passed, failed, or void.
 //!
-//! `WEIRGATE_FAULT_ROUNDS` repeats every fault so often within its run.
+//! `WEIRGATE_FAULT_ROUNDS` repeats every fault so often within its run; with more than one, outages are longer, too.
 
 #![expect(
     clippy::expect_used,
@@ -73,6 +73,11 @@ fn assert_ends(done: impl Future<Output = ()>) {
         ended.send(())
     });
     end.recv_timeout(Duration::from_secs(20)).expect("the runtime ends");
+}
+
+/// Whether faults last as long as they do where evidence is wanted.
+fn is_long() -> bool {
+    rounds() > 1
 }
 
 /// How often each fault is repeated within its run.

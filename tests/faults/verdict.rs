@@ -1,9 +1,10 @@
 //! From what is known at the end of a run to passed, failed, or void.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::checkers::{CONTROL, Case, Counts, Finding, Stall, ends, stalls};
+use crate::checkers::{CONTROL, Case, Counts, Finding, Stall, WHOLE, ends, stalls};
 use crate::history::{Deed, Entry};
 use crate::rounds;
 
@@ -26,18 +27,44 @@ pub(crate) struct Ended {
 pub(crate) struct Verdict {
     pub(crate) case: Case,
     pub(crate) counts: Counts,
-    stalls: Vec<Stall>,
+    directory: PathBuf,
 }
 
+/// How much longer than the control a publisher may stand still.
+const SLACK: Duration = Duration::from_secs(1);
+
 impl Verdict {
-    /// The longest time of a publisher without an event stored, of all or of those of one partition: through the
-    /// gateways, and past them.
-    pub(crate) fn stall(&self, part: Option<i32>) -> (Duration, Duration) {
-        let of_part = self.stalls.iter().filter(|stall| part.is_none() || stall.part == part);
+    /// The longest time of a publisher without an event stored, of all or of those of one partition, as far as it lies
+    /// within a window: through the gateways, and past them.
+    fn stall(&self, part: Option<i32>, window: &Range<u64>) -> (Option<Duration>, Option<Duration>) {
+        let mut stalls = stalls(&self.case.history, window);
+        stalls.retain(|stall| part.is_none() || stall.part == part);
         let (control, others): (Vec<&Stall>, Vec<&Stall>) =
-            of_part.partition(|stall| stall.publisher.starts_with(CONTROL));
-        let longest = |stalls: &[&Stall]| stalls.iter().map(|stall| stall.longest).max().unwrap_or_default();
+            stalls.iter().partition(|stall| stall.publisher.starts_with(CONTROL));
+        let longest = |stalls: &[&Stall]| stalls.iter().map(|stall| stall.longest).max();
         (longest(&others), longest(&control))
+    }
+
+    /// Fails if in some window publishers of some partition stood still through the gateways for longer than past them,
+    /// beyond some slack, or for longer than `most`.
+    #[expect(clippy::print_stdout, reason = "these are figures to be reported")]
+    pub(crate) fn assert_stalls(&self, fault: &str, windows: &[Range<u64>], most: Option<Duration>) {
+        assert!(!windows.is_empty(), "{fault}: it happened");
+        for window in windows {
+            for part in 0..self.case.partitions {
+                let (stall, control) = self.stall(Some(part), window);
+                let stall = stall.expect("someone publishes there");
+                let control = control.expect("the control does, too");
+                println!(
+                    "{fault}: partition {part} stood still for {stall:.1?}, past the gateways {control:.1?}"
+                );
+                let most = most.map_or(control + SLACK, |most| most.min(control + SLACK));
+                assert!(
+                    stall <= most,
+                    "{fault}: partition {part} stood still for {stall:?}, that of the control for {control:?}"
+                );
+            }
+        }
     }
 
     /// How often gateways heard that the group had given their partitions to others.
@@ -45,10 +72,21 @@ impl Verdict {
         self.case.history.iter().filter(|entry| entry.f == Deed::Lose).count()
     }
 
-    /// Answers that put the blame on the publisher, who is never at fault here.
+    /// Answers that put the blame on the publisher, who is never at fault here, or on the gateway.
     pub(crate) fn refusals(&self) -> Vec<&Entry> {
-        let blamed = |entry: &&Entry| entry.f == Deed::Publish && entry.note.starts_with('4');
+        let blamed = |entry: &&Entry| {
+            entry.f == Deed::Publish && (entry.note.starts_with('4') || entry.note.starts_with("500"))
+        };
         self.case.history.iter().filter(blamed).collect()
+    }
+}
+
+impl Drop for Verdict {
+    /// Keeps the histories of a run that does not pass.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            drop(std::fs::remove_dir_all(&self.directory));
+        }
     }
 }
 
@@ -59,9 +97,10 @@ impl Ended {
         let case = self.case;
         let (void, broken): (Vec<Finding>, Vec<Finding>) =
             case.findings().into_iter().partition(|finding| finding.subject.starts_with(CONTROL));
-        let verdict = Verdict { counts: case.counts(), stalls: stalls(&case.history), case };
+        let verdict = Verdict { counts: case.counts(), case, directory: self.directory };
         let (counts, case) = (verdict.counts, &verdict.case);
-        let (stall, control_stall) = verdict.stall(None);
+        let (stall, control_stall) = verdict.stall(None, &WHOLE);
+        let (stall, control_stall) = (stall.unwrap_or_default(), control_stall.unwrap_or_default());
         let events = case.truth.len();
         println!(
             "{}: n = {}, 3/n = {:.2}; {events} events in the log, {counts:?}; longest stall {stall:.1?}, of the control {control_stall:.1?}; took {:.0?}",
@@ -71,7 +110,7 @@ impl Ended {
             3.0 / f64::from(rounds()),
             self.took
         );
-        let shown = self.directory.display();
+        let shown = verdict.directory.display();
         let first = |findings: &[Finding]| format!("{:#?}\n{shown}", &findings[..findings.len().min(10)]);
         assert!(void.is_empty(), "void: the control failed, {} findings: {}", void.len(), first(&void));
         assert!(
@@ -81,14 +120,13 @@ impl Ended {
         assert!(broken.is_empty(), "{} findings: {}", broken.len(), first(&broken));
         assert!(self.is_drained, "not everything was settled in time: {shown}");
         assert_eq!(self.committed, ends(&case.truth), "all is committed in the end: {shown}");
-        drop(std::fs::remove_dir_all(&self.directory));
         verdict
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Case, Deed, Duration, Ended, Entry};
+    use super::{Case, Deed, Duration, Ended, Entry, WHOLE};
     use crate::checkers::Stored;
     use crate::history::{Kind, sha};
 
@@ -188,8 +226,27 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "partition 0 stood still for 9s, that of the control for 0")]
+    fn a_stall_longer_than_the_controls_fails() {
+        with("p0", REFUSED).judge(Duration::from_secs(1)).assert_stalls("test", &[WHOLE], None);
+    }
+
+    #[test]
+    #[should_panic(expected = "partition 0 stood still for 9s, that of the control for 9s")]
+    fn a_stall_longer_than_the_most_there_may_be_fails() {
+        let mut ended = with("p0", REFUSED);
+        ended.case.history.extend(with("control0", REFUSED).case.history.split_off(14));
+        let verdict = ended.judge(Duration::from_secs(9));
+        verdict.assert_stalls("test", &[WHOLE], None);
+        verdict.assert_stalls("test", &[WHOLE], Some(Duration::from_secs(8)));
+    }
+
+    #[test]
     fn a_run_that_keeps_its_promises_passes() {
         let verdict = with("p0", REFUSED).judge(Duration::from_secs(1));
-        assert_eq!((verdict.counts.refused, verdict.stall(None).0), (1, Duration::from_secs(9)));
+        assert_eq!(
+            (verdict.counts.refused, verdict.stall(None, &WHOLE).0),
+            (1, Some(Duration::from_secs(9)))
+        );
     }
 }
