@@ -15,8 +15,9 @@ use crate::gateway::Target;
 use crate::history::{Book, Deed, Entry, Kind, Recorder};
 use crate::socket::{Message, Socket};
 
-/// Deliveries a worker keeps unsettled while more come.
-const KEPT: usize = 4;
+/// Deliveries that workers keep unsettled while more come. Every other one is late, by longer than the time between two looks
+/// at commits: who looks then sees a commit that is ahead of what is settled.
+const KEPT: [usize; 2] = [4, 16];
 /// How long it keeps them when none come.
 const IDLE: Duration = Duration::from_millis(100);
 /// Pauses between tries to connect.
@@ -113,8 +114,9 @@ struct Shift<'a> {
     recorder: Recorder,
     socket: Socket,
     sub: Value,
-    /// Deliveries not settled, with their tags.
+    /// Deliveries not settled, with their tags, and how many may be.
     kept: VecDeque<(String, Entry)>,
+    kept_max: usize,
     /// Settlements not answered, by command.
     asked: HashMap<u64, Entry>,
     commands: u64,
@@ -139,6 +141,7 @@ impl Worker {
                 socket,
                 sub: ok["sub"].clone(),
                 kept: VecDeque::new(),
+                kept_max: KEPT[self.number % KEPT.len()],
                 asked: HashMap::new(),
                 commands: 1,
                 assignment: Value::Null,
@@ -187,7 +190,7 @@ impl Shift<'_> {
                 Ok(message) => self.hear(&message?),
                 Err(_) => self.settle(0).await?,
             }
-            self.settle(KEPT).await?;
+            self.settle(self.kept_max).await?;
         }
     }
 

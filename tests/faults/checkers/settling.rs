@@ -6,7 +6,8 @@ use crate::history::{Deed, Entry, Kind};
 
 use super::{Case, Finding, GROUP, finding};
 
-/// The committed offset passes an event that nobody had settled by then.
+/// The committed offset passes an event that nobody had settled by then. Commits are looked at five times a second, so what
+/// is settled between a commit and the next look passes; some workers settle late enough that little is.
 pub(super) fn commit_ahead(case: &Case) -> Vec<Finding> {
     let mut settled: HashMap<(i32, i64), u64> = HashMap::new();
     for (position, all) in settlements(case) {
