@@ -64,6 +64,16 @@ impl Gateway {
         drop(self.process.take().expect("it runs"));
     }
 
+    /// SIGSTOP.
+    pub(crate) fn pause(&self) {
+        self.process.as_ref().expect("it runs").signal("-STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        self.process.as_ref().expect("it runs").signal("-CONT");
+    }
+
     /// SIGTERM; answers how long the end took. It must be a clean one.
     pub(crate) async fn terminate(&mut self) -> Duration {
         let process = self.process.as_mut().expect("it runs");

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::history::{Deed, Entry, Kind};
 use crate::publishers::{Pace, Retry};
 use crate::run::{Plan, Run};
+use crate::verdict::Verdict;
+use crate::{rounds, until};
 
 /// How long the publishers may take to go on with the other gateway.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a gateway stands still: longer than the group's session, which is 5 s here.
+const PAUSE: Duration = Duration::from_secs(8);
 /// What the control may stand still for while no broker is touched.
 const CONTROL_STALL_MAX: Duration = Duration::from_secs(5);
 /// Deliveries that may come again after a gateway was killed: what a run settles, about 130 a second, in the second from one
@@ -36,11 +42,7 @@ async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_
         }
     })
     .await;
-    let counts = verdict.counts;
-    assert_eq!((counts.refused, counts.unknown), (0, 0), "every event is stored in the end");
-    let unknown = verdict.case.history.iter().filter(|entry| entry.is(Deed::Publish, Kind::Info)).count();
-    assert!(counts.duplicates <= unknown, "{} duplicates of {unknown} unknown outcomes", counts.duplicates);
-    assert!(counts.redelivered <= kills * REDELIVERED_MAX, "{counts:?}");
+    assert_nothing_was_refused_and_little_repeated(&verdict, kills);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +83,42 @@ async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothi
         .filter(|entry| entry.is(Deed::Close, Kind::Info) && entry.proc.starts_with('w'));
     let rude: Vec<&Entry> = ends.filter(|end| !end.note.contains("4300") && end.note != "stopped").collect();
     assert_eq!(rude, Vec::<&Entry>::new(), "workers are told to come back");
+}
+
+/// It learns only afterwards that others have its partitions. That is what the other runs deny, which would prove nothing if it
+/// could not be seen.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_gateway_that_stands_still_loses_its_partitions_and_nothing_else() {
+    let verdict = Run::rounds("gateway-paused", retrying(), CONTROL_STALL_MAX, async |run| {
+        let gateway = &run.gateways[0];
+        let is_busy = async || run.subscribers.is_busy(0).then_some(());
+        until("the gateway has partitions", PATIENCE, is_busy).await;
+        let (before, began) = (gateway.losses().len(), Instant::now());
+        gateway.pause();
+        while began.elapsed() < PAUSE {
+            run.group_goes_on(PATIENCE).await;
+        }
+        gateway.resume();
+        let has_heard = async || (gateway.losses().len() > before).then_some(());
+        until("the gateway hears that it lost its partitions", PATIENCE, has_heard).await;
+        run.publishers.go_on(5, PATIENCE).await;
+        run.group_goes_on(PATIENCE).await;
+    })
+    .await;
+    assert!(verdict.losses() >= rounds() as usize, "{} losses", verdict.losses());
+    assert_nothing_was_refused_and_little_repeated(&verdict, rounds() as usize);
+}
+
+/// Every event is stored in the end, at most as often as it was not said whether; and of what a faulty gateway had settled, only
+/// what it had not committed is delivered again.
+fn assert_nothing_was_refused_and_little_repeated(verdict: &Verdict, faults: usize) {
+    let counts = verdict.counts;
+    assert_eq!((counts.refused, counts.unknown), (0, 0), "every event is stored in the end");
+    assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+    let unknown = verdict.case.history.iter().filter(|entry| entry.is(Deed::Publish, Kind::Info)).count();
+    assert!(counts.duplicates <= unknown, "{} duplicates of {unknown} unknown outcomes", counts.duplicates);
+    assert!(counts.redelivered <= faults * REDELIVERED_MAX, "{counts:?}");
 }
 
 /// Publishes begun before `told` that ended after it otherwise than stored.

@@ -2,6 +2,7 @@
 //! Both come back when their connection ends, to the next gateway.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct Subscribers {
     stop: CancellationToken,
     /// Breaks the connection of each worker, without a goodbye.
     breaks: Vec<Arc<Notify>>,
+    /// Whether the gateway of each worker has partitions.
+    busy: Vec<Arc<AtomicBool>>,
     /// What was settled.
     pub(crate) settled: Seen,
     /// What the audience was shown.
@@ -56,12 +59,14 @@ impl Subscribers {
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
             breaks: Vec::new(),
+            busy: Vec::new(),
             settled: Seen::default(),
             followed: Seen::default(),
         };
         for number in 0..reading.workers {
-            let broken = Arc::new(Notify::new());
+            let (broken, is_busy) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
             this.breaks.push(Arc::clone(&broken));
+            this.busy.push(Arc::clone(&is_busy));
             let worker = Worker {
                 book: book.clone(),
                 number,
@@ -69,6 +74,7 @@ impl Subscribers {
                 group: reading.group.clone(),
                 settled: Arc::clone(&this.settled),
                 broken,
+                is_busy,
                 stop: this.stop.clone(),
             };
             this.tasks.spawn(worker.run());
@@ -90,6 +96,11 @@ impl Subscribers {
         self.breaks[number].notify_one();
     }
 
+    /// Whether the gateway that a worker is connected to has partitions, as far as the worker was told.
+    pub(crate) fn is_busy(&self, number: usize) -> bool {
+        self.busy[number].load(Ordering::Acquire)
+    }
+
     /// Lets all say goodbye.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
@@ -106,6 +117,7 @@ struct Worker {
     group: String,
     settled: Seen,
     broken: Arc<Notify>,
+    is_busy: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
@@ -121,6 +133,7 @@ struct Shift<'a> {
     asked: HashMap<u64, Entry>,
     commands: u64,
     assignment: Value,
+    is_busy: &'a AtomicBool,
     settled: &'a Seen,
 }
 
@@ -145,6 +158,7 @@ impl Worker {
                 asked: HashMap::new(),
                 commands: 1,
                 assignment: Value::Null,
+                is_busy: &self.is_busy,
                 settled: &self.settled,
             };
             let note = tokio::select! {
@@ -219,6 +233,8 @@ impl Shift<'_> {
             }
         } else if !json["assignment"].is_null() && self.assignment != json["assignment"] {
             self.assignment = json["assignment"].clone();
+            let is_busy = self.assignment.as_object().is_some_and(|topics| !topics.is_empty());
+            self.is_busy.store(is_busy, Ordering::Release);
             self.recorder.write(Entry::new(Deed::Assign, Kind::Ok).note(self.assignment.to_string()));
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn commit_ahead(case: &Case) -> Vec<Finding> {
 /// A member is given something of a partition while another one still holds, and settles afterwards, a delivery of it.
 ///
 /// A gateway that the group's coordinator has not heard for the session's length loses its partitions without knowing. What
-/// its members held until it heard of that is no finding; nothing else of theirs is excused.
+/// its members held, and what it gave them, until it heard of that is no finding; nothing else of theirs is excused.
 pub(super) fn dual_owner(case: &Case) -> Vec<Finding> {
     let is_turn = |entry: &&Entry| matches!(entry.f, Deed::Assign | Deed::Close | Deed::Lose);
     let turns: Vec<&Entry> = case.history.iter().filter(is_turn).collect();
@@ -46,7 +46,8 @@ pub(super) fn dual_owner(case: &Case) -> Vec<Finding> {
         let holder = others
             .into_iter()
             .find(|claim| claim.by != entry.proc && claim.since < entry.t_mono && entry.t_mono < claim.until);
-        if let Some(Claim { by, off: holding, .. }) = holder {
+        let given = Claim { by: &entry.proc, part, off, since: entry.t_mono, until: entry.t_mono };
+        if let Some(Claim { by, off: holding, .. }) = holder.filter(|_| !given.was_lost_and_told(&turns)) {
             let what = format!("{} got {part}/{off} while {by} held {part}/{holding}", entry.proc);
             findings.push(finding("dual-owner", GROUP, what));
         }
@@ -83,11 +84,21 @@ impl Claim<'_> {
     /// Whether the gateway lost the partition while the member had it, and had not heard so.
     fn was_lost(&self, turns: &[&Entry]) -> bool {
         let Some((_, gateway)) = self.by.split_once('@') else { return false };
-        let later = || turns.iter().filter(|turn| turn.t_mono > self.until);
+        let end = self.end(turns).unwrap_or(u64::MAX);
+        let mut later = turns.iter().filter(|turn| turn.t_mono > self.until);
+        later.any(|turn| turn.f == Deed::Lose && turn.proc == gateway && turn.t_mono <= end)
+    }
+
+    /// The same, and the member was told that it works on the partition no longer.
+    fn was_lost_and_told(&self, turns: &[&Entry]) -> bool {
+        self.end(turns).is_some() && self.was_lost(turns)
+    }
+
+    /// When the member heard that it works on the partition no longer, or its connection ended.
+    fn end(&self, turns: &[&Entry]) -> Option<u64> {
         let is_over = |turn: &Entry| turn.f == Deed::Close || !assigns(turn, self.part);
-        let end = later().find(|turn| turn.proc == self.by && is_over(turn));
-        let end = end.map_or(u64::MAX, |turn| turn.t_mono);
-        later().any(|turn| turn.f == Deed::Lose && turn.proc == gateway && turn.t_mono <= end)
+        let mut later = turns.iter().filter(|turn| turn.t_mono > self.until);
+        later.find(|turn| turn.proc == self.by && is_over(turn)).map(|turn| turn.t_mono)
     }
 }
 
@@ -214,6 +225,24 @@ mod tests {
             (one, ack(0, Kind::Ok)),
         ];
         assert_eq!(dual_owner(&group(&went_on)).len(), 1, "it had heard");
+    }
+
+    #[test]
+    fn a_gateway_may_give_what_it_lost_until_it_hears_so() {
+        let (one, other, gateway) = ("w0.1@gateway0", "w1.1@gateway1", "gateway0");
+        let assigned = |parts: &str| Entry::new(Deed::Assign, Kind::Ok).note(format!("{{\"t\":[{parts}]}}"));
+        let lost = || (gateway, Entry::new(Deed::Lose, Kind::Ok));
+        let settled = || vec![(other, ack(1, Kind::Invoke)), (other, ack(1, Kind::Ok))];
+        let held = || vec![(one, assigned("0")), (other, deliver(1))];
+        let given = || vec![(one, deliver(0))];
+        let unheard = [held(), given(), settled(), vec![lost(), (one, assigned(""))]].concat();
+        assert_eq!(dual_owner(&group(&unheard)), []);
+        let heard = [held(), vec![lost()], given(), settled()].concat();
+        assert_eq!(dual_owner(&group(&heard)).len(), 1, "it had heard");
+        let revoked = [held(), given(), settled(), vec![(one, assigned("")), lost()]].concat();
+        assert_eq!(dual_owner(&group(&revoked)).len(), 1, "it was given back before something was lost");
+        let kept = [held(), given(), settled(), vec![(one, assigned(""))]].concat();
+        assert_eq!(dual_owner(&group(&kept)).len(), 1, "nothing was lost");
     }
 
     #[test]
