@@ -134,11 +134,11 @@ impl Brokers {
         .await;
     }
 
-    /// A topic of three replicas, two of which must have a record before it counts.
-    pub(crate) async fn make_topic(&self, topic: &str, partitions: i32) {
+    /// A topic of three replicas, with these settings.
+    pub(crate) async fn make_topic(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
-        let new =
-            NewTopic::new(topic, partitions, TopicReplication::Fixed(3)).set("min.insync.replicas", "2");
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(3));
+        let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options = AdminOptions::new().operation_timeout(Some(ASK_MAX));
         for outcome in admin.create_topics(&[new], &options).await.unwrap() {
             outcome.unwrap();

@@ -3,6 +3,7 @@
 //! Pure functions, named as Jepsen names them. Each gives what it found, by whom it concerns; the control's findings make
 //! a run void, the others make it fail. The tests of each show a history that violates it.
 
+mod order;
 mod presence;
 mod publishing;
 mod reading;
@@ -104,6 +105,7 @@ impl Case {
             reading::unseen(self),
             reading::nonmonotonic_poll(self),
             reading::poll_skip(self),
+            order::overtake(self),
             settling::commit_ahead(self),
             settling::dual_owner(self),
         ]

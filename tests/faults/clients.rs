@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Target;
 use crate::history::{Deed, Entry, Kind, Recorder};
-use crate::publishers::{ANSWER_MAX, envelope};
+use crate::publishers::{client, envelope};
 use crate::rounds;
 use crate::run::{Plan, Run};
 
@@ -109,7 +109,7 @@ struct Item {
 
 /// Publishes one batch after the other; answers how many items were stored.
 async fn publish_batches(mut recorder: Recorder, target: Target, stop: CancellationToken) -> usize {
-    let client = reqwest::Client::builder().timeout(ANSWER_MAX).build().unwrap();
+    let client = client();
     let mut stored = 0;
     for batch in 0_u64.. {
         if stop.is_cancelled() {

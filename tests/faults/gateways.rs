@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::history::{Deed, Entry, Kind};
 use crate::publishers::{Pace, Retry};
 use crate::run::{Plan, Run};
+use crate::subscribers::Settling;
 use crate::verdict::Verdict;
 use crate::{rounds, until};
 
@@ -29,7 +30,8 @@ fn retrying() -> Plan {
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_was_unknown() {
     let mut kills = 0;
-    let verdict = Run::rounds("gateways-killed", retrying(), CONTROL_STALL_MAX, async |run| {
+    let plan = Plan { settling: Settling::SomeTwice, ..retrying() };
+    let verdict = Run::rounds("gateways-killed", plan, CONTROL_STALL_MAX, async |run| {
         for victim in 0..run.gateways.len() {
             run.subscribers.break_worker(victim);
             run.publishers.go_on(5, PATIENCE).await;
@@ -43,6 +45,8 @@ async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_
     })
     .await;
     assert_nothing_was_refused_and_little_repeated(&verdict, kills);
+    let failed = verdict.case.history.iter().filter(|entry| entry.is(Deed::Nack, Kind::Ok));
+    assert!(failed.count() > 10, "deliveries failed and came again in order");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,8 @@ pub(crate) enum Deed {
     Deliver,
     /// It settled one.
     Ack,
+    /// It said that a delivery failed.
+    Nack,
     /// It was told that a delivery need not be settled any more.
     Withdraw,
     /// It was told which partitions its gateway has.

@@ -14,7 +14,7 @@ use crate::history::{Book, Deed, Entry, Kind, Recorder};
 use crate::until;
 
 /// No answer by then is one of unknown outcome; longer than the gateway takes to give up.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(20);
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// The type of every event; its catalogue entry names the run's topic.
 pub(crate) const EVENT_TYPE: &str = "faults.seen.v1";
 
@@ -26,6 +26,9 @@ pub(crate) struct Pace {
     pub(crate) every: Duration,
     pub(crate) retry: Retry,
 }
+
+/// In the note of an answer 503 that does not say when to try again.
+pub(crate) const NOT_TOLD_WHEN: &str = "without Retry-After";
 
 /// What follows an answer other than stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,23 @@ pub(crate) fn envelope(id: &str, key: &str) -> String {
     )
 }
 
+/// Publishes one event to a gateway that takes it; answers where it lies.
+pub(crate) async fn publish_one(recorder: &mut Recorder, target: &Target, key: &str) -> (i32, i64) {
+    let id = format!("{key}-{}", uuid::Uuid::new_v4().simple());
+    let body = envelope(&id, key);
+    let entry = |kind| Entry::new(Deed::Publish, kind).event(&id, key).attempt(1);
+    recorder.write(entry(Kind::Invoke).sha(body.as_bytes()));
+    let Answer(kind, place, note) = send(&client(), target, body).await;
+    let (part, off) = place.unwrap_or_else(|| panic!("{kind:?}: {note}"));
+    recorder.write(entry(kind).at(part, off));
+    (part, off)
+}
+
+/// A client that waits for an answer for as long as one may come.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(ANSWER_MAX).build().unwrap()
+}
+
 impl Publishers {
     pub(crate) fn start(book: &Book, targets: &[Target], pace: Pace) -> Self {
         let (stop, answers) = (CancellationToken::new(), Arc::<Mutex<Answers>>::default());
@@ -69,7 +89,7 @@ impl Publishers {
                 recorder: book.recorder(&format!("p{number}")),
                 targets: targets.to_vec(),
                 target: number % targets.len(),
-                client: reqwest::Client::builder().timeout(ANSWER_MAX).build().unwrap(),
+                client: client(),
                 answers: Arc::clone(&answers),
             };
             tasks.spawn(publisher.run(pace, stop.clone()));
@@ -137,8 +157,9 @@ struct Publisher {
     answers: Arc<Mutex<Answers>>,
 }
 
-/// What an attempt came to, with why.
-struct Answer(Kind, Option<(i32, i64)>, String);
+/// What an attempt came to, where the event lies, and why.
+#[derive(Debug)]
+pub(crate) struct Answer(pub(crate) Kind, pub(crate) Option<(i32, i64)>, pub(crate) String);
 
 impl Publisher {
     async fn run(mut self, pace: Pace, stop: CancellationToken) {
@@ -164,7 +185,7 @@ impl Publisher {
     async fn attempt(&mut self, id: &str, key: &str, attempt: u64, body: &str) -> bool {
         let entry = |kind| Entry::new(Deed::Publish, kind).event(id, key).attempt(attempt);
         self.recorder.write(entry(Kind::Invoke).sha(body.as_bytes()));
-        let Answer(kind, place, note) = self.send(body.to_owned()).await;
+        let Answer(kind, place, note) = send(&self.client, &self.targets[self.target], body.to_owned()).await;
         let mut ended = entry(kind).note(note);
         if let Some((part, off)) = place {
             ended = ended.at(part, off);
@@ -179,21 +200,24 @@ impl Publisher {
         }
         is_stored
     }
+}
 
-    async fn send(&self, body: String) -> Answer {
-        let Target { address, token, .. } = &self.targets[self.target];
-        let request = self.client.post(format!("http://{address}/v1/events")).bearer_auth(token);
-        let sent = request.header("content-type", "application/json").body(body).send().await;
-        let answer = match sent {
-            Ok(answer) => answer,
-            // Not even connected: nothing was sent.
-            Err(error) if error.is_connect() => return Answer(Kind::Fail, None, "not connected".to_owned()),
-            Err(error) => return Answer(Kind::Info, None, format!("{error:?}")),
-        };
-        let status = answer.status().as_u16();
-        let Ok(text) = answer.text().await else { return Answer(Kind::Info, None, format!("{status}, cut")) };
-        judge(status, &text)
-    }
+/// Publishes an event, once.
+pub(crate) async fn send(client: &reqwest::Client, target: &Target, body: String) -> Answer {
+    let request = client.post(format!("http://{}/v1/events", target.address)).bearer_auth(&target.token);
+    let sent = request.header("content-type", "application/json").body(body).send().await;
+    let answer = match sent {
+        Ok(answer) => answer,
+        // Not even connected: nothing was sent.
+        Err(error) if error.is_connect() => return Answer(Kind::Fail, None, "not connected".to_owned()),
+        Err(error) => return Answer(Kind::Info, None, format!("{error:?}")),
+    };
+    let status = answer.status().as_u16();
+    let is_told_when = answer.headers().contains_key("retry-after");
+    let Ok(text) = answer.text().await else { return Answer(Kind::Info, None, format!("{status}, cut")) };
+    let Answer(kind, place, note) = judge(status, &text);
+    let note = if status == 503 && !is_told_when { format!("{note}, {NOT_TOLD_WHEN}") } else { note };
+    Answer(kind, place, note)
 }
 
 /// What an answer means, by the documented statuses.

@@ -18,7 +18,7 @@ use crate::gateway::{Gateway, Target};
 use crate::history::{Book, Deed, Entry, Kind};
 use crate::log::{self, Commits};
 use crate::publishers::{EVENT_TYPE, Pace, Publishers, Retry};
-use crate::subscribers::{AUDIENCE, Reading, Seen, Subscribers};
+use crate::subscribers::{AUDIENCE, Reading, Seen, Settling, Subscribers};
 use crate::verdict::{Ended, Verdict};
 use crate::{rounds, until};
 
@@ -33,6 +33,7 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Plan {
     pub(crate) gateways: usize,
     pub(crate) workers: usize,
+    pub(crate) settling: Settling,
     pub(crate) pace: Pace,
     /// `log.kafka.delivery_timeout`, and the control's.
     pub(crate) delivery_timeout: Duration,
@@ -45,7 +46,7 @@ impl Default for Plan {
     fn default() -> Self {
         let pace = Pace { publishers: 8, every: Duration::from_millis(80), retry: Retry::Never };
         let delivery_timeout = Duration::from_secs(10);
-        Self { gateways: 2, workers: 2, pace, delivery_timeout, yaml: String::new() }
+        Self { gateways: 2, workers: 2, settling: Settling::All, pace, delivery_timeout, yaml: String::new() }
     }
 }
 
@@ -89,7 +90,7 @@ impl Run {
         let (topic, group) = (format!("faults.{id}"), format!("faults-{id}"));
         let directory =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{name}-{}", &id[..8]));
-        brokers.make_topic(&topic, PARTITIONS).await;
+        brokers.make_topic(&topic, PARTITIONS, &[("min.insync.replicas", "2")]).await;
         let yaml = yaml(&brokers.doors(), &topic, &group, &plan);
         let mut gateways = Vec::new();
         for number in 0..plan.gateways {
@@ -100,7 +101,12 @@ impl Run {
         }
         let targets: Vec<Target> = gateways.iter().map(|gateway| gateway.target.clone()).collect();
         let book = Book::new(&directory);
-        let reading = Reading { topic: topic.clone(), group: group.clone(), workers: plan.workers };
+        let reading = Reading {
+            topic: topic.clone(),
+            group: group.clone(),
+            workers: plan.workers,
+            settling: plan.settling,
+        };
         let run = Self {
             name,
             began,
@@ -133,6 +139,13 @@ impl Run {
             (0..PARTITIONS).all(more).then_some(())
         })
         .await;
+    }
+
+    /// What the group has committed of a partition.
+    pub(crate) fn committed(&self, part: i32) -> Option<i64> {
+        let onlooker = log::onlooker(&self.brokers.client(), &self.group);
+        let committed = block_in_place(|| log::committed(&onlooker, &self.topic, PARTITIONS))?;
+        committed.into_iter().find(|(of, _)| *of == part).map(|(_, off)| off)
     }
 
     /// The node that leads the topic's first partition.
@@ -213,7 +226,7 @@ async fn drained(
 }
 
 /// What the gateways are told.
-fn yaml(brokers: &[String], topic: &str, group: &str, plan: &Plan) -> String {
+pub(crate) fn yaml(brokers: &[String], topic: &str, group: &str, plan: &Plan) -> String {
     let (brokers, delivery_timeout) = (brokers.join(", "), plan.delivery_timeout.as_millis());
     format!(
         "http: {{metrics_listen: null, drain_delay: 500ms, limits: {{connections_new_per_second_max: 10000}}}}\n\

@@ -38,6 +38,8 @@ pub(crate) struct Subscribers {
     busy: Vec<Arc<AtomicBool>>,
     /// What was settled.
     pub(crate) settled: Seen,
+    /// What was rejected.
+    pub(crate) rejected: Seen,
     /// What the audience was shown.
     pub(crate) followed: Seen,
 }
@@ -48,8 +50,23 @@ pub(crate) struct Reading {
     pub(crate) topic: String,
     pub(crate) group: String,
     pub(crate) workers: usize,
+    pub(crate) settling: Settling,
 }
 
+/// How workers settle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settling {
+    /// All they are given, at once.
+    All,
+    /// Some only when they are given it for the second time.
+    SomeTwice,
+}
+
+/// Of so many offsets one fails at first.
+const FAILS_EVERY: i64 = 16;
+
+/// Events with this key are rejected.
+pub(crate) const POISON: &str = "poison";
 /// The name of the one who follows.
 pub(crate) const AUDIENCE: &str = "a0";
 
@@ -61,6 +78,7 @@ impl Subscribers {
             breaks: Vec::new(),
             busy: Vec::new(),
             settled: Seen::default(),
+            rejected: Seen::default(),
             followed: Seen::default(),
         };
         for number in 0..reading.workers {
@@ -72,7 +90,9 @@ impl Subscribers {
                 number,
                 targets: targets.to_vec(),
                 group: reading.group.clone(),
+                settling: reading.settling,
                 settled: Arc::clone(&this.settled),
+                rejected: Arc::clone(&this.rejected),
                 broken,
                 is_busy,
                 stop: this.stop.clone(),
@@ -115,7 +135,9 @@ struct Worker {
     number: usize,
     targets: Vec<Target>,
     group: String,
+    settling: Settling,
     settled: Seen,
+    rejected: Seen,
     broken: Arc<Notify>,
     is_busy: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -129,12 +151,16 @@ struct Shift<'a> {
     /// Deliveries not settled, with their tags, and how many may be.
     kept: VecDeque<(String, Entry)>,
     kept_max: usize,
-    /// Settlements not answered, by command.
-    asked: HashMap<u64, Entry>,
+    settling: Settling,
+    /// Settlements not answered, with their tags, by command; and those that were refused, which may come before word that
+    /// the delivery was withdrawn.
+    asked: HashMap<u64, (String, Entry)>,
+    refused: HashMap<String, Entry>,
     commands: u64,
     assignment: Value,
     is_busy: &'a AtomicBool,
     settled: &'a Seen,
+    rejected: &'a Seen,
 }
 
 impl Worker {
@@ -155,11 +181,14 @@ impl Worker {
                 sub: ok["sub"].clone(),
                 kept: VecDeque::new(),
                 kept_max: KEPT[self.number % KEPT.len()],
+                settling: self.settling,
                 asked: HashMap::new(),
+                refused: HashMap::new(),
                 commands: 1,
                 assignment: Value::Null,
                 is_busy: &self.is_busy,
                 settled: &self.settled,
+                rejected: &self.rejected,
             };
             let note = tokio::select! {
                 ended = shift.work(&self.stop) => ended.err().unwrap_or_else(|| "stopped".to_owned()),
@@ -215,19 +244,21 @@ impl Shift<'_> {
             self.recorder.write(entry.clone());
             self.kept.push_back((tag.to_owned(), entry));
         } else if let Some(id) = json["id"].as_u64() {
-            let Some(mut entry) = self.asked.remove(&id) else { return };
+            let Some((tag, mut entry)) = self.asked.remove(&id) else { return };
             let error = json["error"]["code"].as_str();
             entry.kind = if error.is_none() { Kind::Ok } else { Kind::Fail };
             error.unwrap_or_default().clone_into(&mut entry.note);
-            if let (Kind::Ok, Some(position)) = (entry.kind, entry.position()) {
-                self.settled.lock().unwrap().insert(position);
+            if entry.is(Deed::Ack, Kind::Ok) {
+                self.settled.lock().unwrap().extend(entry.position());
             }
-            self.recorder.write(entry);
+            self.recorder.write(entry.clone());
+            if entry.kind == Kind::Fail {
+                self.refused.insert(tag, entry);
+            }
         } else if let Some(tags) = json["withdrawn"].as_array() {
             let reason = json["reason"].as_str().unwrap_or_default();
             for tag in tags {
-                let Some(at) = self.kept.iter().position(|(kept, _)| *tag == kept.as_str()) else { continue };
-                let Some((_, mut entry)) = self.kept.remove(at) else { continue };
+                let Some(mut entry) = self.withdrawn(tag) else { continue };
                 (entry.f, entry.note) = (Deed::Withdraw, reason.to_owned());
                 self.recorder.write(entry);
             }
@@ -239,15 +270,34 @@ impl Shift<'_> {
         }
     }
 
+    /// The delivery of a tag, which it keeps no longer. The settlement of one may be under way.
+    fn withdrawn(&mut self, tag: &Value) -> Option<Entry> {
+        if let Some(at) = self.kept.iter().position(|(kept, _)| *tag == kept.as_str()) {
+            return self.kept.remove(at).map(|(_, entry)| entry);
+        }
+        let asked = self.asked.values().find(|(asked, _)| *tag == asked.as_str());
+        let refused = || tag.as_str().and_then(|tag| self.refused.get(tag));
+        asked.map(|(_, entry)| entry).or_else(refused).map(|entry| Entry { kind: Kind::Ok, ..entry.clone() })
+    }
+
     /// Settles the oldest until only so many are left.
     async fn settle(&mut self, kept: usize) -> Result<(), String> {
         while self.kept.len() > kept {
             let Some((tag, mut entry)) = self.kept.pop_front() else { break };
-            (entry.f, entry.kind) = (Deed::Ack, Kind::Invoke);
             self.commands += 1;
+            let is_first = entry.attempt == Some(1) && entry.off.is_some_and(|off| off % FAILS_EVERY == 0);
+            let fails = self.settling == Settling::SomeTwice && is_first;
+            (entry.f, entry.kind) = (if fails { Deed::Nack } else { Deed::Ack }, Kind::Invoke);
             self.recorder.write(entry.clone());
-            self.asked.insert(self.commands, entry);
-            let command = json!({"id": self.commands, "op": "ack", "sub": self.sub, "deliveries": [tag]});
+            let command = if fails {
+                json!({"id": self.commands, "op": "nack", "sub": self.sub, "delivery": tag})
+            } else if entry.key == POISON {
+                self.rejected.lock().unwrap().extend(entry.position());
+                json!({"id": self.commands, "op": "reject", "sub": self.sub, "delivery": tag, "reason": POISON})
+            } else {
+                json!({"id": self.commands, "op": "ack", "sub": self.sub, "deliveries": [tag]})
+            };
+            self.asked.insert(self.commands, (tag, entry));
             self.socket.send(&command).await?;
         }
         Ok(())
