@@ -9,6 +9,7 @@ use tokio::time::{Instant, interval};
 use crate::brokers::NODES;
 use crate::gateway::Gateway;
 use crate::history::{Deed, Entry, Kind};
+use crate::publishers::{NOT_TOLD_WHEN, Pace, Retry};
 use crate::run::{Plan, Run};
 use crate::{is_long, until};
 
@@ -38,9 +39,11 @@ async fn without_faults_nothing_is_lost_repeated_or_out_of_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
-async fn leaders_that_are_killed_and_ended_take_nothing_with_them() {
+async fn leaders_that_are_killed_and_ended_take_nothing_with_them_and_leave_50_keys_in_order() {
     let (mut killed, mut ended) = (Vec::new(), Vec::new());
-    let verdict = Run::rounds("leaders-killed", Plan::default(), Duration::from_secs(30), async |run| {
+    let pace = Pace { publishers: 50, every: Duration::from_millis(400), retry: Retry::Never };
+    let plan = Plan { pace, ..Plan::default() };
+    let verdict = Run::rounds("leaders-killed", plan, Duration::from_secs(30), async |run| {
         let (leader, from) = (run.leader().await, run.book.now());
         run.brokers.kill(leader);
         run.publishers.go_on(5, PATIENCE).await;
@@ -125,6 +128,11 @@ async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
     })
     .await;
     assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+    let refused: Vec<&Entry> =
+        verdict.case.history.iter().filter(|entry| entry.note.starts_with("503")).collect();
+    assert!(refused.len() > 100, "{} were told to try again", refused.len());
+    let is_not_told_when = |entry: &&&Entry| entry.note.ends_with(NOT_TOLD_WHEN);
+    assert_eq!(refused.iter().find(is_not_told_when), None);
 }
 
 /// Looks at a gateway for as long as no broker runs: it says so soon, lives, and keeps its size.

@@ -10,10 +10,12 @@
 //! - `gateways`: gateways that die, and that are restarted one after the other.
 //! - `history`: what every client did, as lines of JSON.
 //! - `leaders`: brokers that die, stand still, and come back.
+//! - `letters`: a dead letter that cannot be written.
 //! - `log`: what lies in Kafka, and what groups have committed.
 //! - `network`: a bad network between gateways and brokers.
 //! - `proxy`: what stands between them.
 //! - `publishers`, `subscribers`, `socket`: the gateway's clients.
+//! - `topics`: topics that refuse a record, or are taken away.
 //! - `run`, `verdict`: one run from its beginning to passed, failed, or void.
 //!
 //! `WEIRGATE_FAULT_ROUNDS` repeats every fault so often within its run; with more than one, outages are longer, too.
@@ -37,6 +39,7 @@ mod gateway;
 mod gateways;
 mod history;
 mod leaders;
+mod letters;
 mod log;
 mod network;
 mod proxy;
@@ -44,6 +47,7 @@ mod publishers;
 mod run;
 mod socket;
 mod subscribers;
+mod topics;
 mod verdict;
 
 use std::time::Duration;
