@@ -82,6 +82,13 @@ impl Connection {
         }
     }
 
+    /// A broker stored something: looks that went unanswered before were put to another one, which stands still.
+    pub(super) fn heard(&self) {
+        if self.unanswered.load(Ordering::Acquire) > 0 {
+            self.unanswered.store(0, Ordering::Release);
+        }
+    }
+
     /// The cluster did not answer in time; whether it is away. As long as no client lost its brokers, a slow answer alone
     /// does not say so.
     pub(super) fn unanswered(&self, text: &str) -> bool {
@@ -295,6 +302,22 @@ mod tests {
         let watch = Watch::leading(Arc::clone(&connection), "test");
         watch.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         assert!(connection.unanswered("gone"), "its brokers are lost, too");
+    }
+
+    #[test]
+    fn a_cluster_that_stores_events_is_not_away_because_one_broker_stands_still() {
+        let connection = connection();
+        connection.saw_up();
+        for _ in 0..3 {
+            assert!(!connection.unanswered("slow") && connection.is_up());
+            connection.heard();
+        }
+        assert!(
+            !connection.unanswered("slow") && connection.unanswered("slow"),
+            "nothing was stored meanwhile"
+        );
+        connection.heard();
+        assert!(!connection.is_up(), "what comes late is no answer");
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl ProducerContext for Context {
         match result {
             Ok(message) => {
                 batch.stored(message.offset(), broker_time(message));
+                self.connection.heard();
                 if self.connection.troubles.is_any() {
                     self.connection.troubles.passed(&publishing(&batch.topic));
                 }
