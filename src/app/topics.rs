@@ -157,7 +157,8 @@ impl Topics {
 
     fn want(&self, wanted: &Wanted, before: &Wanted) {
         let settings = wanted.settings.as_ref().or(before.settings.as_ref());
-        self.keeper.want(&wanted.topics, settings.unwrap_or(&AllTopicSettings::default()));
+        let default = AllTopicSettings::default();
+        self.keeper.want(&wanted.topics, settings.unwrap_or(&default));
     }
 
     async fn keep(&self, wanted: &Wanted) -> Result<(), Failed> {
