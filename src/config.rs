@@ -14,6 +14,7 @@ mod groups;
 mod kafka;
 mod live;
 mod mistake;
+mod reading;
 mod rooms;
 mod section;
 mod show;
@@ -42,7 +43,8 @@ use crate::telemetry;
 pub(crate) use live::adopt;
 pub use mistake::Mistake;
 
-use section::{Reading, Section};
+use reading::Reading;
+use section::Section;
 use tree::{Node, Origin, Value};
 
 /// The reference configuration: every key, its default, and a sentence on each.

@@ -5,7 +5,8 @@ use crate::http;
 use crate::schema::{self, Schemas};
 
 use super::Log;
-use super::section::{Section, nearest};
+use super::reading::nearest;
+use super::section::Section;
 use super::topics::Topics;
 
 /// Whether the folder of schemas loads; each schema that does not is a mistake.

@@ -1,4 +1,4 @@
-//! Reads a tree section by section and collects every mistake, with its path and line.
+//! Reads a tree section by section; what is missing or wrong is noted with its path and line, and reading goes on.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -6,20 +6,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::reading::{Reading, nearest};
 use super::tree::{Node, Origin, Value};
-use super::{Environment, Mistake, units};
-
-/// What all sections of one reading share.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    mistakes: RefCell<Vec<Mistake>>,
-}
-
-impl Reading {
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
-        self.mistakes.into_inner()
-    }
-}
+use super::{Environment, units};
 
 /// A map of the tree being read. What is missing or wrong reads as a neutral value after the mistake was noted, so
 /// that one reading finds them all.
@@ -272,11 +261,8 @@ impl<'a> Section<'a> {
                     match std::fs::read_to_string(path) {
                         Ok(secret) => Some(secret.trim_end().to_owned()),
                         Err(error) => {
-                            self.mistake_in_file(
-                                &self.join(key),
-                                node,
-                                format!("cannot read {path}: {error}"),
-                            );
+                            let cause = format!("cannot read {path}: {error}");
+                            self.reading.mistake_in_file(&self.join(key), node, cause);
                             None
                         }
                     }
@@ -313,7 +299,8 @@ impl<'a> Section<'a> {
 
     /// As [`Self::mistake_below`], in the file that the value names.
     pub(super) fn mistake_in_file_below(&self, path: &str, cause: &str) {
-        self.mistake_in_file(&self.join(path), self.find(path).unwrap_or(self.node), cause);
+        let node = self.find(path).unwrap_or(self.node);
+        self.reading.mistake_in_file(&self.join(path), node, cause.to_owned());
     }
 
     /// The deepest node on a path that was written.
@@ -334,16 +321,7 @@ impl<'a> Section<'a> {
     }
 
     fn mistake_at(&self, path: &str, node: &Node, problem: impl Into<String>) {
-        self.note(mistake(path, node, problem.into()));
-    }
-
-    fn mistake_in_file(&self, path: &str, node: &Node, cause: impl Into<String>) {
-        let problem = "the file it names cannot be used".to_owned();
-        self.note(Mistake { cause: Some(cause.into()), ..mistake(path, node, problem) });
-    }
-
-    fn note(&self, mistake: Mistake) {
-        self.reading.mistakes.borrow_mut().push(mistake);
+        self.reading.mistake(path, node, problem.into());
     }
 
     fn items(&self, key: &'static str) -> Vec<(String, &'a Node)> {
@@ -380,48 +358,5 @@ impl<'a> Section<'a> {
             (false, true) => self.path.clone(),
             (false, false) => format!("{}.{key}", self.path),
         }
-    }
-}
-
-fn mistake(path: &str, node: &Node, problem: String) -> Mistake {
-    let line = match node.origin {
-        Origin::Line(line) => Some(line),
-        Origin::Default | Origin::Environment => None,
-    };
-    Mistake { path: path.to_owned(), line, column: None, problem, cause: None }
-}
-
-/// A suggestion for a misspelt name; empty where no known one is near.
-pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    let nearest = known.map(|have| (distance(name, have), have)).min_by_key(|(distance, _)| *distance);
-    let near = nearest.filter(|(distance, _)| *distance <= 3);
-    near.map_or_else(String::new, |(_, have)| format!("; did you mean '{have}'?"))
-}
-
-/// Levenshtein distance, for suggestions.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), index + 1);
-        let mut left = index + 1;
-        for (cell, wanted) in row.iter_mut().skip(1).zip(other.chars()) {
-            let cost = (diagonal + usize::from(letter != wanted)).min(*cell + 1).min(left + 1);
-            diagonal = std::mem::replace(cell, cost);
-            left = cost;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn distance_counts_edits() {
-        assert_eq!(distance("listen", "listen"), 0);
-        assert_eq!(distance("lisen", "listen"), 1);
-        assert_eq!(distance("keep_alvie", "keep_alive"), 2);
-        assert_eq!(distance("", "abc"), 3);
     }
 }

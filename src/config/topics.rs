@@ -18,11 +18,51 @@ pub(super) struct Topics {
     pub(super) catalogue: Catalogue,
 }
 
+/// What a topic has that says nothing else.
+struct Defaults {
+    spec: TopicSpec,
+    rule: TopicRule,
+    settings: TopicSettings,
+}
+
 /// Reads `topic_defaults` and `topics`; `None` after a mistake that leaves no usable defaults.
 pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
     let nowhere = Topic::parse("defaults").ok()?;
+    let defaults = read_defaults(root, &nowhere);
+    let mut specs = Vec::new();
+    let mut rules: Vec<TopicRule> = Vec::new();
+    let mut by_topic = BTreeMap::new();
+    let mut bound: HashMap<EventType, Topic> = HashMap::new();
+    for section in root.sections("topics") {
+        let topic = read_name(&section, &nowhere);
+        if rules.iter().any(|rule| rule.topic == topic) {
+            section.mistake("name", format!("topic '{topic}' is listed twice"));
+        }
+        let (mut spec, mut rule) = read_settings(&section, &defaults.spec, &defaults.rule);
+        rule.event_types = section
+            .list("event_types", "an event type of 1 to 200 characters", |text| EventType::parse(text).ok());
+        for event_type in &rule.event_types {
+            if let Some(other) = bound.insert(event_type.clone(), topic.clone()) {
+                section.mistake("event_types", format!("'{event_type}' is bound to '{other}' already"));
+            }
+        }
+        by_topic.insert(topic.clone(), kafka_settings(&section, &defaults.settings));
+        section.optional_text("owner");
+        section.finish();
+        spec.name = topic.clone();
+        rule.topic = topic;
+        specs.push(spec);
+        rules.push(rule);
+    }
+    let catalogue = Catalogue::new(rules, defaults.rule);
+    let settings = AllTopicSettings { defaults: defaults.settings, by_topic };
+    Some(Topics { specs, defaults: defaults.spec, settings, catalogue })
+}
+
+/// What `topic_defaults` says; the topic it is for means nothing.
+fn read_defaults(root: &Section<'_>, nowhere: &Topic) -> Defaults {
     let section = root.section("topic_defaults");
-    let empty = TopicRule {
+    let rule = TopicRule {
         topic: nowhere.clone(),
         event_types: Vec::new(),
         storage: Storage::Native,
@@ -40,44 +80,23 @@ pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
         retention: None,
         retention_bytes: None,
     };
-    let (defaults, default_rule) = read_settings(&section, &spec, &empty);
-    let default_settings = kafka_settings(&section, &TopicSettings::default());
-    let mut by_topic = BTreeMap::new();
+    let (spec, rule) = read_settings(&section, &spec, &rule);
+    let settings = kafka_settings(&section, &TopicSettings::default());
     section.optional_text("owner");
     section.finish();
+    Defaults { spec, rule, settings }
+}
 
-    let mut specs = Vec::new();
-    let mut rules: Vec<TopicRule> = Vec::new();
-    let mut bound: HashMap<EventType, Topic> = HashMap::new();
-    for section in root.sections("topics") {
-        let topic = Topic::parse(&section.text("name")).unwrap_or_else(|error| {
-            section.mistake("name", error.to_string());
-            nowhere.clone()
-        });
-        if topic.is_internal() || topic.is_dead_letters() {
-            section.mistake("name", "names beginning with '_' or 'dlq.' belong to the gateway");
-        }
-        if rules.iter().any(|rule| rule.topic == topic) {
-            section.mistake("name", format!("topic '{topic}' is listed twice"));
-        }
-        let (mut spec, mut rule) = read_settings(&section, &defaults, &default_rule);
-        rule.event_types = section
-            .list("event_types", "an event type of 1 to 200 characters", |text| EventType::parse(text).ok());
-        for event_type in &rule.event_types {
-            if let Some(other) = bound.insert(event_type.clone(), topic.clone()) {
-                section.mistake("event_types", format!("'{event_type}' is bound to '{other}' already"));
-            }
-        }
-        by_topic.insert(topic.clone(), kafka_settings(&section, &default_settings));
-        section.optional_text("owner");
-        section.finish();
-        spec.name = topic.clone();
-        rule.topic = topic;
-        specs.push(spec);
-        rules.push(rule);
+/// The name of a topic, or `nowhere` after a mistake.
+fn read_name(section: &Section<'_>, nowhere: &Topic) -> Topic {
+    let topic = Topic::parse(&section.text("name")).unwrap_or_else(|error| {
+        section.mistake("name", error.to_string());
+        nowhere.clone()
+    });
+    if topic.is_internal() || topic.is_dead_letters() {
+        section.mistake("name", "names beginning with '_' or 'dlq.' belong to the gateway");
     }
-    let settings = AllTopicSettings { defaults: default_settings, by_topic };
-    Some(Topics { specs, defaults, settings, catalogue: Catalogue::new(rules, default_rule) })
+    topic
 }
 
 /// What Kafka is told of a topic; the embedded log has one copy of everything.
