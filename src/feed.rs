@@ -16,6 +16,8 @@ mod entry;
 mod error;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fake_log;
 mod filter;
 mod frame;
 mod handle;

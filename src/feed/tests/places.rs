@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use crate::event::{Cursor, Offset, Partition, Positions, Timestamp};
-use crate::feed::fake::{TestFeed, at, drain, filtered, request, short, take, topic};
+use crate::feed::fake::{TestFeed, at, drain, filtered, request, short, take};
+use crate::feed::fake_log::topic;
 use crate::feed::{At, Error, From, OnSlow, Request};
 
 fn resume(cursor: Cursor) -> From {
