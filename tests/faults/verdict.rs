@@ -45,7 +45,7 @@ impl Verdict {
         (longest(&others), longest(&control))
     }
 
-    /// Fails if in some window publishers of some partition stood still through the gateways for longer than past them,
+    /// As void where the control stood still for longer than `most`. Fails if in some window publishers of some partition stood still through the gateways for longer than past them,
     /// beyond some slack, or for longer than `most`.
     #[expect(clippy::print_stdout, reason = "these are figures to be reported")]
     pub(crate) fn assert_stalls(&self, fault: &str, windows: &[Range<u64>], most: Option<Duration>) {
@@ -57,6 +57,10 @@ impl Verdict {
                 let control = control.expect("the control does, too");
                 println!(
                     "{fault}: partition {part} stood still for {stall:.1?}, past the gateways {control:.1?}"
+                );
+                assert!(
+                    most.is_none_or(|most| control <= most),
+                    "void: {fault}: the control of partition {part} stood still for {control:?}"
                 );
                 let most = most.map_or(control + SLACK, |most| most.min(control + SLACK));
                 assert!(
@@ -232,13 +236,25 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "partition 0 stood still for 9s, that of the control for 9s")]
-    fn a_stall_longer_than_the_most_there_may_be_fails() {
+    #[should_panic(expected = "void: test: the control of partition 0 stood still for 9s")]
+    fn a_window_in_which_the_control_stood_still_for_too_long_is_void() {
         let mut ended = with("p0", REFUSED);
         ended.case.history.extend(with("control0", REFUSED).case.history.split_off(14));
         let verdict = ended.judge(Duration::from_secs(9));
         verdict.assert_stalls("test", &[WHOLE], None);
         verdict.assert_stalls("test", &[WHOLE], Some(Duration::from_secs(8)));
+    }
+
+    #[test]
+    #[should_panic(expected = "partition 0 stood still for 9s, that of the control for 8.5s")]
+    fn a_stall_within_the_slack_that_is_longer_than_the_most_there_may_be_fails() {
+        let mut ended = with("p0", REFUSED);
+        ended.case.history.extend(with("control0", &[(8_500_000, Kind::Fail)]).case.history.split_off(14));
+        ended.judge(Duration::from_secs(9)).assert_stalls(
+            "test",
+            &[WHOLE],
+            Some(Duration::from_millis(8_700)),
+        );
     }
 
     #[test]
