@@ -1,22 +1,39 @@
 //! The commands as a person calls them: what they print, and their exit codes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// No command takes longer, on a machine that does other things, too.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn weirgate(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weirgate"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weirgate"));
+    command
         .args(arguments)
         .env_remove("WEIRGATE_CONFIG")
         .env_remove("WEIRGATE_TOKEN")
         .env_remove("WEIRGATE_API_KEY")
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    run(command)
+}
+
+/// Runs a command to its end; one that has none is killed.
+#[track_caller]
+fn run(command: Command) -> Output {
+    let mut command = tokio::process::Command::from(command);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = runtime.block_on(async {
+        timeout(DEADLINE, command.stdin(Stdio::null()).kill_on_drop(true).output()).await
+    });
+    ended.unwrap_or_else(|_| panic!("{command:?} does not end")).unwrap()
 }
 
 #[track_caller]
@@ -128,13 +145,9 @@ fn a_token_and_a_key_of_the_environment_together_are_a_wrong_call() {
 #[test]
 fn a_key_that_is_typed_beats_a_token_of_the_environment() {
     let publish = ["publish", "--api-key", "wg_k1_x", "--url", "http://127.0.0.1:1", "no-such-file"];
-    let output = Command::new(env!("CARGO_BIN_EXE_weirgate"))
-        .args(publish)
-        .env("WEIRGATE_TOKEN", "t")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let (_, err) = expect(&output, 1);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weirgate"));
+    command.args(publish).env("WEIRGATE_TOKEN", "t");
+    let (_, err) = expect(&run(command), 1);
     assert!(err.contains("no-such-file"), "not a wrong call, but a file that is missing: {err}");
 }
 
@@ -179,11 +192,14 @@ fn dev_runs_anywhere_and_says_that_its_schemas_are_built_in() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(gateway.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let told = lines.into_iter().find(|line| line.contains("Schemas:"));
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (tell, told) = channel();
+    // Whoever reads comes to an end when the gateway does.
+    std::thread::spawn(move || tell.send(lines.find(|line| line.contains("Schemas:"))));
+    let told = told.recv_timeout(DEADLINE);
     gateway.kill().unwrap();
     gateway.wait().unwrap();
-    let told = told.expect("it starts");
+    let told = told.expect("it says something in time").expect("it starts");
     assert!(told.contains("the samples, built in (there is no folder ./schemas here)"), "{told}");
 }
 
@@ -235,12 +251,14 @@ fn publishing_to_who_cannot_be_trusted_fails_at_once() {
     let events = write(directory.path(), "events.ndjson", "{}\n");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
-    let plain = std::thread::spawn(move || {
+    let (answered, is_answered) = channel();
+    std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        answered.send(()).unwrap();
     });
     let (_, err) = expect(&weirgate(&["publish", &events, "--url", &url, "--token", "t"]), 1);
-    plain.join().unwrap();
+    is_answered.recv_timeout(DEADLINE).expect("it was asked");
     assert!(err.contains("cannot be trusted; --ca names who signs its certificate"), "{err}");
     assert!(!err.contains("trying again"), "{err}");
 }

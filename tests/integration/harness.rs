@@ -3,6 +3,7 @@
 mod answer;
 mod process;
 mod socket;
+pub(crate) mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -21,8 +22,14 @@ pub(crate) use answer::Answer;
 pub(crate) use process::Process;
 pub(crate) use socket::Socket;
 
+use waiting::{eventually_within, in_time};
+
 /// The longest any condition may take to come true.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The longest a gateway may take to end, in this process or in its own: as promised, and a little for a machine that
+/// does other things.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(35);
 
 /// What a gateway shall be like.
 #[derive(Debug, Default)]
@@ -88,7 +95,7 @@ impl Builder {
             running: tokio::spawn(app.run(shutdown.clone())),
             sources,
             shutdown,
-            client: reqwest::Client::new(),
+            client: client(),
             _directory: directory,
             _engine: engine,
         }
@@ -162,8 +169,7 @@ impl TestGateway {
     /// Drains the gateway and fails when that goes wrong.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(40), self.running).await;
-        ended.expect("the gateway drains in time").unwrap().unwrap();
+        in_time(DRAIN_MAX, "the gateway's drain", self.running).await.unwrap().unwrap();
     }
 }
 
@@ -183,18 +189,12 @@ pub(crate) fn order_data(order_id: &str, customer: &str) -> String {
 }
 
 /// Asks until `check` gives something; fails at the deadline, saying what was waited for.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut check: impl FnMut() -> F,
-) -> T {
-    let wait = async {
-        let mut interval = tokio::time::interval(Duration::from_millis(20));
-        loop {
-            interval.tick().await;
-            if let Some(value) = check().await {
-                return value;
-            }
-        }
-    };
-    tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("never came true: {what}"))
+pub(crate) async fn eventually<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_within(DEADLINE, what, check).await
+}
+
+/// A client of HTTP that waits for no answer for ever; brokers that come and go may hold one up for long.
+pub(crate) fn client() -> reqwest::Client {
+    const ANSWER_MAX: Duration = Duration::from_secs(60);
+    reqwest::Client::builder().timeout(ANSWER_MAX).build().unwrap()
 }

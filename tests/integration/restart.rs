@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
-use crate::harness::{DEADLINE, Process, eventually, order};
+use crate::harness::{DEADLINE, Process, client, eventually, order};
 
 async fn publish(gateway: &Process, body: String) -> Value {
-    let client = reqwest::Client::new();
-    let answer = client
+    let answer = client()
         .post(gateway.url("/v1/events"))
         .bearer_auth(&gateway.token)
         .header("content-type", "application/json")
@@ -42,7 +41,7 @@ async fn after_kill_9_nothing_is_lost_the_cursor_resumes_and_the_group_goes_on()
             .ask(7, &json!({"id":7,"op":"ack","sub":sub,"deliveries":[last["delivery"]]}).to_string())
             .await;
     }
-    let client = reqwest::Client::new();
+    let client = client();
     eventually("the third is committed", || async {
         let url = gateway.url("/v1/groups/inventory-sync");
         let answer = client.get(url).bearer_auth(&gateway.token).send().await.ok()?.text().await.ok()?;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use weirgate::config::{Config, Environment, Sources};
 
 use crate::broker::Cluster;
-use crate::harness::{Process, Socket, eventually, order};
+use crate::harness::{Process, Socket, client, eventually, order};
 
 /// nginx as a process of its own.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ async fn nginx_carries_requests_and_sockets_to_either_gateway() {
     let one = Process::start_with(directory.path(), "127.0.0.1:0", &keys).await;
     let other = Process::start_with(directory.path(), "127.0.0.1:0", &keys).await;
     let nginx = Nginx::start([one.address, other.address]).await;
-    let (client, token) = (reqwest::Client::new(), one.token.clone());
+    let (client, token) = (client(), one.token.clone());
 
     let mut sockets = Vec::new();
     for _ in 0..4 {

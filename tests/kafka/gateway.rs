@@ -8,7 +8,8 @@ use weirgate::app::App;
 use weirgate::config::{Config, Sources};
 use weirgate::event::Clock;
 
-use crate::harness::{eventually, order};
+use crate::harness::waiting::in_time;
+use crate::harness::{DRAIN_MAX, client, eventually, order};
 
 /// A gateway in this process, in development mode with the shop's topics.
 pub(crate) struct Gateway {
@@ -44,7 +45,7 @@ impl Gateway {
             token: app.dev_token().unwrap().to_owned(),
             running: tokio::spawn(app.run(shutdown.clone())),
             shutdown,
-            client: reqwest::Client::new(),
+            client: client(),
             _directory: directory,
         }
     }
@@ -86,7 +87,7 @@ impl Gateway {
 
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        self.running.await.unwrap().unwrap();
+        in_time(DRAIN_MAX, "the gateway's drain", self.running).await.unwrap().unwrap();
     }
 }
 

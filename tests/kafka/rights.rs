@@ -11,7 +11,7 @@ use weirgate::log::{Append, Cleanup, EventLog as _, NewRecord, TopicSpec};
 use weirgate::log_kafka::Engine;
 use weirgate::telemetry::Registry;
 
-use crate::harness::{Process, eventually, order};
+use crate::harness::{Process, client, eventually, order};
 use crate::secured::{PASSWORD, Secured};
 use crate::security::config;
 
@@ -55,7 +55,7 @@ impl Caller<'_> {
 
 /// Publishes an order, works on it in a group until it is a dead letter, and reads that.
 async fn work(process: &Process, order_id: &str) {
-    let caller = Caller(process, reqwest::Client::new());
+    let caller = Caller(process, client());
     let mut follower = process.socket().await;
     follower.ask(1, r#"{"id":1,"op":"subscribe","topics":["orders.v1"],"from":"latest"}"#).await;
     let (status, receipt) = caller.call("POST", "/v1/events", order(order_id, "c-1")).await;
@@ -101,7 +101,7 @@ async fn the_documented_rights_are_enough() {
     };
     let process = start(directory.path(), address, certificate, &topics(2, "7d")).await;
     work(&process, "ord_1").await;
-    let caller = Caller(&process, reqwest::Client::new());
+    let caller = Caller(&process, client());
     let policy = json!({"topics": ["orders.v1"], "maxRetries": 1}).to_string();
     let (status, group) = caller.call("PUT", "/v1/groups/inventory-sync", policy).await;
     assert_eq!(status, 200, "{group}");
@@ -110,7 +110,7 @@ async fn the_documented_rights_are_enough() {
 
     // More partitions and another retention: the topic is altered, not made.
     let process = start(directory.path(), address, certificate, &topics(3, "3d")).await;
-    let caller = Caller(&process, reqwest::Client::new());
+    let caller = Caller(&process, client());
     let (_, group) = caller.call("GET", "/v1/groups/inventory-sync", String::new()).await;
     assert_eq!(group["partitions"].as_array().map(Vec::len), Some(3), "{group}");
     work(&process, "ord_2").await;

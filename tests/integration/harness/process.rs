@@ -1,28 +1,45 @@
 //! The real binary as a process of its own, to be killed.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::Socket;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::ChildStdout;
+
+use super::waiting::{eventually_within, in_time};
+use super::{DRAIN_MAX, Socket};
+
+/// A gateway that does not say by then that it is ready never will.
+const READY_MAX: Duration = Duration::from_secs(90);
 
 /// `weirgate dev` on a data directory.
 #[derive(Debug)]
 pub(crate) struct Process {
-    child: Child,
+    running: Running,
     /// As it says itself: `http` or `https`.
     pub(crate) scheme: String,
     pub(crate) address: SocketAddr,
     pub(crate) token: String,
 }
 
+/// A child that does not outlive its owner.
+#[derive(Debug)]
+struct Running(Child);
+
+/// What `dev` prints once it is ready.
+struct Welcome {
+    scheme: String,
+    address: SocketAddr,
+    token: String,
+}
+
 impl Process {
     /// Starts the gateway with these keys set, as `http.tls.key=key.pem`, and waits until it says that it is ready.
     /// `listen` may name port 0.
     pub(crate) async fn start_with(data_directory: &Path, listen: &str, keys: &[String]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
+        let child = Command::new(env!("CARGO_BIN_EXE_weirgate"))
             .args(["dev", "--listen", listen, "--set", "http.metrics_listen=null"])
             .args(["--set", "http.drain_delay=0ms", "--set", "socket.drain_window=2s", "--data-dir"])
             .arg(data_directory)
@@ -32,10 +49,11 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let welcome = tokio::task::spawn_blocking(move || read_welcome(stdout));
-        let ((scheme, address), token) = welcome.await.unwrap();
-        Self { child, scheme, address, token }
+        let mut running = Running(child);
+        let output = ChildStdout::from_std(running.0.stdout.take().unwrap()).unwrap();
+        let Welcome { scheme, address, token } =
+            in_time(READY_MAX, "the gateway's start", read_welcome(output)).await;
+        Self { running, scheme, address, token }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -47,33 +65,31 @@ impl Process {
     }
 
     /// kill -9.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        drop(self.running);
     }
 
     /// SIGTERM; answers the exit code.
     pub(crate) async fn terminate(mut self) -> Option<i32> {
-        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        let mut child = std::mem::replace(&mut self.child, Command::new("true").spawn().unwrap());
-        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap().code());
-        tokio::time::timeout(Duration::from_secs(35), ended).await.expect("the gateway ends in time").unwrap()
+        let child = &mut self.running.0;
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(told.success(), "the gateway is gone already");
+        eventually_within(DRAIN_MAX, "the gateway ends", async || child.try_wait().unwrap()).await.code()
     }
 }
 
-impl Drop for Process {
+impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
 /// The address and the token that `dev` prints, once it is ready.
-fn read_welcome(stdout: impl std::io::Read + Send + 'static) -> ((String, SocketAddr), String) {
+async fn read_welcome(output: ChildStdout) -> Welcome {
     let (mut address, mut token) = (None, None);
-    let mut lines = BufReader::new(stdout).lines();
-    for line in &mut lines {
-        let line = line.unwrap();
+    let mut lines = BufReader::new(output).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
         if let Some(rest) = line.trim().strip_prefix("Weirgate runs on ") {
             let (scheme, rest) = rest.split_once("://").unwrap();
             let (host, _) = rest.split_once(". ").unwrap();
@@ -86,5 +102,6 @@ fn read_welcome(stdout: impl std::io::Read + Send + 'static) -> ((String, Socket
             break;
         }
     }
-    (address.expect("an address is printed"), token.expect("a token is printed"))
+    let (scheme, address) = address.expect("an address is printed");
+    Welcome { scheme, address, token: token.expect("a token is printed") }
 }

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::DEADLINE;
+use super::waiting::in_time;
 
 /// One connection of a subscriber.
 #[derive(Debug)]
@@ -27,19 +28,22 @@ impl Socket {
         if let Some(token) = token {
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
-        let tcp = TcpStream::connect(address).await.unwrap();
-        let (stream, _) = tokio_tungstenite::client_async(request, tcp).await.unwrap();
+        let upgrade = async {
+            let tcp = TcpStream::connect(address).await.unwrap();
+            tokio_tungstenite::client_async(request, tcp).await.unwrap()
+        };
+        let (stream, _) = in_time(DEADLINE, "the upgrade", upgrade).await;
         Self { stream, passed: VecDeque::new() }
     }
 
     pub(crate) async fn send(&mut self, json: &str) {
-        self.stream.send(Message::text(json)).await.unwrap();
+        in_time(DEADLINE, "sending", self.stream.send(Message::text(json))).await.unwrap();
     }
 
     /// The next JSON message; answers the server's pings on the way.
-    pub(crate) async fn next(&mut self) -> Value {
+    async fn read(&mut self) -> Value {
         loop {
-            match self.next_message().await {
+            match self.stream.next().await.expect("the connection is open").unwrap() {
                 Message::Text(text) => {
                     let value: Value = serde_json::from_str(&text).unwrap();
                     if value["op"] == "ping" {
@@ -56,19 +60,20 @@ impl Socket {
 
     /// The first message that `pick` takes; others are kept for later searches.
     pub(crate) async fn next_where(&mut self, what: &str, pick: impl Fn(&Value) -> bool) -> Value {
+        in_time(DEADLINE, what, self.search(pick)).await
+    }
+
+    async fn search(&mut self, pick: impl Fn(&Value) -> bool) -> Value {
         if let Some(at) = self.passed.iter().position(&pick) {
             return self.passed.remove(at).unwrap();
         }
-        let search = async {
-            loop {
-                let value = self.next().await;
-                if pick(&value) {
-                    return value;
-                }
-                self.passed.push_back(value);
+        loop {
+            let value = self.read().await;
+            if pick(&value) {
+                return value;
             }
-        };
-        tokio::time::timeout(DEADLINE, search).await.unwrap_or_else(|_| panic!("never came: {what}"))
+            self.passed.push_back(value);
+        }
     }
 
     /// Sends a command with this id and answers its `ok`.
@@ -81,16 +86,19 @@ impl Socket {
 
     /// The next event or delivery.
     pub(crate) async fn next_event(&mut self) -> Value {
-        self.next_where("an event", |value| value["offset"].is_u64()).await
+        in_time(DEADLINE, "an event", self.event()).await
+    }
+
+    /// The next event or delivery, however long it takes: whoever waits for other things, too, has the deadline.
+    pub(crate) async fn event(&mut self) -> Value {
+        self.search(|value| value["offset"].is_u64()).await
     }
 
     pub(crate) async fn close(mut self) {
-        self.stream.close(None).await.unwrap();
-        while let Some(Ok(_)) = self.stream.next().await {}
-    }
-
-    async fn next_message(&mut self) -> Message {
-        let next = tokio::time::timeout(DEADLINE, self.stream.next()).await;
-        next.expect("a message before the deadline").expect("the connection is open").unwrap()
+        let closing = async {
+            self.stream.close(None).await.unwrap();
+            while let Some(Ok(_)) = self.stream.next().await {}
+        };
+        in_time(DEADLINE, "the end of the connection", closing).await;
     }
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::broker;
-use crate::harness::{Process, Socket};
+use crate::harness::{Process, Socket, client};
 
 /// The partitions of the topic.
 pub(super) const PARTITIONS: usize = 6;
@@ -34,7 +34,7 @@ impl Gateway {
         // A test that waits for a tool answers no pings.
         let keys = ["log.engine=kafka".to_owned(), "socket.ping=10m".to_owned(), brokers, topics];
         let process = Process::start_with(directory.path(), "127.0.0.1:0", &keys).await;
-        Self { process, topic, client: reqwest::Client::new(), _directory: directory }
+        Self { process, topic, client: client(), _directory: directory }
     }
 
     /// Posts JSON; answers status and body.
