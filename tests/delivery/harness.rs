@@ -22,7 +22,9 @@ use weirgate::telemetry::Registry;
 
 use super::engine::{self, Keep, PATIENCE};
 use super::fault::{Fault, Faulty};
+use super::layered::Layered;
 use super::scripted::{Script, Scripted};
+use super::waiting::{eventually_within, in_time};
 
 pub(crate) struct World {
     log: Arc<dyn EventLog>,
@@ -113,7 +115,7 @@ impl World {
     /// A planned end and a new beginning.
     pub(crate) async fn restart(&mut self) {
         self.shutdown.cancel();
-        (&mut self.task).await.unwrap();
+        in_time(PATIENCE, "the service's end", &mut self.task).await.unwrap();
         (self.delivery, self.registry, self.shutdown, self.task) =
             serve(&self.log, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
@@ -155,29 +157,20 @@ impl World {
     }
 
     pub(crate) async fn until_committed(&self, partition: u32, offset: u64) {
-        let reached = async {
-            while self.committed(partition).await != Some(offset) {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("offset {offset} is never committed"));
+        let is_reached = async || (self.committed(partition).await == Some(offset)).then_some(());
+        eventually_within(PATIENCE, format_args!("offset {offset} is committed"), is_reached).await;
     }
 
     async fn ready(&self) {
-        let ready = async {
-            while !self.delivery.is_ready() {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, ready).await.unwrap();
+        let is_ready = async || self.delivery.is_ready().then_some(());
+        eventually_within(PATIENCE, "the service is ready", is_ready).await;
     }
 }
 
 impl Worker {
     pub(crate) async fn told(&mut self) -> Push {
         if self.told.is_empty() {
-            let pushes =
-                timeout(PATIENCE, self.member.next(1 << 20)).await.unwrap_or_else(|_| panic!("nothing came"));
+            let pushes = in_time(PATIENCE, "what comes next", self.member.next(1 << 20)).await;
             self.told.extend(pushes.unwrap());
         }
         self.told.pop_front().unwrap()
@@ -199,8 +192,8 @@ impl Worker {
             let view = serde_json::to_value(world.delivery.group(&group()).await.unwrap()).unwrap();
             view["members"][0]["inFlight"].as_u64().unwrap()
         };
-        let recalled = async { while in_flight().await != 1 {} };
-        timeout(PATIENCE, recalled).await.unwrap_or_else(|_| panic!("what was not pulled stays in flight"));
+        let is_recalled = async || (in_flight().await == 1).then_some(());
+        eventually_within(PATIENCE, "only what was pulled is in flight", is_recalled).await;
     }
 
     /// The next delivery; assignments on the way are passed over.
@@ -214,7 +207,7 @@ impl Worker {
     /// A delivery pulled when others wait behind it.
     pub(crate) async fn pulled_alone(&mut self) -> Tag {
         loop {
-            let pushes = timeout(PATIENCE, self.member.next(1)).await.unwrap().unwrap();
+            let pushes = in_time(PATIENCE, "what comes next", self.member.next(1)).await.unwrap();
             if let [Push::Delivery { tag, .. }] = pushes.as_slice() {
                 return *tag;
             }
@@ -322,7 +315,7 @@ fn serve(
     };
     let registry = Registry::new();
     let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
-    let log = Arc::new(Faulty { log: Arc::clone(log), fault: Arc::clone(fault) });
+    let log = Arc::new(Layered(Faulty { log: Arc::clone(log), fault: Arc::clone(fault) }));
     let (service, delivery) =
         Service::new(config, log, Arc::clone(groups), catalogue, Clock::system(), &registry);
     let shutdown = CancellationToken::new();

@@ -1,11 +1,20 @@
 //! Groups over the embedded log: what members see, what the log keeps, what survives an end without goodbye.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 mod engine;
 mod fault;
 mod harness;
+mod layered;
 mod scripted;
+#[path = "../integration/harness/waiting.rs"]
+mod waiting;
 
 /// Members that share, break, come back and go.
 mod members;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use weirgate::delivery::{Error, Ordering, Push, Put, Settlement};
 
+use super::engine::PATIENCE;
 use super::harness::{World, group, join, offsets, patch, topic};
+use super::waiting::eventually_within;
 
 #[tokio::test]
 async fn a_crash_repeats_neither_finished_work_nor_attempts() {
@@ -37,9 +39,9 @@ async fn a_drain_takes_the_unsent_back_and_lets_the_rest_settle() {
     let got = worker.pulled_alone().await;
     let delivery = world.delivery.clone();
     let draining = tokio::spawn(async move { delivery.drain().await });
-    while !matches!(world.delivery.join(join("c-2", 1)).await, Err(Error::Draining)) {
-        tokio::task::yield_now().await;
-    }
+    let is_draining =
+        async || matches!(world.delivery.join(join("c-2", 1)).await, Err(Error::Draining)).then_some(());
+    eventually_within(PATIENCE, "nobody is let in", is_draining).await;
     // The group answers in turn, so by now it knows of the drain.
     world.delivery.group(&group()).await.unwrap();
     assert_eq!(worker.told().await, Push::Draining, "the other two were never sent");

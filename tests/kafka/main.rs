@@ -55,10 +55,12 @@ mod topics;
 #[path = "../delivery"]
 #[expect(dead_code, reason = "the other binary uses more of it")]
 mod delivery {
+    use crate::harness::waiting;
     use crate::tenant as engine;
 
     mod fault;
     mod harness;
+    pub(crate) mod layered;
     mod scripted;
 
     mod members;
@@ -70,6 +72,7 @@ mod delivery {
 #[path = "../socket"]
 #[expect(dead_code, reason = "the other binary uses more of it")]
 mod socket {
+    use crate::harness::waiting;
     use crate::tenant as engine;
 
     mod deafening;

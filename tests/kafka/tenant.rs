@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
-use weirgate::event::{Clock, GroupName, Offset, Partition, Timestamp, Topic};
+use weirgate::event::{Clock, GroupName, Offset, Partition, Topic};
 use weirgate::log::{
-    Append, Appended, Appending, Assigned, Bounds, Commit, Commits, Committed, Error, EventLog,
-    GroupSubscription, Groups, Health, MemberEvent, MemberEvents, Membership, Purpose, Reader, TopicInfo,
-    TopicSpec,
+    Assigned, Commit, Commits, Committed, Error, EventLog, GroupSubscription, Groups, MemberEvent,
+    MemberEvents, Membership, TopicInfo, TopicSpec,
 };
 use weirgate::log_kafka::{Config, Engine};
 use weirgate::telemetry::Registry;
 
 use crate::broker;
+use crate::delivery::layered::{Layer, Layered};
 
 /// What lives as long as the log.
 pub(crate) type Keep = ();
@@ -29,8 +28,8 @@ pub(crate) async fn open() -> (Arc<dyn EventLog>, Arc<dyn Groups>, Keep) {
     let brokers = tokio::task::spawn_blocking(broker::shared).await.unwrap();
     let engine = Engine::open(Config::of(brokers), Clock::system(), &Registry::new()).unwrap();
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let tenant = Arc::new(Tenant { engine, names: Names(format!("t{}", &id[..12])) });
-    (Arc::<Tenant>::clone(&tenant), tenant, ())
+    let tenant = Arc::new(Layered(Tenant { engine, names: Names(format!("t{}", &id[..12])) }));
+    (Arc::<Layered<Tenant>>::clone(&tenant), tenant, ())
 }
 
 #[derive(Debug)]
@@ -60,10 +59,6 @@ impl Names {
     fn info(&self, info: &TopicInfo) -> Option<TopicInfo> {
         let spec = TopicSpec { name: self.outer(&info.spec.name)?, ..info.spec.clone() };
         Some(TopicInfo { spec, ..info.clone() })
-    }
-
-    fn append(&self, append: Append) -> Append {
-        Append { topic: self.inner(&append.topic), ..append }
     }
 
     fn commits(&self, commits: Vec<Commit>) -> Vec<Commit> {
@@ -97,85 +92,28 @@ impl Names {
     }
 }
 
-#[async_trait]
-impl EventLog for Tenant {
-    fn topics(&self) -> Vec<TopicInfo> {
-        self.engine.topics().iter().filter_map(|info| self.names.info(info)).collect()
+impl Layer for Tenant {
+    fn below(&self) -> &dyn EventLog {
+        &*self.engine
     }
 
-    fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>> {
-        self.engine.topic(&self.names.inner(topic)).and_then(|info| self.names.info(&info)).map(Arc::new)
+    fn inner(&self, topic: &Topic) -> Topic {
+        self.names.inner(topic)
     }
 
-    fn topics_known(&self) -> Result<(), Error> {
-        self.engine.topics_known()
-    }
-
-    fn topic_changes(&self) -> watch::Receiver<u64> {
-        self.engine.topic_changes()
-    }
-
-    async fn ensure_topic(&self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
-        let spec = TopicSpec { name: self.names.inner(&spec.name), ..spec.clone() };
-        self.engine.ensure_topic(&spec).await.map(|info| self.names.info(&info).unwrap())
-    }
-
-    async fn delete_topic(&self, topic: &Topic) -> Result<(), Error> {
-        self.engine.delete_topic(&self.names.inner(topic)).await
-    }
-
-    fn append(&self, append: Append) -> Appending {
-        self.engine.append(self.names.append(append))
-    }
-
-    async fn append_atomic(&self, appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
-        let inner = appends.into_iter().map(|append| self.names.append(append)).collect();
-        self.engine.append_atomic(inner).await
-    }
-
-    async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
-        self.engine.append_at(self.names.append(append), end).await
-    }
-
-    async fn reader(
-        &self,
-        topic: &Topic,
-        partition: Partition,
-        from: Offset,
-        purpose: Purpose,
-    ) -> Result<Box<dyn Reader>, Error> {
-        self.engine.reader(&self.names.inner(topic), partition, from, purpose).await
-    }
-
-    async fn bounds(&self, topic: &Topic, partition: Partition) -> Result<Bounds, Error> {
-        self.engine.bounds(&self.names.inner(topic), partition).await
-    }
-
-    async fn offset_at(&self, topic: &Topic, partition: Partition, time: Timestamp) -> Result<Offset, Error> {
-        self.engine.offset_at(&self.names.inner(topic), partition, time).await
-    }
-
-    async fn delete_records(
-        &self,
-        topic: &Topic,
-        partition: Partition,
-        before: Offset,
-    ) -> Result<Bounds, Error> {
-        self.engine.delete_records(&self.names.inner(topic), partition, before).await
-    }
-
-    fn health(&self) -> Health {
-        self.engine.health()
+    fn outer(&self, info: &TopicInfo) -> Option<TopicInfo> {
+        self.names.info(info)
     }
 }
 
 #[async_trait]
-impl Groups for Tenant {
+impl Groups for Layered<Tenant> {
     async fn join(&self, group: &GroupName, subscription: GroupSubscription) -> Result<Membership, Error> {
-        let topics = subscription.topics.iter().map(|topic| self.names.inner(topic)).collect();
+        let topics = subscription.topics.iter().map(|topic| self.0.names.inner(topic)).collect();
         let subscription = GroupSubscription { topics, ..subscription };
-        let Membership { events, commits } = self.engine.join(&self.names.group(group), subscription).await?;
-        let names = self.names.clone();
+        let Membership { events, commits } =
+            self.0.engine.join(&self.0.names.group(group), subscription).await?;
+        let names = self.0.names.clone();
         Ok(Membership {
             events: Box::new(TenantEvents { events, names: names.clone() }),
             commits: Arc::new(TenantCommits { commits, names }),
@@ -187,23 +125,23 @@ impl Groups for Tenant {
         group: &GroupName,
         topic: &Topic,
     ) -> Result<BTreeMap<Partition, Committed>, Error> {
-        self.engine.committed(&self.names.group(group), &self.names.inner(topic)).await
+        self.0.engine.committed(&self.0.names.group(group), &self.0.names.inner(topic)).await
     }
 
     async fn set_committed(&self, group: &GroupName, commits: Vec<Commit>) -> Result<(), Error> {
-        self.engine.set_committed(&self.names.group(group), self.names.commits(commits)).await
+        self.0.engine.set_committed(&self.0.names.group(group), self.0.names.commits(commits)).await
     }
 
     async fn forget(&self, group: &GroupName) -> Result<(), Error> {
-        self.engine.forget(&self.names.group(group)).await
+        self.0.engine.forget(&self.0.names.group(group)).await
     }
 
     async fn groups(&self) -> Result<Vec<GroupName>, Error> {
-        let prefix = format!("{}-", self.names.0);
+        let prefix = format!("{}-", self.0.names.0);
         let outer = |group: &GroupName| {
             group.as_str().strip_prefix(&prefix).and_then(|name| GroupName::parse(name).ok())
         };
-        Ok(self.engine.groups().await?.iter().filter_map(outer).collect())
+        Ok(self.0.engine.groups().await?.iter().filter_map(outer).collect())
     }
 }
 

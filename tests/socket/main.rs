@@ -31,3 +31,6 @@ mod publish;
 mod setup;
 /// The gateway and the client of these tests.
 mod support;
+/// Waiting for what comes true by and by.
+#[path = "../integration/harness/waiting.rs"]
+mod waiting;

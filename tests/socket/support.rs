@@ -1,5 +1,6 @@
 //! A gateway without HTTP, and a client that knows frames and nothing else.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +11,6 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -28,6 +28,7 @@ use weirgate::telemetry::Registry;
 use super::deafening::Deafening;
 use super::engine::{self, Keep};
 use super::setup::{config, delivery_config, grants, publish_config, rule, topic_spec};
+use super::waiting::{eventually_within, in_time};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,9 +90,8 @@ impl TestGateway {
             tokio::spawn(feed_service.run(stop.clone())),
             tokio::spawn(delivery_service.run(stop.clone())),
         ];
-        while !delivery.is_ready() {
-            tokio::task::yield_now().await;
-        }
+        let is_ready = async || delivery.is_ready().then_some(());
+        eventually_within(PATIENCE, "the groups are ready", is_ready).await;
         let parts = socket::Parts {
             node: "g1".into(),
             feed,
@@ -182,18 +182,15 @@ impl TestGateway {
 
     /// Waits until a metric has this value.
     pub(crate) async fn until_metric(&self, name: &str, value: i64) {
-        let reached = async {
-            while self.metric(name) != value {
-                tokio::task::yield_now().await;
-            }
-        };
-        assert!(timeout(PATIENCE, reached).await.is_ok(), "{name} is {}, not {value}", self.metric(name));
+        let is_reached = async || (self.metric(name) == value).then_some(());
+        let what = fmt::from_fn(|out| write!(out, "{name} is {value}, not {}", self.metric(name)));
+        eventually_within(PATIENCE, what, is_reached).await;
     }
 
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         for service in std::mem::take(&mut self.services) {
-            timeout(PATIENCE, service).await.unwrap().unwrap();
+            in_time(PATIENCE, "a service's end", service).await.unwrap();
         }
         assert_eq!(self.sessions.connections(), 0, "a session is left over");
         assert_eq!(self.metric("weirgate_ws_unsent_bytes"), 0);
@@ -276,7 +273,7 @@ impl TestClient {
     /// Reads to the end: `bye`, and the code of the close frame, which must agree.
     pub(crate) async fn ended(&mut self) -> Value {
         let bye = self.hear_where(|message| message["op"] == "bye").await;
-        match timeout(PATIENCE, self.stream.next()).await.unwrap() {
+        match in_time(PATIENCE, "the next message", self.stream.next()).await {
             Some(Ok(Message::Close(Some(frame)))) => assert_eq!(json!(u16::from(frame.code)), bye["code"]),
             other => panic!("{other:?} instead of a close frame"),
         }
@@ -286,23 +283,23 @@ impl TestClient {
     /// Closes with a handshake, and waits for the session's end.
     pub(crate) async fn close(mut self) {
         self.stream.close(None).await.unwrap();
-        while let Some(message) = timeout(PATIENCE, self.stream.next()).await.unwrap() {
+        while let Some(message) = in_time(PATIENCE, "the next message", self.stream.next()).await {
             if let Err(Error::Protocol(error)) = message {
                 panic!("{error}");
             }
         }
-        timeout(PATIENCE, self.session).await.unwrap().unwrap();
+        in_time(PATIENCE, "the session's end", self.session).await.unwrap();
     }
 
     /// Goes away without a word.
     pub(crate) async fn vanish(self) {
         drop(self.stream);
-        timeout(PATIENCE, self.session).await.unwrap().unwrap();
+        in_time(PATIENCE, "the session's end", self.session).await.unwrap();
     }
 
     async fn read(&mut self) -> Value {
         loop {
-            match timeout(PATIENCE, self.stream.next()).await.unwrap() {
+            match in_time(PATIENCE, "the next message", self.stream.next()).await {
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("{other:?} instead of a message"),
