@@ -198,14 +198,18 @@ mod tests {
 
         mock.partition_leader(topic.as_str(), 0, Some(2)).unwrap();
         mock.broker_down(1).unwrap();
-        let after = loop {
-            match shared.bounds(&topic, Number::new(0)).await {
-                Ok(bounds) => break bounds,
-                // On a busy machine the cluster may have seemed away for a moment, and then nobody is asked.
-                Err(_) if !shared.connection.is_up() => drop(interval.tick().await),
-                Err(error) => panic!("{error}"),
+        let answered = async {
+            loop {
+                match shared.bounds(&topic, Number::new(0)).await {
+                    Ok(bounds) => return bounds,
+                    // On a busy machine the cluster may have seemed away for a moment, and then nobody is asked.
+                    Err(_) if !shared.connection.is_up() => drop(interval.tick().await),
+                    Err(error) => panic!("{error}"),
+                }
             }
         };
+        let after =
+            tokio::time::timeout(Duration::from_secs(20), answered).await.expect("the next one answers");
         assert_eq!(after, before);
         engine.close().await;
     }
