@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use weirgate::event::{Clock, Topic};
-use weirgate::log::EventLog;
 use weirgate::log::conformance::Subject;
+use weirgate::log::{EventLog, Fetched, Reader};
 use weirgate::log_kafka::{Config, Engine, GroupProtocol};
 use weirgate::telemetry::Registry;
 
 use super::broker;
+use crate::harness::waiting::in_time;
 
 /// How long an engine may take to hear of a topic that another one made.
 const KNOWN_MAX: Duration = Duration::from_secs(60);
+/// How long a record that is there may take to come.
+const READ_MAX: Duration = Duration::from_secs(30);
 
 /// An engine of its own on the broker that all cases share.
 pub(crate) async fn subject() -> (Subject, ()) {
@@ -40,7 +43,12 @@ pub(crate) async fn known(log: &dyn EventLog, topic: &Topic) {
             changes.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(KNOWN_MAX, known).await.expect("the topic becomes known");
+    in_time(KNOWN_MAX, "the topic becomes known", known).await;
+}
+
+/// What a reader gives next, where something is due.
+pub(crate) async fn read(reader: &mut dyn Reader, bytes_max: usize) -> Fetched {
+    in_time(READ_MAX, "the next records", reader.next(bytes_max)).await.unwrap()
 }
 
 weirgate::log_conformance!(

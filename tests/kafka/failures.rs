@@ -17,6 +17,7 @@ use weirgate::telemetry::Registry;
 use crate::broker::{self, Cluster};
 use crate::gateway::Gateway;
 use crate::harness::eventually;
+use crate::harness::waiting::eventually_within;
 
 const FIRST: Partition = Partition::new(0);
 
@@ -83,9 +84,7 @@ async fn a_topic_that_others_delete_is_unknown_soon_and_usable_when_it_is_back()
             Err(error) => panic!("{error}"),
         }
     };
-    tokio::time::timeout(Duration::from_secs(40), async { while unknown().await.is_none() {} })
-        .await
-        .expect("it is noticed");
+    eventually_within(Duration::from_secs(40), "it is noticed", unknown).await;
     engine.ensure_topic(&topic).await.unwrap();
     let stored = || async { append(&engine, &topic, "anew").await.ok() };
     assert_eq!(eventually("it is stored in the new one", stored).await.base, Offset::ZERO);

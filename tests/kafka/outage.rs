@@ -14,20 +14,10 @@ use crate::broker::Cluster;
 use crate::engine;
 use crate::gateway::Gateway;
 use crate::harness::eventually;
+use crate::harness::waiting::{eventually_within, in_time};
 
 /// Three brokers that die and come back on a machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// As [`eventually`], where brokers take their time.
-async fn eventually_soon<F: Future<Output = Option<()>>>(what: &str, mut check: impl FnMut() -> F) {
-    let wait = async {
-        let mut interval = tokio::time::interval(Duration::from_millis(50));
-        while check().await.is_none() {
-            interval.tick().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never came true: {what}"));
-}
 
 /// Changes a cluster where that may block.
 async fn change(cluster: &Arc<Mutex<Cluster>>, change: impl FnOnce(&mut Cluster) + Send + 'static) {
@@ -96,7 +86,7 @@ async fn what_was_under_way_when_kafka_died_is_never_answered_as_stored_and_lost
     })
     .await;
     change(&cluster, |cluster| cluster.kill_node(0)).await;
-    let stored = publishing.await.unwrap();
+    let stored = in_time(PATIENCE, "the first order that is not stored", publishing).await.unwrap();
     change(&cluster, |cluster| cluster.start_node(0)).await;
     gateway.until_ready().await;
     let kept = gateway.orders(&first["partition"]).await;
@@ -115,7 +105,7 @@ async fn gateways_start_at_once_and_nothing_answered_is_lost_or_out_of_order_whi
     let starts = [0, 1, 2].map(|_| tokio::spawn(Gateway::start(engine::flags(&cluster))));
     let mut gateways = Vec::new();
     for start in starts {
-        gateways.push(start.await.unwrap());
+        gateways.push(in_time(PATIENCE, "a gateway's start", start).await.unwrap());
     }
     for gateway in &gateways {
         gateway.until_ready().await;
@@ -152,7 +142,7 @@ async fn gateways_start_at_once_and_nothing_answered_is_lost_or_out_of_order_whi
         async move {
             let before = stored.lock().unwrap().len();
             let more = || async { (stored.lock().unwrap().len() > before + 20).then_some(()) };
-            eventually_soon(what, more).await;
+            eventually_within(PATIENCE, what, more).await;
         }
     };
     goes_on("orders are stored").await;
@@ -167,7 +157,7 @@ async fn gateways_start_at_once_and_nothing_answered_is_lost_or_out_of_order_whi
         goes_on("orders are stored with the broker back").await;
     }
     stop.cancel();
-    let partition = publishing.await.unwrap();
+    let partition = in_time(PATIENCE, "the last order", publishing).await.unwrap();
     let stored = std::mem::take(&mut *stopped.lock().unwrap());
     let kept = gateway.orders(&partition).await;
     let mut rest = kept.iter();

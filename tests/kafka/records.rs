@@ -1,7 +1,6 @@
 //! What native clients write and read beside the gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rskafka::client::ClientBuilder;
 use rskafka::client::partition::UnknownTopicHandling;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use weirgate::event::{Clock, HeaderName, Headers, Offset, Partition, Timestamp, Topic};
 use weirgate::log::conformance::Subject;
 use weirgate::log::{Append, Appended, Cleanup, NewRecord, Purpose, TopicSpec};
@@ -20,7 +20,8 @@ use weirgate::log_kafka::{Config, Engine, Secret};
 use weirgate::telemetry::Registry;
 
 use crate::broker;
-use crate::conformance::{known, subject};
+use crate::conformance::{known, read, subject};
+use crate::harness::waiting::in_time;
 
 const FIRST: Partition = Partition::new(0);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,8 +49,7 @@ async fn values(subject: &Subject, topic: &Topic) -> Vec<String> {
     let mut reader = subject.log.reader(topic, FIRST, Offset::ZERO, Purpose::CatchUp).await.unwrap();
     let mut values = Vec::new();
     while reader.position() < end {
-        let fetched =
-            tokio::time::timeout(PATIENCE, reader.next(1 << 20)).await.expect("it goes on").unwrap();
+        let fetched = read(&mut *reader, 1 << 20).await;
         let texts = fetched.records.iter().map(|record| record.value.as_deref().unwrap());
         values.extend(texts.map(|value| String::from_utf8(value.to_vec()).unwrap()));
     }
@@ -132,7 +132,7 @@ async fn what_a_native_producer_wrote_comes_byte_for_byte() {
     let mut reader = subject.log.reader(&topic, FIRST, Offset::ZERO, Purpose::Tail).await.unwrap();
     let mut records = Vec::new();
     while records.len() < 2 {
-        records.extend(reader.next(1 << 22).await.unwrap().records);
+        records.extend(read(&mut *reader, 1 << 22).await.records);
     }
     let header = |name: &str, value: Option<&'static str>| (HeaderName::from(name), value.map(Bytes::from));
     let expected = Headers::new(vec![
@@ -182,7 +182,7 @@ async fn readers_pass_what_compaction_took() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE * 4, compacted).await.expect("the broker compacts");
+    in_time(PATIENCE * 4, "the broker compacts", compacted).await;
 }
 
 /// Kafka keeps an append's records in order and not together.
@@ -191,11 +191,12 @@ async fn readers_pass_what_compaction_took() {
 async fn every_record_of_an_append_is_where_its_answer_says_though_others_write_between() {
     let subject = subject_with("batch.num.messages", "10").await;
     let topic = topic(&subject).await;
-    let (written, is_done) = (topic.clone(), Arc::new(AtomicBool::new(false)));
-    let stop = Arc::clone(&is_done);
+    let (written, stop) = (topic.clone(), CancellationToken::new());
+    // Also where this test fails.
+    let (stopped, stop) = (stop.clone(), stop.drop_guard());
     let disturbing = spawn_blocking(move || {
         let producer = producer(false);
-        while !stop.load(Ordering::Relaxed) {
+        while !stopped.is_cancelled() {
             send(&producer, &written, "theirs");
             producer.flush(PATIENCE).unwrap();
         }
@@ -209,8 +210,8 @@ async fn every_record_of_an_append_is_where_its_answer_says_though_others_write_
         let append = Append { topic: topic.clone(), partition: FIRST, records };
         appended.push(subject.log.append(append).await.unwrap());
     }
-    is_done.store(true, Ordering::Relaxed);
-    disturbing.await.unwrap();
+    drop(stop);
+    in_time(PATIENCE * 2, "the last of theirs", disturbing).await.unwrap();
     let values = values(&subject, &topic).await;
     assert!(values.iter().any(|value| value == "theirs"));
     for (round, appended) in appended.iter().enumerate() {
@@ -239,9 +240,12 @@ async fn another_client_reads_what_the_engine_wrote() {
     let append = Append { topic: topic.clone(), partition: FIRST, records: vec![record, tombstone] };
     subject.log.append(append).await.unwrap();
 
-    let client = ClientBuilder::new(broker::shared()).build().await.unwrap();
-    let reader = client.partition_client(topic.as_str(), 0, UnknownTopicHandling::Retry).await.unwrap();
-    let (records, end) = reader.fetch_records(0, 1..1_000_000, 5_000).await.unwrap();
+    let witness = async {
+        let client = ClientBuilder::new(broker::shared()).build().await.unwrap();
+        let reader = client.partition_client(topic.as_str(), 0, UnknownTopicHandling::Retry).await.unwrap();
+        reader.fetch_records(0, 1..1_000_000, 5_000).await.unwrap()
+    };
+    let (records, end) = in_time(PATIENCE * 3, "what the witness reads", witness).await;
     assert_eq!((records.len(), end), (2, 2));
     let full = &records[0].record;
     assert_eq!((full.key.as_deref(), full.value.as_deref()), (Some(&b"key\xff"[..]), Some(&b"value"[..])));

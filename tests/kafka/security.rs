@@ -1,5 +1,6 @@
 //! TLS, SCRAM and certificates, and what a wrong password or missing rights look like.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,10 @@ use weirgate::log::{Append, Cleanup, Error, EventLog, Health, NewRecord, Purpose
 use weirgate::log_kafka::{Config, Engine, OpenError, Sasl, Secret, Security, SecurityProtocol, Tls};
 use weirgate::telemetry::Registry;
 
+use crate::conformance::read;
 use crate::gateway::Gateway;
 use crate::harness::eventually;
+use crate::harness::waiting::eventually_within;
 use crate::secured::{PASSWORD, Secured};
 
 fn engine(address: &str, certificate: &Path, username: &str, password: &str) -> Arc<Engine> {
@@ -47,18 +50,12 @@ fn spec() -> TopicSpec {
 
 /// Waits until the engine says why it is not ready in these words.
 async fn unready(engine: &Engine, words: &str) {
-    let says = async {
-        let mut interval = tokio::time::interval(Duration::from_millis(20));
-        loop {
-            interval.tick().await;
-            match engine.health() {
-                Health::Unready { detail, .. } if detail.contains(words) => return,
-                Health::Unready { .. } | Health::Ready => {}
-            }
-        }
+    let says = async || {
+        let health = engine.health();
+        matches!(&health, Health::Unready { detail, .. } if detail.contains(words)).then_some(())
     };
-    let said = tokio::time::timeout(Duration::from_secs(20), says).await;
-    said.unwrap_or_else(|_| panic!("it never said '{words}' but {:?}", engine.health()));
+    let said = fmt::from_fn(|out| write!(out, "it says '{words}', and not {:?}", engine.health()));
+    eventually_within(Duration::from_secs(20), said, says).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +70,7 @@ async fn the_right_ones_are_let_in_and_others_are_told_why_they_stay_out() {
     let append = append_of(&topic);
     assert_eq!(right.append(append.clone()).await.unwrap().base, Offset::ZERO);
     let mut reader = right.reader(&topic, Partition::new(0), Offset::ZERO, Purpose::Tail).await.unwrap();
-    assert_eq!(reader.next(1_000).await.unwrap().records[0].value.as_deref(), Some(&b"secured"[..]));
+    assert_eq!(read(&mut *reader, 1_000).await.records[0].value.as_deref(), Some(&b"secured"[..]));
 
     let stranger = engine(address, certificate, "weirgate", "wrong");
     unready(&stranger, "uthentication").await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::mpsc::{TryRecvError, channel};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message as _;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use weirgate::event::{Clock, GroupName, Offset, Partition, Topic};
 use weirgate::log::conformance::Subject;
 use weirgate::log::{
@@ -20,6 +22,7 @@ use weirgate::telemetry::Registry;
 
 use crate::broker::{self, Cluster};
 use crate::conformance::{known, on, open};
+use crate::harness::waiting::{eventually_within, in_time};
 
 const PARTITIONS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -48,6 +51,11 @@ async fn publish(subject: &Subject, topic: &Topic, texts: impl Iterator<Item = u
         let append = Append { topic: topic.clone(), partition, records: vec![record] };
         subject.log.append(append).await.unwrap();
     }
+}
+
+/// Leaving ends, whatever goes on.
+pub(crate) async fn leave(member: Membership) {
+    in_time(PATIENCE, "leaving", member.events.leave()).await;
 }
 
 fn commit(topic: &Topic, partition: Partition, offset: Offset) -> Vec<Commit> {
@@ -84,7 +92,7 @@ async fn serve_until(
             }
         }
     };
-    tokio::time::timeout(PATIENCE, serve).await.expect("the partitions are shared in time");
+    in_time(PATIENCE, "the partitions are shared", serve).await;
 }
 
 async fn two_gateways_share(start: fn() -> Vec<String>, protocol: GroupProtocol) {
@@ -118,17 +126,17 @@ async fn two_gateways_share(start: fn() -> Vec<String>, protocol: GroupProtocol)
     );
     let taken = tokio::select! {
         () = giving => unreachable!("it never ends"),
-        taken = tokio::time::timeout(PATIENCE, taking) => taken.expect("the newcomer gets its share"),
+        taken = in_time(PATIENCE, "the newcomer's share", taking) => taken,
     };
     for assigned in &taken {
         assert!(!owned.contains(&assigned.partition));
         assert_eq!(assigned.position, Offset::new(3), "the newcomer begins at the commit of the revocation");
         assert_eq!(assigned.committed.as_ref().unwrap().metadata, "m");
     }
-    first.events.leave().await;
+    leave(first).await;
     let mut all: BTreeSet<Partition> = taken.iter().map(|assigned| assigned.partition).collect();
     serve_until(&mut second, &topic, &mut all, PARTITIONS as usize, None).await;
-    second.events.leave().await;
+    leave(second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,36 +167,34 @@ async fn a_group_with_another_assignor_is_told_of_and_joined_once_that_is_gone()
         .set("group.id", group.as_str())
         .set("partition.assignment.strategy", "range");
     let name = topic.to_string();
-    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let (stop, stopped) = channel::<()>();
     let (is_in, came_in) = tokio::sync::oneshot::channel();
+    // A thread outlives a test that fails, so it looks whether anybody still waits for it.
     let native = spawn_blocking(move || {
         let native: BaseConsumer = native.create().unwrap();
         native.subscribe(&[&name]).unwrap();
-        while native.assignment().unwrap().count() == 0 {
+        while native.assignment().unwrap().count() == 0 && !is_in.is_closed() {
             drop(native.poll(Duration::from_millis(50)));
         }
         is_in.send(()).unwrap();
-        while stopped.try_recv().is_err() {
+        while stopped.try_recv() == Err(TryRecvError::Empty) {
             drop(native.poll(Duration::from_millis(50)));
         }
     });
-    tokio::time::timeout(PATIENCE, came_in).await.expect("the native member is in").unwrap();
+    in_time(PATIENCE, "the native member is in", came_in).await.unwrap();
     let mut member = join(&subject, &group, &topic).await;
-    let is_told = async {
-        let mut interval = tokio::time::interval(Duration::from_millis(20));
+    let is_told = async || {
         let zero = "weirgate_kafka_refused_joins_total 0";
-        while registry.render().contains(zero) {
-            interval.tick().await;
-        }
+        (!registry.render().contains(zero)).then_some(())
     };
     tokio::select! {
-        told = tokio::time::timeout(PATIENCE, is_told) => told.expect("the refusal is counted"),
+        () = eventually_within(PATIENCE, "the refusal is counted", is_told) => {}
         event = member.events.next() => panic!("it was refused: {event:?}"),
     }
     stop.send(()).unwrap();
-    native.await.unwrap();
+    in_time(PATIENCE, "the native member's end", native).await.unwrap();
     serve_until(&mut member, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;
-    member.events.leave().await;
+    leave(member).await;
 }
 
 /// An older broker never answers a member of the newer protocol, so the gateway must have asked before.
@@ -219,7 +225,7 @@ async fn a_group_goes_on_after_the_broker_was_away() {
     .unwrap();
     let first = Partition::new(0);
     let refused = member.commits.commit(commit(&topic, first, Offset::new(1)));
-    let refused = tokio::time::timeout(PATIENCE, refused).await.expect("no commit stands for ever");
+    let refused = in_time(PATIENCE, "a commit", refused).await;
     assert!(matches!(refused, Err(Error::Unavailable(_) | Error::OutcomeUnknown)), "{refused:?}");
     let _cluster = spawn_blocking(move || {
         cluster.start_node(0);
@@ -232,28 +238,17 @@ async fn a_group_goes_on_after_the_broker_was_away() {
         let record = NewRecord { value: Some(Bytes::from_static(b"after")), ..NewRecord::default() };
         subject.log.append(Append { topic: topic.clone(), partition: first, records: vec![record] })
     };
-    let mut interval = tokio::time::interval(Duration::from_millis(20));
-    let appended = async {
-        while append().await.is_err() {
-            interval.tick().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, appended).await.expect("appends go on");
+    eventually_within(PATIENCE, "appends go on", async || append().await.ok()).await;
     wait_for(&mut member, "after").await;
     let commits = Arc::clone(&member.commits);
-    let committed = async {
-        while commits.commit(commit(&topic, first, Offset::new(2))).await.is_err() {
-            interval.tick().await;
-        }
-    };
+    let committed = async || commits.commit(commit(&topic, first, Offset::new(2))).await.ok();
     // The member is served meanwhile: its partitions may still be on their way back.
-    let (commits_go_on, served) = (tokio::time::timeout(PATIENCE, committed), wait_for(&mut member, "never"));
     tokio::select! {
-        committed = commits_go_on => committed.expect("commits go on"),
-        () = served => unreachable!("nobody wrote that"),
+        () = eventually_within(PATIENCE, "commits go on", committed) => {}
+        () = wait_for(&mut member, "never") => unreachable!("nobody wrote that"),
     }
     assert_eq!(subject.groups.committed(&group, &topic).await.unwrap()[&first].offset, Offset::new(2));
-    member.events.leave().await;
+    leave(member).await;
 }
 
 /// Waits for the record of this text; partitions may be lost and come back on the way.
@@ -272,7 +267,7 @@ async fn wait_for(member: &mut Membership, text: &str) {
             }
         }
     };
-    tokio::time::timeout(PATIENCE * 2, next).await.expect("the record comes");
+    in_time(PATIENCE * 2, "the record", next).await;
 }
 
 /// A member that leaves while it is asked to give something back must not stand still.
@@ -295,11 +290,11 @@ async fn a_member_may_leave_in_the_middle_of_a_rebalance() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, asked).await.expect("a revocation comes");
-    tokio::time::timeout(PATIENCE, first.events.leave()).await.expect("leaving ends");
+    in_time(PATIENCE, "a revocation", asked).await;
+    leave(first).await;
     let mut all = BTreeSet::new();
     serve_until(&mut second, &topic, &mut all, PARTITIONS as usize, None).await;
-    second.events.leave().await;
+    leave(second).await;
 }
 
 /// Whoever should give back may be stuck; the group must not be.
@@ -329,10 +324,10 @@ async fn what_is_not_given_back_in_time_is_given_up() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, shared).await.expect("the newcomer gets its share");
+    in_time(PATIENCE, "the newcomer's share", shared).await;
     assert_eq!(lost, taken);
-    first.events.leave().await;
-    second.events.leave().await;
+    leave(first).await;
+    leave(second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,8 +356,11 @@ async fn a_native_consumer_in_the_group_gets_its_share() {
     .unwrap();
     let reading = spawn_blocking(move || {
         let mut read = BTreeSet::new();
+        // The shares are made first, and then both halves come.
+        let end = Instant::now() + PATIENCE * 2;
         while read.len() < 10 {
-            if let Some(message) = native.poll(Duration::from_secs(20)) {
+            assert!(Instant::now() < end, "of its half the native consumer has {read:?}");
+            if let Some(message) = native.poll(Duration::from_secs(1)) {
                 let message = message.unwrap();
                 read.insert(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
                 native.commit_message(&message, CommitMode::Sync).unwrap();
@@ -382,11 +380,11 @@ async fn a_native_consumer_in_the_group_gets_its_share() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, serve).await.expect("our half comes");
+    in_time(PATIENCE, "our half", serve).await;
     let theirs = reading.await.unwrap();
     assert!(ours.is_disjoint(&theirs));
     assert_eq!(ours.len() + theirs.len(), 20);
     let committed = subject.groups.committed(&group, &topic).await.unwrap();
     assert_eq!(committed.len(), 2, "what the native consumer committed is seen: {committed:?}");
-    member.events.leave().await;
+    leave(member).await;
 }

@@ -1,9 +1,11 @@
 //! Members that keep their partitions over a restart, because they come back under the same name in time.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use weirgate::event::{GroupName, Partition, Topic};
 use weirgate::log::conformance::Subject;
 use weirgate::log::{Error, MemberEvent, Membership};
@@ -11,9 +13,12 @@ use weirgate::log_kafka::Config;
 
 use crate::broker;
 use crate::conformance::{known, open};
-use crate::sharing::{group, join, topic};
+use crate::harness::waiting;
+use crate::sharing::{group, join, leave, topic};
 
 const PATIENCE: Duration = Duration::from_secs(40);
+/// A gateway whose name another took stays away for at least so long.
+const REST_MIN: Duration = Duration::from_secs(30);
 
 /// A gateway of this name.
 async fn gateway(start: fn() -> Vec<String>, node: &str) -> Subject {
@@ -46,7 +51,7 @@ async fn take(event: Result<MemberEvent, Error>, member: &mut Membership, own: &
 }
 
 async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("never came true: {what}"))
+    waiting::in_time(PATIENCE, what, future).await
 }
 
 async fn a_restarted_member_has_its_partitions_back_and_nobody_else_notices(start: fn() -> Vec<String>) {
@@ -68,7 +73,7 @@ async fn a_restarted_member_has_its_partitions_back_and_nobody_else_notices(star
     in_time("each has two", shared).await;
 
     let restarted = async {
-        first.events.leave().await;
+        leave(first).await;
         drop(one);
         let again = gateway(start, "one").await;
         let mut first = join_known(&again, &group, &topic).await;
@@ -81,8 +86,8 @@ async fn a_restarted_member_has_its_partitions_back_and_nobody_else_notices(star
         event = second.events.next() => panic!("the other one noticed: {event:?}"),
     };
     assert_eq!(back, ours);
-    first.events.leave().await;
-    second.events.leave().await;
+    leave(first).await;
+    leave(second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,12 +125,13 @@ async fn a_second_gateway_of_a_name_waits_until_the_first_is_gone() {
     in_time("the first has all", serve(&mut first, &mut ours, |count| count == 4)).await;
     let late = async {
         let mut pauses = Vec::new();
+        let mut since = Instant::now();
         for _ in 0..3 {
-            let before = tokio::time::Instant::now();
             let mut second = join_known(&other, &group, &topic).await;
-            pauses.push(before.elapsed());
+            pauses.push(since.elapsed());
             refused(&mut second).await;
-            second.events.leave().await;
+            since = Instant::now();
+            leave(second).await;
         }
         pauses
     };
@@ -133,11 +139,13 @@ async fn a_second_gateway_of_a_name_waits_until_the_first_is_gone() {
         pauses = in_time("the second is refused", late) => pauses,
         event = first.events.next() => panic!("the first noticed: {event:?}"),
     };
-    assert!(pauses[1] > Duration::from_millis(500) && pauses[2] > pauses[1], "it keeps trying: {pauses:?}");
-    first.events.leave().await;
+    // One second, and then two.
+    let (first_min, next_min) = (Duration::from_millis(500), Duration::from_millis(1_500));
+    assert!(pauses[1] > first_min && pauses[2] > next_min, "it keeps trying: {pauses:?}");
+    leave(first).await;
     let mut second = join_known(&other, &group, &topic).await;
     in_time("the second has all", serve(&mut second, &mut BTreeSet::new(), |count| count == 4)).await;
-    second.events.leave().await;
+    leave(second).await;
 }
 
 /// The classic protocol gives the place to the newcomer.
@@ -154,8 +162,14 @@ async fn a_gateway_whose_name_another_took_does_not_take_it_back_at_once() {
     let taken =
         async { tokio::join!(refused(&mut first), serve(&mut second, &mut theirs, |count| count == 4)) };
     in_time("the second has all", taken).await;
-    first.events.leave().await;
-    let rests = tokio::time::timeout(Duration::from_secs(3), join(&one, &group, &topic)).await;
-    assert!(rests.is_err(), "it is back at once");
-    second.events.leave().await;
+    leave(first).await;
+    let (mut back, another) = (pin!(join(&one, &group, &topic)), self::group());
+    // Joining another group shows that this one rests, and is not merely slow.
+    let elsewhere = tokio::select! {
+        _ = &mut back => panic!("it is back at once"),
+        elsewhere = waiting::in_time(REST_MIN / 2, "joining elsewhere", join(&one, &another, &topic)) => elsewhere,
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(3), back).await.is_err(), "it is back too soon");
+    leave(elsewhere).await;
+    leave(second).await;
 }

@@ -1,5 +1,6 @@
 //! What librdkafka says of itself, as the gateway's metrics show it.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use weirgate::log::{Append, Cleanup, EventLog as _, NewRecord, Purpose, TopicSpe
 use weirgate::log_kafka::{Config, Engine, Secret};
 use weirgate::telemetry::Registry;
 
-use crate::broker;
+use crate::harness::waiting::eventually_within;
+use crate::{broker, conformance};
 
 const FIRST: Partition = Partition::new(0);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,14 +23,9 @@ fn value(registry: &Registry, series: &str) -> Option<f64> {
 }
 
 async fn wait(registry: &Registry, series: &str, is_right: impl Fn(f64) -> bool) {
-    let mut interval = tokio::time::interval(Duration::from_millis(20));
-    let right = async {
-        while !value(registry, series).is_some_and(&is_right) {
-            interval.tick().await;
-        }
-    };
-    let in_time = tokio::time::timeout(PATIENCE, right).await;
-    in_time.unwrap_or_else(|_| panic!("{series} is {:?}", value(registry, series)));
+    let right = async || value(registry, series).filter(|found| is_right(*found));
+    let found = fmt::from_fn(|out| write!(out, "{series}, which is {:?}", value(registry, series)));
+    eventually_within(PATIENCE, found, right).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +55,7 @@ async fn the_metrics_follow_what_clients_do() {
     wait(&registry, "weirgate_kafka_queue_records", |records| records == 0.0).await;
 
     let mut reader = engine.reader(&name, FIRST, Offset::ZERO, Purpose::Tail).await.unwrap();
-    let mut read = reader.next(1).await.unwrap().records.len();
+    let mut read = conformance::read(&mut *reader, 1).await.records.len();
     let (ahead, lag) = (
         r#"weirgate_kafka_fetch_queue_records{client="tail"}"#,
         r#"weirgate_kafka_read_lag_records{client="tail"}"#,
@@ -66,7 +63,7 @@ async fn the_metrics_follow_what_clients_do() {
     wait(&registry, ahead, |records| records >= 49.0).await;
     wait(&registry, lag, |records| records >= 49.0).await;
     while read < 50 {
-        read += reader.next(1 << 20).await.unwrap().records.len();
+        read += conformance::read(&mut *reader, 1 << 20).await.records.len();
     }
     wait(&registry, ahead, |records| records == 0.0).await;
     wait(&registry, lag, |records| records == 0.0).await;

@@ -20,7 +20,8 @@ use weirgate::log::{Append, Cleanup, Error, NewRecord, Purpose, Table, TopicSpec
 use weirgate::telemetry::Registry;
 
 use crate::broker;
-use crate::conformance::{known, subject};
+use crate::conformance::{known, read, subject};
+use crate::harness::waiting::{eventually_within, in_time};
 
 const FIRST: Partition = Partition::new(0);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,7 +49,7 @@ async fn values(subject: &Subject, topic: &Topic, key: Option<&str>) -> Vec<Byte
     let mut reader = subject.log.reader(topic, FIRST, Offset::ZERO, Purpose::CatchUp).await.unwrap();
     let mut values = Vec::new();
     while reader.position() < end {
-        let records = reader.next(1 << 20).await.unwrap().records;
+        let records = read(&mut *reader, 1 << 20).await.records;
         let is_wanted =
             |found: &Option<Bytes>| key.is_none_or(|key| found.as_deref() == Some(key.as_bytes()));
         values.extend(
@@ -152,7 +153,7 @@ async fn two_gateways_give_out_ids_without_a_clash() {
     });
     let mut given = BTreeSet::new();
     for gateway in gateways {
-        let ids = gateway.await.unwrap();
+        let ids = in_time(PATIENCE, "a gateway's ids", gateway).await.unwrap();
         assert!(ids.is_sorted());
         given.extend(ids);
     }
@@ -223,7 +224,7 @@ async fn policies_changed_through_two_gateways_at_once_are_all_kept() {
         }
     }
     for writer in writers {
-        writer.await.unwrap();
+        in_time(PATIENCE, "a writer's end", writer).await.unwrap();
     }
 
     let table = Topic::parse("_weirgate.groups").unwrap();
@@ -252,11 +253,6 @@ async fn policies_changed_through_two_gateways_at_once_are_all_kept() {
         [policy.ack_timeout, policy.commit_interval]
             .map(|time| Value::from(u64::try_from(time.as_millis()).unwrap()))
     };
-    let mut interval = tokio::time::interval(Duration::from_millis(10));
-    let converged = async {
-        while shown(&first) != last || shown(&second) != last {
-            interval.tick().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, converged).await.expect("both gateways come to the same end");
+    let converged = async || (shown(&first) == last && shown(&second) == last).then_some(());
+    eventually_within(PATIENCE, "both gateways come to the same end", converged).await;
 }

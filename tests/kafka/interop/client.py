@@ -5,6 +5,7 @@
 # compresses with lz4, which kafka-python reads where the package lz4 is installed.
 import base64
 import json
+import signal
 import sys
 import threading
 
@@ -43,18 +44,31 @@ def produce():
     producer.close()
 
 
+class Ended(Exception):
+    """Standard input has ended."""
+
+
+def end(*_):
+    raise Ended
+
+
 def consume():
-    ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    # One wait without an end, as in its documentation. Where kafka-python is polled for a little while at a time, it throws
+    # away a join that comes to its end between two polls: it joins anew, or, as the group's leader after new metadata, takes
+    # itself for joined, has no partition and sends no heartbeat.
     member_of = None if group[0] == "-" else group[0]
     consumer = KafkaConsumer(topic, bootstrap_servers=brokers, group_id=member_of, auto_offset_reset="earliest")
-    while not ended.is_set():
-        for records in consumer.poll(timeout_ms=200).values():
-            for one in records:
-                headers = [[name, text(value)] for name, value in one.headers]
-                key, value = text(one.key), text(one.value)
-                tell({"partition": one.partition, "offset": one.offset, "key": key, "value": value, "headers": headers})
-    consumer.close()
+    signal.signal(signal.SIGUSR1, end)
+    reader = threading.main_thread().ident
+    try:
+        until_ended = lambda: (sys.stdin.read(), signal.pthread_kill(reader, signal.SIGUSR1))
+        threading.Thread(target=until_ended, daemon=True).start()
+        for one in consumer:
+            headers = [[name, text(value)] for name, value in one.headers]
+            key, value = text(one.key), text(one.value)
+            tell({"partition": one.partition, "offset": one.offset, "key": key, "value": value, "headers": headers})
+    except Ended:
+        consumer.close()
 
 
 {"produce": produce, "consume": consume}[what]()

@@ -167,8 +167,11 @@ impl Consumer {
             let told = Command::new("kill").args(["-TERM", &id]).status().await.unwrap();
             assert!(told.success());
         }
-        while let Ok(Some(_)) = self.lines.next_line().await {}
-        let ended = timeout(PATIENCE, self.child.wait()).await.expect("the consumer ends in time").unwrap();
+        let ending = async {
+            while let Ok(Some(_)) = self.lines.next_line().await {}
+            self.child.wait().await.unwrap()
+        };
+        let ended = timeout(PATIENCE, ending).await.expect("the consumer ends in time");
         assert!(ended.success() || self.client == Client::Java, "{:?} failed", self.client);
     }
 }

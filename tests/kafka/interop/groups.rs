@@ -70,9 +70,22 @@ async fn publish(gateway: &Gateway, round: &str, count: usize) -> BTreeSet<Place
 /// Takes deliveries and records until each place was seen, by whom it may be, and none twice.
 async fn share(worker: &mut Worker, native: &mut Consumer, places: &BTreeSet<Place>) -> Shared {
     let mut shared = Shared { ours: BTreeMap::new(), theirs: BTreeSet::new() };
+    // Either may say nothing for long while it is the other one's turn.
+    let shares = timeout(PATIENCE, take_shares(worker, native, places, &mut shared)).await;
+    let (ours, theirs) = (shared.ours.len(), shared.theirs.len());
+    assert!(shares.is_ok(), "of {} places the gateway has {ours}, the native member {theirs}", places.len());
+    shared
+}
+
+async fn take_shares(
+    worker: &mut Worker,
+    native: &mut Consumer,
+    places: &BTreeSet<Place>,
+    shared: &mut Shared,
+) {
     while shared.ours.len() + shared.theirs.len() < places.len() {
         let place = tokio::select! {
-            delivery = worker.socket.next_event() => {
+            delivery = worker.socket.event() => {
                 let place = (delivery["partition"].as_u64().unwrap(), delivery["offset"].as_u64().unwrap());
                 let earlier = shared.ours.insert(place, delivery["delivery"].clone());
                 assert!(earlier.is_none() && !shared.theirs.contains(&place), "{delivery} came twice");
@@ -88,7 +101,6 @@ async fn share(worker: &mut Worker, native: &mut Consumer, places: &BTreeSet<Pla
         };
         assert!(places.contains(&place), "{place:?} came again");
     }
-    shared
 }
 
 /// A partition of a group as Kafka's own tool tells it.
