@@ -8,8 +8,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use weirgate::event::json::{Document, Limits};
 use weirgate::event::{
-    Catalogue, Draft, Enforcement, Headers, Offset, Partition, Partitioner, Record, Storage, Timestamp,
-    Topic, TopicRule, write_members,
+    Catalogue, Draft, Headers, Offset, Partition, Record, Storage, Timestamp, Topic, TopicRule, write_members,
 };
 use weirgate::schema::{Dialect, Schema, Verdict};
 
@@ -22,17 +21,7 @@ const EVENT: &str = include_str!("sample/event.json");
 const SCHEMA: &str = include_str!("sample/schema.json");
 
 fn catalogue() -> Catalogue {
-    let rule = TopicRule {
-        topic: Topic::parse("orders.v1").unwrap(),
-        event_types: Vec::new(),
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required: true,
-        enforcement: Enforcement::Enforce,
-    };
+    let rule = TopicRule::plain(Topic::parse("orders.v1").unwrap(), Vec::new());
     Catalogue::new(Vec::new(), rule)
 }
 

@@ -62,17 +62,7 @@ pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
 /// What `topic_defaults` says; the topic it is for means nothing.
 fn read_defaults(root: &Section<'_>, nowhere: &Topic) -> Defaults {
     let section = root.section("topic_defaults");
-    let rule = TopicRule {
-        topic: nowhere.clone(),
-        event_types: Vec::new(),
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required: true,
-        enforcement: Enforcement::Enforce,
-    };
+    let rule = TopicRule::plain(nowhere.clone(), Vec::new());
     let spec = TopicSpec {
         name: nowhere.clone(),
         partitions: 1,

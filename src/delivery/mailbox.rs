@@ -235,8 +235,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use crate::event::{
-        Catalogue, Enforcement, Headers, LiveCatalogue, Offset, Partition, Partitioner, Record, Storage,
-        Timestamp, Topic, TopicRule,
+        Catalogue, Headers, LiveCatalogue, Offset, Partition, Record, Timestamp, Topic, TopicRule,
     };
 
     use super::super::GapReason;
@@ -247,17 +246,7 @@ mod tests {
     }
 
     fn mailbox(member: u32) -> Mailbox {
-        let rule = TopicRule {
-            topic: topic(),
-            event_types: Vec::new(),
-            storage: Storage::Native,
-            key: None,
-            event_id: None,
-            partitioner: Partitioner::Murmur2,
-            is_deduped: false,
-            is_schema_required: false,
-            enforcement: Enforcement::Observe,
-        };
+        let rule = TopicRule::plain(topic(), Vec::new());
         let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
         Mailbox::new(MemberId::new(member), AckMode::Auto, catalogue, Arc::new(Notify::new()))
     }

@@ -78,6 +78,25 @@ pub struct TopicRule {
     pub enforcement: Enforcement,
 }
 
+impl TopicRule {
+    /// The rule of a topic of which nothing more is said: whole envelopes under the null key, told apart by their own ids and
+    /// held to their schemas.
+    #[must_use]
+    pub const fn plain(topic: Topic, event_types: Vec<EventType>) -> Self {
+        Self {
+            topic,
+            event_types,
+            storage: Storage::Native,
+            key: None,
+            event_id: None,
+            partitioner: Partitioner::Murmur2,
+            is_deduped: true,
+            is_schema_required: true,
+            enforcement: Enforcement::Enforce,
+        }
+    }
+}
+
 /// All topics' rules, by topic and by event type.
 #[derive(Debug, Clone)]
 pub struct Catalogue {

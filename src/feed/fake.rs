@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::event::{
-    Catalogue, Clock, Enforcement, LiveCatalogue, Offset, Partition, Partitioner, Pattern, Positions,
-    Storage, TopicRule,
-};
+use crate::event::{Catalogue, Clock, LiveCatalogue, Offset, Partition, Pattern, Positions, TopicRule};
 use crate::telemetry::Registry;
 
 use super::fake_log::{FakeLog, Port, topic};
@@ -42,17 +39,7 @@ impl TestFeed {
 
     pub(super) fn with_config(config: Config) -> Self {
         let log = Arc::new(FakeLog::default());
-        let defaults = TopicRule {
-            topic: topic("defaults"),
-            event_types: Vec::new(),
-            storage: Storage::Native,
-            key: None,
-            event_id: None,
-            partitioner: Partitioner::Murmur2,
-            is_deduped: false,
-            is_schema_required: false,
-            enforcement: Enforcement::Enforce,
-        };
+        let defaults = TopicRule::plain(topic("defaults"), Vec::new());
         let catalogue = LiveCatalogue::new(Catalogue::new(Vec::new(), defaults));
         let registry = Registry::new();
         let port = Arc::new(Port(Arc::clone(&log)));

@@ -13,10 +13,7 @@ use weirgate::delivery::{
     AckMode, Config, ConnectionId, DeadLetterPage, DeadLetterQuery, Delivery, How, Join, Member, Policy,
     PolicyPatch, Push, Service, Settlement, Tag,
 };
-use weirgate::event::{
-    Catalogue, Clock, Enforcement, GroupName, LiveCatalogue, Partition, Partitioner, Storage, Topic,
-    TopicRule,
-};
+use weirgate::event::{Catalogue, Clock, EventType, GroupName, LiveCatalogue, Partition, Topic, TopicRule};
 use weirgate::log::{Append, Cleanup, EventLog, Groups, NewRecord, TopicSpec};
 use weirgate::telemetry::Registry;
 
@@ -295,17 +292,8 @@ fn serve(
     fault: &Arc<Fault>,
     defaults: &Policy,
 ) -> (Delivery, Registry, CancellationToken, JoinHandle<()>) {
-    let rule = TopicRule {
-        topic: topic("orders.v1"),
-        event_types: vec![weirgate::event::EventType::parse("orders.placed.v1").unwrap()],
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: false,
-        is_schema_required: false,
-        enforcement: Enforcement::Observe,
-    };
+    let types = vec![EventType::parse("orders.placed.v1").unwrap()];
+    let rule = TopicRule::plain(topic("orders.v1"), types);
     let config = Config {
         node: "g1".into(),
         defaults: defaults.clone(),

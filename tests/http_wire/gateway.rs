@@ -14,8 +14,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weirgate::auth::{Authenticator, RawApiKey, RawConfig, RawGrant, RawIssuer, Secret};
 use weirgate::event::{
-    Catalogue, Clock, Enforcement, EventType, KeyRule, LiveCatalogue, Partitioner, Pattern, Storage, Topic,
-    TopicRule, json::Pointer,
+    Catalogue, Clock, EventType, KeyRule, LiveCatalogue, Pattern, Topic, TopicRule, json::Pointer,
 };
 use weirgate::http::{
     Config, Error, Limits, Listeners, LiveLimits, OriginPattern, Parts, ReloadError, Server, Tls,
@@ -319,16 +318,9 @@ fn auth() -> weirgate::auth::Config {
 }
 
 fn catalogue() -> LiveCatalogue {
-    let rule = |topic: &str, types: &[&str], is_schema_required| TopicRule {
-        topic: Topic::parse(topic).unwrap(),
-        event_types: types.iter().map(|name| EventType::parse(name).unwrap()).collect(),
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required,
-        enforcement: Enforcement::Enforce,
+    let rule = |topic: &str, types: &[&str], is_schema_required| {
+        let types = types.iter().map(|name| EventType::parse(name).unwrap()).collect();
+        TopicRule { is_schema_required, ..TopicRule::plain(Topic::parse(topic).unwrap(), types) }
     };
     let orders = TopicRule {
         key: Some(KeyRule { pointer: Pointer::parse("/data/customerId").unwrap(), is_optional: false }),

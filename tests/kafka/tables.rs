@@ -12,8 +12,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use weirgate::delivery::{self, Delivery, PolicyPatch, Service};
 use weirgate::event::{
-    Catalogue, Clock, Enforcement, EventType, GroupName, LiveCatalogue, Offset, Partition, Partitioner,
-    Storage, Topic, TopicRule,
+    Catalogue, Clock, EventType, GroupName, LiveCatalogue, Offset, Partition, Topic, TopicRule,
 };
 use weirgate::log::conformance::Subject;
 use weirgate::log::{Append, Cleanup, Error, NewRecord, Purpose, Table, TopicSpec};
@@ -167,17 +166,8 @@ fn number(text: &[u8]) -> u32 {
 /// A gateway's delivery room over an engine of its own. The room ends with the guard.
 async fn gateway() -> (Subject, Delivery, tokio_util::sync::DropGuard) {
     let (subject, ()) = subject().await;
-    let rule = TopicRule {
-        topic: Topic::parse("orders.v1").unwrap(),
-        event_types: vec![EventType::parse("orders.placed.v1").unwrap()],
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: false,
-        is_schema_required: false,
-        enforcement: Enforcement::Observe,
-    };
+    let types = vec![EventType::parse("orders.placed.v1").unwrap()];
+    let rule = TopicRule::plain(Topic::parse("orders.v1").unwrap(), types);
     let config = delivery::Config {
         node: "g1".into(),
         defaults: delivery::Policy::default(),

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::Digest;
 use weirgate::auth::{self, RawConfig};
 use weirgate::delivery::{self, Policy, PolicyPatch};
-use weirgate::event::{Enforcement, GroupName, Partitioner, Storage, Topic, TopicRule};
+use weirgate::event::{EventType, GroupName, Topic, TopicRule};
 use weirgate::log::{Cleanup, TopicSpec};
 use weirgate::{publish, socket};
 
@@ -65,17 +65,8 @@ pub(crate) fn topic_spec(name: &str) -> TopicSpec {
 }
 
 pub(crate) fn rule(name: &str) -> TopicRule {
-    TopicRule {
-        topic: Topic::parse(name).unwrap(),
-        event_types: vec![weirgate::event::EventType::parse("orders.placed.v1").unwrap()],
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required: false,
-        enforcement: Enforcement::Enforce,
-    }
+    let types = vec![EventType::parse("orders.placed.v1").unwrap()];
+    TopicRule { is_schema_required: false, ..TopicRule::plain(Topic::parse(name).unwrap(), types) }
 }
 
 pub(crate) fn publish_config() -> publish::Config {

@@ -7,10 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use weirgate::event::envelope::Error;
 use weirgate::event::json::{Document, Limits};
-use weirgate::event::{
-    Catalogue, Draft, Enforcement, EventId, EventType, Fill, Partitioner, Storage, Timestamp, Topic,
-    TopicRule,
-};
+use weirgate::event::{Catalogue, Draft, EventId, EventType, Fill, Storage, Timestamp, Topic, TopicRule};
 
 use crate::json_lines;
 
@@ -27,17 +24,9 @@ fn types(cases: &[Value]) -> Vec<String> {
 }
 
 fn catalogue(types: &[String]) -> Catalogue {
-    let rule = TopicRule {
-        topic: Topic::parse("events").unwrap(),
-        event_types: types.iter().map(|text| EventType::parse(text).unwrap()).collect(),
-        storage: Storage::Headers,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required: false,
-        enforcement: Enforcement::Enforce,
-    };
+    let types = types.iter().map(|text| EventType::parse(text).unwrap()).collect();
+    let plain = TopicRule::plain(Topic::parse("events").unwrap(), types);
+    let rule = TopicRule { storage: Storage::Headers, is_schema_required: false, ..plain };
     Catalogue::new(vec![rule.clone()], rule)
 }
 

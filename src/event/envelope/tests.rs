@@ -4,24 +4,14 @@ use proptest::prelude::{any, proptest};
 
 use super::{DataMembers, Draft, Error, Fill};
 use crate::event::json::{Document, Limits, Pointer, Value};
-use crate::event::{
-    Catalogue, Enforcement, EventId, EventType, HeaderName, Partitioner, Storage, Timestamp, Topic, TopicRule,
-};
+use crate::event::{Catalogue, EventId, EventType, HeaderName, Storage, Timestamp, Topic, TopicRule};
 
 const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
 fn rule(topic: &str, types: &[&str], event_id: Option<&str>) -> TopicRule {
-    TopicRule {
-        topic: Topic::parse(topic).unwrap(),
-        event_types: types.iter().map(|text| EventType::parse(text).unwrap()).collect(),
-        storage: Storage::Native,
-        key: None,
-        event_id: event_id.map(|pointer| Pointer::parse(pointer).unwrap()),
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required: true,
-        enforcement: Enforcement::Enforce,
-    }
+    let types = types.iter().map(|text| EventType::parse(text).unwrap()).collect();
+    let event_id = event_id.map(|pointer| Pointer::parse(pointer).unwrap());
+    TopicRule { event_id, ..TopicRule::plain(Topic::parse(topic).unwrap(), types) }
 }
 
 fn catalogue() -> Catalogue {

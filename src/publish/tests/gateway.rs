@@ -11,8 +11,7 @@ use super::fake_log::FakeLog;
 use crate::auth::{self, Authenticator, Credential, Principal};
 use crate::event::json::Pointer;
 use crate::event::{
-    Catalogue, Clock, DataMembers, Enforcement, EventType, KeyRule, LiveCatalogue, Partitioner, Storage,
-    Timestamp, Topic, TopicRule,
+    Catalogue, Clock, DataMembers, EventType, KeyRule, LiveCatalogue, Timestamp, Topic, TopicRule,
 };
 use crate::publish::{
     Batch, BatchForm, Config, Error, Form, ItemResult, Options, Outcome, Pending, Published, Publisher,
@@ -60,17 +59,8 @@ pub(super) fn config() -> Config {
 
 /// A rule of a topic with these types; no key, nothing required.
 pub(super) fn rule(topic: &str, event_types: &[&str]) -> TopicRule {
-    TopicRule {
-        topic: Topic::parse(topic).unwrap(),
-        event_types: event_types.iter().map(|text| EventType::parse(text).unwrap()).collect(),
-        storage: Storage::Native,
-        key: None,
-        event_id: None,
-        partitioner: Partitioner::Murmur2,
-        is_deduped: true,
-        is_schema_required: false,
-        enforcement: Enforcement::Enforce,
-    }
+    let types = event_types.iter().map(|text| EventType::parse(text).unwrap()).collect();
+    TopicRule { is_schema_required: false, ..TopicRule::plain(Topic::parse(topic).unwrap(), types) }
 }
 
 pub(super) fn key(pointer: &str, is_optional: bool) -> Option<KeyRule> {
