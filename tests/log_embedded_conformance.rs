@@ -17,7 +17,7 @@ async fn subject() -> (Subject, TempDir) {
     let engine =
         tokio::task::spawn_blocking(move || Engine::open(&config, Clock::system(), &Registry::new()));
     let engine = engine.await.expect("opening does not panic").expect("a new directory opens");
-    (Subject { log: Arc::clone(&engine) as _, groups: engine }, directory)
+    (Subject { log: Arc::clone(&engine) as _, groups: engine, has_marks: false }, directory)
 }
 
 weirgate::log_conformance!(crate::subject);

@@ -29,6 +29,8 @@ pub struct Subject {
     pub log: Arc<dyn EventLog>,
     /// Its groups.
     pub groups: Arc<dyn Groups>,
+    /// Whether the end of a transaction takes a place of its own in the partition, as Kafka's marks do.
+    pub has_marks: bool,
 }
 
 /// No case waits longer for anything.

@@ -31,8 +31,12 @@ pub(crate) async fn on(start: fn() -> Vec<String>, group_protocol: GroupProtocol
 
 /// An engine of these settings.
 pub(crate) fn open(config: Config) -> Subject {
-    let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
-    Subject { log: Arc::clone(&engine) as _, groups: engine }
+    of(Engine::open(config, Clock::system(), &Registry::new()).unwrap())
+}
+
+/// An engine as the suite takes it.
+pub(crate) fn of(engine: Arc<Engine>) -> Subject {
+    Subject { log: Arc::clone(&engine) as _, groups: engine, has_marks: true }
 }
 
 /// Waits until an engine knows a topic that it did not make.

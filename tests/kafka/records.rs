@@ -1,6 +1,5 @@
 //! What native clients write and read beside the gateway.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +12,13 @@ use rskafka::client::ClientBuilder;
 use rskafka::client::partition::UnknownTopicHandling;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use weirgate::event::{Clock, HeaderName, Headers, Offset, Partition, Timestamp, Topic};
+use weirgate::event::{HeaderName, Headers, Offset, Partition, Timestamp, Topic};
 use weirgate::log::conformance::Subject;
 use weirgate::log::{Append, Appended, Cleanup, NewRecord, Purpose, TopicSpec};
-use weirgate::log_kafka::{Config, Engine, Secret};
-use weirgate::telemetry::Registry;
+use weirgate::log_kafka::{Config, Secret};
 
 use crate::broker;
-use crate::conformance::{known, read, subject};
+use crate::conformance::{known, open, read, subject};
 use crate::harness::waiting::in_time;
 
 const FIRST: Partition = Partition::new(0);
@@ -39,8 +37,7 @@ async fn topic(subject: &Subject) -> Topic {
 async fn subject_with(name: &str, value: &str) -> Subject {
     let mut config = Config::of(spawn_blocking(broker::shared).await.unwrap());
     config.properties.insert(name.to_owned(), Secret::new(value));
-    let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
-    Subject { log: Arc::clone(&engine) as _, groups: engine }
+    open(config)
 }
 
 /// All values of a topic, read to its end as of now.

@@ -21,7 +21,7 @@ use weirgate::log_kafka::{Config, Engine, GroupProtocol};
 use weirgate::telemetry::Registry;
 
 use crate::broker::{self, Cluster};
-use crate::conformance::{known, on, open};
+use crate::conformance::{self, known, on, open};
 use crate::harness::waiting::{eventually_within, in_time};
 
 const PARTITIONS: u32 = 4;
@@ -158,8 +158,7 @@ async fn a_group_with_another_assignor_is_told_of_and_joined_once_that_is_gone()
     let brokers = spawn_blocking(broker::shared).await.unwrap();
     let registry = Registry::new();
     let config = Config { group_protocol: GroupProtocol::Classic, ..Config::of(brokers.clone()) };
-    let engine = Engine::open(config, Clock::system(), &registry).unwrap();
-    let subject = Subject { log: Arc::clone(&engine) as _, groups: engine };
+    let subject = conformance::of(Engine::open(config, Clock::system(), &registry).unwrap());
     let (topic, group) = (topic(&subject).await, group());
     let mut native = ClientConfig::new();
     native
@@ -209,8 +208,7 @@ async fn two_gateways_share_a_group_on_an_older_broker() {
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_group_goes_on_after_the_broker_was_away() {
     let mut cluster = spawn_blocking(|| Cluster::start(1)).await.unwrap();
-    let engine = Engine::open(Config::of(cluster.addresses()), Clock::system(), &Registry::new()).unwrap();
-    let subject = Subject { log: Arc::clone(&engine) as _, groups: engine };
+    let subject = open(Config::of(cluster.addresses()));
     let (topic, group) = (topic(&subject).await, group());
     let mut member = join(&subject, &group, &topic).await;
     serve_until(&mut member, &topic, &mut BTreeSet::new(), PARTITIONS as usize, None).await;

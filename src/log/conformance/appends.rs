@@ -186,7 +186,7 @@ pub async fn an_append_at_a_place_goes_there_or_nowhere(subject: &Subject) {
     assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), ["a", "plain", "b"]);
 }
 
-/// However many try at once; or none, where the mark that an earlier loser left came between.
+/// However many try at once; or none, where the engine has marks and that of an earlier loser came between.
 pub async fn of_appends_at_one_place_one_gets_through(subject: &Subject) {
     let topic = subject.topic(1).await;
     let mut expected = Vec::new();
@@ -208,7 +208,8 @@ pub async fn of_appends_at_one_place_one_gets_through(subject: &Subject) {
                 (_, Err(error)) => panic!("{error}"),
             }
         }
-        assert!(stored.len() <= 1, "{stored:?}");
+        let is_right = stored.len() == 1 || subject.has_marks && stored.is_empty();
+        assert!(is_right, "{stored:?} of one place");
         expected.extend(stored);
     }
     assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), expected);
