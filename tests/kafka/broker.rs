@@ -3,13 +3,18 @@
 //! A node is the child of a shell that reads from a pipe of ours: when the pipe closes, the shell kills the node. So it
 //! ends with its owner, and also when the test process is killed. Signals for the node go down the same pipe.
 
+#[path = "broker/settings.rs"]
+mod settings;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -21,6 +26,10 @@ const OLDER_VERSION: &str = "3.9.1";
 const START_MAX: Duration = Duration::from_secs(90);
 /// A node that has not ended by then stands still.
 const END_MAX: Duration = Duration::from_secs(60);
+/// Kafka's own tools give their cluster up in less.
+const TOOL_MAX: Duration = Duration::from_secs(120);
+/// What is fetched comes from far, some 50 MB at a time.
+pub(crate) const FETCH_MAX: Duration = Duration::from_secs(900);
 
 /// One broker for all tests of this binary. Answers where it listens.
 pub(crate) fn shared() -> Vec<String> {
@@ -104,11 +113,10 @@ impl Cluster {
     fn prepare_version(version: &str, count: usize) -> Self {
         let jars = jars(version);
         let data = tempfile::Builder::new().prefix("kafka-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        fs::write(data.path().join("log4j2.properties"), LOGGING).unwrap();
-        fs::write(data.path().join("log4j.properties"), OLDER_LOGGING).unwrap();
+        settings::write_logging(data.path());
         let ports = free_ports(count);
         let node = |(id, (port, _)): (usize, &(u16, u16))| {
-            let file = configure(data.path(), &ports, id);
+            let file = settings::write(data.path(), &ports, id);
             format(&jars, data.path(), &file, &[]);
             Node { address: format!("127.0.0.1:{port}"), file, process: None }
         };
@@ -142,8 +150,7 @@ impl Cluster {
     pub(crate) fn tool(&self, class: &str, arguments: &[&str]) {
         let mut command = tool(class);
         command.args(["--bootstrap-server", &self.nodes[0].address]).args(arguments);
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        assert!(output.status.success(), "{class}: {}", String::from_utf8_lossy(&output.stderr));
+        run(command, TOOL_MAX);
     }
 
     /// Where its files lie.
@@ -186,7 +193,7 @@ impl Cluster {
         let ports = free_ports(doors.len());
         let listen = |(node, (door, (port, _))): (&Node, (&u16, &(u16, u16)))| {
             let inner = format!("127.0.0.1:{port}");
-            add_listener(&node.file, "DOOR", "PLAINTEXT", &inner, &format!("127.0.0.1:{door}"));
+            settings::add_listener(&node.file, "DOOR", "PLAINTEXT", &inner, &format!("127.0.0.1:{door}"));
             inner
         };
         self.nodes.iter().zip(doors.iter().zip(&ports)).map(listen).collect()
@@ -222,116 +229,74 @@ impl Drop for Process {
     }
 }
 
-const LOGGING: &str = "\
-rootLogger.level=WARN
-rootLogger.appenderRef.o.ref=O
-appender.o.type=Console
-appender.o.name=O
-appender.o.layout.type=PatternLayout
-appender.o.layout.pattern=%d %p %m (%c)%n
-logger.s.name=kafka.server.KafkaRaftServer
-logger.s.level=INFO
-";
-
-/// The same for the logger of older versions.
-const OLDER_LOGGING: &str = "\
-log4j.rootLogger=WARN, O
-log4j.appender.O=org.apache.log4j.ConsoleAppender
-log4j.appender.O.layout=org.apache.log4j.PatternLayout
-log4j.appender.O.layout.ConversionPattern=%d %p %m (%c)%n
-log4j.logger.kafka.server=INFO
-";
-
-/// The jars of a version, fetched once.
+/// The jars of a version, fetched once, whoever else asks for them at the same time.
 fn jars(version: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("kafka");
     let jars = target.join(version);
+    fs::create_dir_all(&target).unwrap();
+    let only_one = fs::File::create(target.join("lock")).unwrap();
+    only_one.lock().unwrap();
     if !jars.exists() {
         let part = target.join(format!("{version}.part"));
         let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/pom.xml");
-        let status = Command::new("mvn")
+        let mut maven = Command::new("mvn");
+        maven
             .args(["-q", "-B", "dependency:copy-dependencies"])
             .arg("-f")
             .arg(pom)
             .arg(format!("-Dkafka.version={version}"))
-            .arg(format!("-DoutputDirectory={}", part.display()))
-            .status()
-            .unwrap();
-        assert!(status.success(), "Maven cannot fetch Kafka");
+            .arg(format!("-DoutputDirectory={}", part.display()));
+        run(maven, FETCH_MAX);
         fs::rename(part, &jars).unwrap();
     }
     jars
 }
 
-/// Ports for brokers and controllers that were free a moment ago.
+/// Ports for brokers and controllers.
 pub(crate) fn free_ports(count: usize) -> Vec<(u16, u16)> {
-    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
-    let listeners: Vec<_> = (0..count).map(|_| (bind(), bind())).collect();
-    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-    listeners.iter().map(|(broker, controller)| (port(broker), port(controller))).collect()
+    (0..count).map(|_| (free_port(), free_port())).collect()
 }
 
-fn configure(data: &Path, ports: &[(u16, u16)], id: usize) -> PathBuf {
-    let (count, (broker, controller)) = (ports.len(), ports[id - 1]);
-    let voters: Vec<String> =
-        (1..).zip(ports).map(|(id, (_, controller))| format!("{id}@127.0.0.1:{controller}")).collect();
-    let text = format!(
-        "process.roles=broker,controller\n\
-         node.id={id}\n\
-         listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{broker}\n\
-         controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
-         controller.quorum.voters={voters}\n\
-         log.dirs={data}/data{id}\n\
-         auto.create.topics.enable=false\n\
-         default.replication.factor={count}\n\
-         min.insync.replicas={in_sync}\n\
-         offsets.topic.replication.factor={count}\n\
-         offsets.topic.num.partitions=1\n\
-         transaction.state.log.replication.factor={count}\n\
-         transaction.state.log.min.isr={in_sync}\n\
-         transaction.state.log.num.partitions=1\n\
-         share.coordinator.state.topic.replication.factor={count}\n\
-         share.coordinator.state.topic.min.isr={in_sync}\n\
-         group.initial.rebalance.delay.ms=0\n\
-         log.cleaner.backoff.ms=200\n\
-         group.consumer.min.session.timeout.ms=5000\n\
-         group.consumer.session.timeout.ms=5000\n\
-         group.consumer.min.heartbeat.interval.ms=500\n\
-         group.consumer.heartbeat.interval.ms=500\n",
-        voters = voters.join(","),
-        data = data.display(),
-        in_sync = if count >= 3 { 2 } else { 1 },
-    );
-    let file = data.join(format!("node{id}.properties"));
-    fs::write(&file, text).unwrap();
-    file
-}
-
-/// One more listener, which clients are told to find at `advertised`.
-fn add_listener(file: &Path, name: &str, protocol: &str, address: &str, advertised: &str) {
-    let text = fs::read_to_string(file).unwrap();
-    let text = text
-        .replace(",CONTROLLER://", &format!(",{name}://{address},CONTROLLER://"))
-        .replace("CONTROLLER:PLAINTEXT", &format!("CONTROLLER:PLAINTEXT,{name}:{protocol}"))
-        .replacen(
-            "\ncontroller.listener.names",
-            &format!(",{name}://{advertised}\ncontroller.listener.names"),
-            1,
-        );
-    fs::write(file, text).unwrap();
+/// A port that this process gives out once. It lies below those that systems give to outgoing connections (from 32768
+/// on), so that no connection takes it before whoever shall listen there does, or while that is dead.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Processes begin at places of their own.
+    static START: OnceLock<u16> = OnceLock::new();
+    let start = *START.get_or_init(|| uuid::Uuid::new_v4().as_fields().1 % COUNT);
+    let next = || {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        assert!(given < COUNT, "all ports are taken");
+        FIRST + (start + given) % COUNT
+    };
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(next).find(is_free).expect("the supply does not end")
 }
 
 fn format(jars: &Path, data: &Path, file: &Path, arguments: &[&str]) {
-    let status = java(jars, data)
+    let mut format = java(jars, data);
+    format
         .args(["kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
         .arg(file)
-        .args(arguments)
-        .stdout(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "the data directory of Kafka cannot be made");
+        .args(arguments);
+    run(format, TOOL_MAX);
+}
+
+/// Runs a program that must succeed; one that takes too long is killed.
+pub(crate) fn run(command: Command, patience: Duration) {
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    // Whoever calls may be on a thread of a runtime, where no other one may be waited for.
+    let ended = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = runtime.block_on(async { tokio::time::timeout(patience, command.output()).await });
+        let output = ended.unwrap_or_else(|_| panic!("{command:?} takes too long")).unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
+    });
+    ended.join().expect("the program succeeds");
 }
 
 fn java(jars: &Path, data: &Path) -> Command {
@@ -376,7 +341,7 @@ wait $node 2>/dev/null";
     let (pipe, output) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
     let (started, starts) = channel();
     let mut log = fs::File::create(file.with_extension("log")).unwrap();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         for line in BufReader::new(output).lines() {
             let Ok(line) = line else { return };
             if line.contains("Kafka Server started") {

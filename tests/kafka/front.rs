@@ -1,6 +1,6 @@
 //! `deploy/nginx.conf` in front of two gateways on three brokers, and the other files of `deploy/`.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use weirgate::config::{Config, Environment, Sources};
 
-use crate::broker::Cluster;
+use crate::broker::{Cluster, free_port};
 use crate::harness::{Process, Socket, client, eventually, order};
 
 /// nginx as a process of its own.
@@ -28,7 +28,7 @@ impl Nginx {
     /// Starts it with the deployed file, on this machine's addresses.
     async fn start(gateways: [SocketAddr; 2]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let text = deployed("nginx.conf")
             .replace("/tmp/nginx", &format!("{}/nginx", directory.path().display()))
             .replace("/dev/stdout", "off")

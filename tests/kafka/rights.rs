@@ -13,7 +13,7 @@ use weirgate::telemetry::Registry;
 
 use crate::harness::{Process, client, eventually, order};
 use crate::secured::{PASSWORD, Secured};
-use crate::security::config;
+use crate::security::{assert_denied, config};
 
 /// Grants `limited` what the document grants `weirgate`: the arguments of its lines `acls …`.
 fn grant(secured: &Secured) {
@@ -130,8 +130,7 @@ async fn the_documented_rights_are_enough() {
         retention: None,
         retention_bytes: None,
     };
-    let refused = limited.ensure_topic(&spec("not.granted")).await;
-    assert!(refused.is_err(), "{refused:?}");
+    assert_denied(&limited.ensure_topic(&spec("not.granted")).await);
     let record = NewRecord { value: Some(Bytes::from_static(b"{}")), ..NewRecord::default() };
     let append =
         Append { topic: spec("orders.v1").name, partition: Partition::new(0), records: vec![record] };

@@ -1,6 +1,6 @@
 # kafka-python for the tests, its settings as they come:
 #   client.py produce BROKERS TOPIC          writes the records that standard input has, one a line
-#   client.py consume BROKERS TOPIC GROUP    tells every record, a line each, until standard input ends; alone where GROUP is -
+#   client.py consume BROKERS TOPIC GROUP    tells every record, a line each, until standard input ends
 # A record is {"key", "value", "headers": [[name, value], …]}, all but names in base64 or null. The gateway
 # compresses with lz4, which kafka-python reads where the package lz4 is installed.
 import base64
@@ -56,8 +56,7 @@ def consume():
     # One wait without an end, as in its documentation. Where kafka-python is polled for a little while at a time, it throws
     # away a join that comes to its end between two polls: it joins anew, or, as the group's leader after new metadata, takes
     # itself for joined, has no partition and sends no heartbeat.
-    member_of = None if group[0] == "-" else group[0]
-    consumer = KafkaConsumer(topic, bootstrap_servers=brokers, group_id=member_of, auto_offset_reset="earliest")
+    consumer = KafkaConsumer(topic, bootstrap_servers=brokers, group_id=group[0], auto_offset_reset="earliest")
     signal.signal(signal.SIGUSR1, end)
     reader = threading.main_thread().ident
     try:

@@ -55,9 +55,12 @@ impl Client {
             lines.push(b'\n');
         }
         let mut input = child.stdin.take().unwrap();
-        input.write_all(&lines).await.unwrap();
-        drop(input);
-        let status = timeout(PATIENCE, child.wait()).await.expect("the producer ends in time").unwrap();
+        let producing = async {
+            input.write_all(&lines).await.unwrap();
+            drop(input);
+            child.wait().await.unwrap()
+        };
+        let status = timeout(PATIENCE, producing).await.expect("the producer ends in time");
         assert!(status.success(), "{self:?} cannot write");
     }
 
@@ -217,8 +220,8 @@ fn install() -> PathBuf {
     }
     let run = |program: &str, arguments: &[&str]| {
         let mut command = std::process::Command::new(program);
-        let status = command.args(arguments).current_dir(&target).stdin(Stdio::null()).status().unwrap();
-        assert!(status.success(), "{program} {arguments:?} failed");
+        command.args(arguments).current_dir(&target);
+        broker::run(command, broker::FETCH_MAX);
     };
     run("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund", "--silent"]);
     run("python3", &["-m", "venv", "--clear", "venv"]);

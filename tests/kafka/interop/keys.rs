@@ -44,7 +44,7 @@ async fn a_key_has_one_partition_whoever_writes_it() {
         let records: Vec<Native> = keys.iter().map(record).collect();
         client.produce(&gateway.topic, &records).await;
     }
-    let mut witness = Client::KafkaPython.consume(&gateway.topic, "-").await;
+    let mut witness = Client::KafkaPython.consume(&gateway.topic, &gateway.topic).await;
     let records = witness.records(keys.len() * (1 + clients.len())).await;
     witness.end().await;
     for record in &records {
