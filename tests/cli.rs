@@ -131,14 +131,10 @@ fn check_config_reads_the_files_of_kafka_once_and_only_where_they_are_used() {
 
 #[test]
 fn a_token_and_a_key_of_the_environment_together_are_a_wrong_call() {
-    let output = Command::new(env!("CARGO_BIN_EXE_weirgate"))
-        .args(["tail", "orders.v1", "--url", "http://127.0.0.1:1"])
-        .env("WEIRGATE_TOKEN", "t")
-        .env("WEIRGATE_API_KEY", "k")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let (_, err) = expect(&output, 2);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weirgate"));
+    let tail = ["tail", "orders.v1", "--url", "http://127.0.0.1:1"];
+    command.args(tail).env("WEIRGATE_TOKEN", "t").env("WEIRGATE_API_KEY", "k");
+    let (_, err) = expect(&run(command), 2);
     assert!(err.contains("WEIRGATE_TOKEN and WEIRGATE_API_KEY are both set"), "{err}");
 }
 
