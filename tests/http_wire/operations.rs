@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::Client;
-use crate::gateway::{Gateway, READER, SHOP, envelope};
+use crate::gateway::{Gateway, READER, SHOP, envelope, until};
 use crate::log::Mood;
 
 #[test]
@@ -11,6 +11,8 @@ fn probes_tell_life_from_readiness() {
     let gateway = Gateway::start();
     assert_eq!(gateway.send("GET", "/livez", &[], "").json(), json!({"alive": true}));
     let ready = || gateway.send("GET", "/readyz", &[], "");
+    // The policies of groups are loaded after the start.
+    until("the gateway is ready", || ready().status == 200);
     assert_eq!(ready().json(), json!({"ready": true, "reasons": []}));
     gateway.log.set_mood(Mood::Unavailable);
     let unready = ready();
