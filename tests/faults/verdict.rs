@@ -270,7 +270,8 @@ mod tests {
     #[should_panic(expected = "partition 0 stood still for 9s, that of the control for 8.5s")]
     fn a_stall_within_the_slack_that_is_longer_than_the_most_there_may_be_fails() {
         let mut ended = with("p0", REFUSED);
-        ended.case.history.extend(with("control0", &[(8_500_000, Kind::Fail)]).case.history.split_off(14));
+        let refused = with("control0", &[(0, Kind::Invoke), (8_500_000, Kind::Fail)]);
+        ended.case.history.extend(refused.case.history.into_iter().skip(14));
         ended.judge(Duration::from_secs(9)).assert_stalls(
             "test",
             &[WHOLE],
