@@ -29,6 +29,9 @@ use super::revocation::Revocation;
 
 /// How long leaving waits for a commit under way.
 const COMMITTING_MAX: Duration = Duration::from_secs(2);
+/// How long leaving waits for the client to close. librdkafka at times never does where another one took its name: it asks
+/// a group for an answer that has ended already.
+const CLOSING_MAX: Duration = Duration::from_secs(20);
 /// The client is heard at least so often, rung or not: it counts as alive by that (`max.poll.interval.ms`, minutes).
 /// Hearing takes a blocking thread, which a gateway with many idle groups feels.
 const HEAR_EVERY: Duration = Duration::from_secs(5);
@@ -285,12 +288,14 @@ impl Member {
             let turn = timeout(COMMITTING_MAX, link.committing.lock()).await;
             let post = Arc::clone(&link.post);
             let unanswered = (arriving.filter(|_| !is_taken), revoked);
-            let closed = shared.blocking.call(move || {
+            let closed = shared.blocking.apart(move || {
                 drop((places, taken));
                 answer(&client, &post, unanswered);
                 drop(client);
             });
-            drop(closed.await);
+            if timeout(CLOSING_MAX, closed).await.is_err() {
+                tracing::warn!(group = %link.group, "the client of a membership that ended does not close; it is left behind");
+            }
             drop(turn);
             shared.members.leave(&link);
             shared.metrics.members.dec();
