@@ -52,6 +52,10 @@ impl Keeper {
         let mut found_now = HashMap::new();
         for spec in &wanted.topics {
             let Some(layout) = cluster.topics.get(&spec.name) else { continue };
+            if self.is_behind(&spec.name, cluster) {
+                found_now.extend(self.told.drifts.remove_entry(&spec.name));
+                continue;
+            }
             let settings = wanted.topic_settings.of(&spec.name);
             let keeping = self.described.get(&spec.name);
             let found = drifts((spec, settings), layout, keeping, cluster.brokers);

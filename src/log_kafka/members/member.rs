@@ -293,7 +293,7 @@ impl Member {
                 answer(&client, &post, unanswered);
                 drop(client);
             });
-            if timeout(CLOSING_MAX, closed).await.is_err() {
+            if !matches!(timeout(CLOSING_MAX, closed).await, Ok(Ok(()))) {
                 tracing::warn!(group = %link.group, "the client of a membership that ended does not close; it is left behind");
             }
             drop(turn);
