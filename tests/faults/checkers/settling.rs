@@ -6,6 +6,10 @@ use crate::history::{Deed, Entry, Kind};
 
 use super::{Case, Finding, GROUP, finding};
 
+/// Microseconds that a delivery may be on its way: the line that tells the loss is read from a file, the frame that left before
+/// it from a socket.
+const ON_ITS_WAY_MAX: u64 = 500_000;
+
 /// The committed offset passes an event that nobody had settled by then. Commits are looked at five times a second, so what
 /// is settled between a commit and the next look passes; some workers settle late enough that little is.
 pub(super) fn commit_ahead(case: &Case) -> Vec<Finding> {
@@ -83,15 +87,19 @@ fn claims_of(case: &Case) -> Vec<Claim<'_>> {
 impl Claim<'_> {
     /// Whether the gateway lost the partition while the member had it, and had not heard so.
     fn was_lost(&self, turns: &[&Entry]) -> bool {
-        let Some((_, gateway)) = self.by.split_once('@') else { return false };
-        let end = self.end(turns).unwrap_or(u64::MAX);
-        let mut later = turns.iter().filter(|turn| turn.t_mono > self.until);
-        later.any(|turn| turn.f == Deed::Lose && turn.proc == gateway && turn.t_mono <= end)
+        self.was_lost_after(self.until, turns)
     }
 
-    /// The same, and the member was told that it works on the partition no longer.
+    /// The same of what was given, and the member was told that it works on the partition no longer.
     fn was_lost_and_told(&self, turns: &[&Entry]) -> bool {
-        self.end(turns).is_some() && self.was_lost(turns)
+        self.end(turns).is_some() && self.was_lost_after(self.since.saturating_sub(ON_ITS_WAY_MAX), turns)
+    }
+
+    fn was_lost_after(&self, time: u64, turns: &[&Entry]) -> bool {
+        let Some((_, gateway)) = self.by.split_once('@') else { return false };
+        let end = self.end(turns).unwrap_or(u64::MAX);
+        let mut later = turns.iter().filter(|turn| turn.t_mono > time);
+        later.any(|turn| turn.f == Deed::Lose && turn.proc == gateway && turn.t_mono <= end)
     }
 
     /// When the member heard that it works on the partition no longer, or its connection ended.
@@ -153,7 +161,7 @@ fn settlements(case: &Case) -> HashMap<(i32, i64), Vec<Settlement<'_>>> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{at, deliver, group};
-    use super::{Deed, Entry, Kind, commit_ahead, dual_owner, redelivered};
+    use super::{Deed, Entry, Kind, ON_ITS_WAY_MAX, commit_ahead, dual_owner, redelivered};
 
     fn ack(off: i64, kind: Kind) -> Entry {
         at(Deed::Ack, kind, "", (0, off))
@@ -239,6 +247,11 @@ mod tests {
         assert_eq!(dual_owner(&group(&unheard)), []);
         let heard = [held(), vec![lost()], given(), settled()].concat();
         assert_eq!(dual_owner(&group(&heard)).len(), 1, "it had heard");
+        let on_its_way = [held(), vec![lost()], given(), settled(), vec![(one, assigned(""))]].concat();
+        assert_eq!(dual_owner(&group(&on_its_way)), []);
+        let mut late = group(&on_its_way);
+        late.history.iter_mut().for_each(|entry| entry.t_mono *= ON_ITS_WAY_MAX);
+        assert_eq!(dual_owner(&late).len(), 1, "it had heard long before");
         let revoked = [held(), given(), settled(), vec![(one, assigned("")), lost()]].concat();
         assert_eq!(dual_owner(&group(&revoked)).len(), 1, "it was given back before something was lost");
         let kept = [held(), given(), settled(), vec![(one, assigned(""))]].concat();
