@@ -16,6 +16,7 @@ mod live;
 mod mistake;
 mod reading;
 mod rooms;
+mod secret;
 mod section;
 mod show;
 mod topics;

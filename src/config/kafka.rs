@@ -2,6 +2,7 @@
 
 use crate::log_kafka::{Config, GroupProtocol, OpenError, Sasl, Secret, Security, SecurityProtocol, Tls};
 
+use super::secret::MISSING;
 use super::section::Section;
 
 /// Reads `log.kafka`. Where this engine is the one in use, it is also checked whether a client can have these settings.
@@ -20,7 +21,7 @@ pub(super) fn read(section: Section<'_>, node: &str, is_used: bool) -> Config {
         section.mistake("static_membership", "needs a name in 'node' that stays the same");
     }
     let security = security(section.section("security"));
-    let texts = section.named_texts("properties");
+    let properties = section.named_secrets("properties");
     let config = Config {
         client_id: section.text("client_id"),
         security,
@@ -28,7 +29,7 @@ pub(super) fn read(section: Section<'_>, node: &str, is_used: bool) -> Config {
         instance: is_static.then(|| node.to_owned()),
         linger: section.duration("linger"),
         delivery_timeout: section.duration("delivery_timeout"),
-        properties: texts.into_iter().map(|(name, value)| (name, Secret::new(&value))).collect(),
+        properties: properties.into_iter().map(|(name, value)| (name, Secret::new(&value))).collect(),
         ..Config::of(brokers)
     };
     if is_used {
@@ -74,10 +75,7 @@ fn security(section: Section<'_>) -> Security {
 
 fn password(sasl: &Section<'_>) -> String {
     sasl.secret("password").unwrap_or_else(|| {
-        sasl.mistake(
-            "password",
-            "is missing: a text, {env: NAME} of a variable that is set, or {file: path}",
-        );
+        sasl.mistake("password", MISSING);
         String::new()
     })
 }
@@ -85,7 +83,7 @@ fn password(sasl: &Section<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use crate::config::{Config, Environment, Log, Sources};
-    use crate::log_kafka::SecurityProtocol;
+    use crate::log_kafka::{Secret, SecurityProtocol};
 
     fn read(kafka: &str) -> Result<Config, Vec<String>> {
         let file = Some(format!("log: {{engine: kafka, kafka: {kafka}}}"));
@@ -124,6 +122,35 @@ mod tests {
     }
 
     #[test]
+    fn a_property_may_come_from_the_environment_or_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, "not-to-be-seen\n").unwrap();
+        let given = |secret: &str| {
+            read(&format!(
+                "{{brokers: ['a:1'], properties: {{ssl.key.password: {secret}, socket.nagle.disable: true}}}}"
+            ))
+        };
+        for secret in ["{env: SECRET}".to_owned(), format!("{{file: '{}'}}", file.display())] {
+            let config = given(&secret).unwrap();
+            assert!(!format!("{config:?}").contains("not-to-be-seen"));
+            let Log::Kafka(kafka) = config.log else { panic!("another engine") };
+            assert_eq!(kafka.properties["ssl.key.password"], Secret::new("not-to-be-seen"));
+            assert_eq!(kafka.properties["socket.nagle.disable"], Secret::new("true"));
+        }
+        for (secret, problem) in [
+            ("{env: ABSENT}", "is missing: a text, {env: NAME} of a variable that is set"),
+            ("null", "is missing: a text"),
+            ("{file: /does/not/exist}", "the file it names cannot be used"),
+            ("[a]", "must be a text, {env: NAME} or {file: path}"),
+        ] {
+            let mistakes = given(secret).unwrap_err();
+            let told = format!("log.kafka.properties.ssl.key.password: {problem}");
+            assert!(mistakes.iter().any(|mistake| mistake.contains(&told)), "{told}: {mistakes:?}");
+        }
+    }
+
+    #[test]
     fn wrong_properties_are_named_with_their_path() {
         for (kafka, path) in [
             ("{brokers: []}", "log.kafka.brokers: needs"),
@@ -147,6 +174,14 @@ mod tests {
             (
                 "{brokers: ['a:1'], security: {protocol: sasl_ssl, sasl: {mechanism: GSSAPI, username: u, password: p}}}",
                 "log.kafka.security.sasl.mechanism: must be one of PLAIN",
+            ),
+            (
+                "{brokers: ['a:1'], properties: {sasl.mechanism: OAUTHBEARER}}",
+                if cfg!(feature = "oauthbearer") {
+                    "log.kafka.properties.sasl.oauthbearer.method: must be oidc"
+                } else {
+                    "log.kafka.properties.sasl.mechanism: needs a gateway built with the Cargo feature 'oauthbearer'"
+                },
             ),
             ("{brokers: ['a:1'], static_membership: true}", "log.kafka.static_membership: needs a name"),
             ("{brokers: ['a:1'], security: {protocol: sasl_ssl}}", "log.kafka.security.sasl: is needed"),

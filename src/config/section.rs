@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::reading::{Reading, nearest};
+use super::secret::{MALFORMED, MISSING, Secret};
 use super::tree::{Node, Origin, Value};
 use super::{Environment, units};
 
@@ -226,18 +227,44 @@ impl<'a> Section<'a> {
 
     /// A map of texts under the operator's own names.
     pub(super) fn named_texts(&self, key: &'static str) -> Vec<(String, String)> {
+        self.named(key, |path, node| match &node.value {
+            Value::Text(text) => Some(text.clone()),
+            Value::Bool(flag) => Some(flag.to_string()),
+            Value::Null | Value::List(_) | Value::Map(_) => {
+                self.mistake_at(path, node, "must be a text");
+                None
+            }
+        })
+    }
+
+    /// A map of secrets under the operator's own names.
+    pub(super) fn named_secrets(&self, key: &'static str) -> Vec<(String, String)> {
+        self.named(key, |path, node| {
+            if let Value::Bool(flag) = &node.value {
+                return Some(flag.to_string());
+            }
+            match self.secret_at(path, node) {
+                Secret::Given(text) => Some(text),
+                Secret::Absent => {
+                    self.mistake_at(path, node, MISSING);
+                    None
+                }
+                Secret::Unreadable(_) | Secret::Malformed => None,
+            }
+        })
+    }
+
+    fn named(
+        &self,
+        key: &'static str,
+        read: impl Fn(&str, &Node) -> Option<String>,
+    ) -> Vec<(String, String)> {
         match self.node(key).map(|node| &node.value) {
-            Some(Value::Map(members)) => members
-                .iter()
-                .filter_map(|(name, node)| match &node.value {
-                    Value::Text(text) => Some((name.clone(), text.clone())),
-                    Value::Bool(flag) => Some((name.clone(), flag.to_string())),
-                    Value::Null | Value::List(_) | Value::Map(_) => {
-                        self.mistake_at(&format!("{}.{name}", self.join(key)), node, "must be a text");
-                        None
-                    }
-                })
-                .collect(),
+            Some(Value::Map(members)) => {
+                let path = |name: &str| format!("{}.{name}", self.join(key));
+                let member = |(name, node): &(String, Node)| Some((name.clone(), read(&path(name), node)?));
+                members.iter().filter_map(member).collect()
+            }
             Some(Value::Null) | None => Vec::new(),
             Some(_) => {
                 self.mistake(key, "must be a map of names");
@@ -246,37 +273,22 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A secret: a text, `{env: NAME}` or `{file: path}`. An environment variable that is not set is no mistake but
-    /// an absent secret.
+    /// A secret. An environment variable that is not set is no mistake but an absent secret.
     pub(super) fn secret(&self, key: &'static str) -> Option<String> {
-        let node = self.node(key)?;
-        match &node.value {
-            Value::Text(text) => Some(text.clone()),
-            Value::Null => None,
-            Value::Map(members) => match members.as_slice() {
-                [(kind, Node { value: Value::Text(name), .. })] if kind == "env" => {
-                    self.environment.read(name).map(str::to_owned)
-                }
-                [(kind, Node { value: Value::Text(path), .. })] if kind == "file" => {
-                    match std::fs::read_to_string(path) {
-                        Ok(secret) => Some(secret.trim_end().to_owned()),
-                        Err(error) => {
-                            let cause = format!("cannot read {path}: {error}");
-                            self.reading.mistake_in_file(&self.join(key), node, cause);
-                            None
-                        }
-                    }
-                }
-                _ => {
-                    self.mistake(key, "must be a text, {env: NAME} or {file: path}");
-                    None
-                }
-            },
-            Value::Bool(_) | Value::List(_) => {
-                self.mistake(key, "must be a text, {env: NAME} or {file: path}");
-                None
-            }
+        match self.secret_at(&self.join(key), self.node(key)?) {
+            Secret::Given(text) => Some(text),
+            Secret::Absent | Secret::Unreadable(_) | Secret::Malformed => None,
         }
+    }
+
+    fn secret_at(&self, path: &str, node: &Node) -> Secret {
+        let secret = Secret::read(node, self.environment);
+        match &secret {
+            Secret::Given(_) | Secret::Absent => {}
+            Secret::Unreadable(cause) => self.reading.mistake_in_file(path, node, cause.clone()),
+            Secret::Malformed => self.mistake_at(path, node, MALFORMED),
+        }
+        secret
     }
 
     /// Notes that a key is absent, unless the section is no map: that was said, and everything is absent then.

@@ -6,7 +6,7 @@ use super::tree::{Node, Value};
 const SECRETS: &[&str] = &["ticket_key", "sha256", "password"];
 
 /// Parts of librdkafka's names for secrets.
-const SECRET_PARTS: &[&str] = &["password", "secret", ".pem", "jaas", "oauthbearer.config"];
+const SECRET_PARTS: &[&str] = &["password", "passphrase", "secret", ".pem", "jaas", "oauthbearer.config"];
 
 /// The tree as YAML in block style.
 pub(super) fn yaml(node: &Node) -> String {

@@ -161,15 +161,21 @@ impl Connection {
             (true, true) if is_admitted => return Health::Ready,
             (true, true) => "the configured topics are being made on Kafka",
             (true, false) => "Kafka answers, but its topics cannot be read yet",
-            (false, _) => summary(locked(&self.reason).code),
+            (false, _) => summary(&locked(&self.reason)),
         };
         Health::Unready { summary, detail: format!("{summary}: {}", locked(&self.reason).text) }
     }
 }
 
+/// How librdkafka begins to say that it got no token; a test on a broker holds the wording.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+
 /// Why the cluster is away, in words that anyone may hear.
-const fn summary(code: Option<Code>) -> &'static str {
-    match code {
+fn summary(reason: &Reason) -> &'static str {
+    match reason.code {
+        Some(Code::Authentication) if reason.text.starts_with(NO_TOKEN) => {
+            "the gateway gets no token for Kafka"
+        }
         Some(
             Code::Authentication
             | Code::SaslAuthenticationFailed

@@ -3,6 +3,7 @@
 //! What the engine's promises rest on cannot be set: see [`RESERVED`].
 
 mod blame;
+mod oauthbearer;
 
 use std::time::Duration;
 
@@ -45,8 +46,7 @@ const RESERVED: &[&str] = &[
     "transactional.id",
 ];
 
-/// How the gateway can prove itself. OAUTHBEARER is none of them: nobody would renew the tokens of the client that
-/// changes topics.
+/// How the gateway can prove itself by name and password.
 const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 /// A record and what Kafka puts around it fit into the brokers' default limit of a batch.
@@ -85,6 +85,7 @@ impl Settings {
                 return problem("security.sasl", "is needed by this protocol");
             }
         }
+        oauthbearer::check(config.security.sasl.as_ref(), &config.properties)?;
         if let Some(sasl) = &config.security.sasl
             && !MECHANISMS.contains(&sasl.mechanism.as_str())
         {

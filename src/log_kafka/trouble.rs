@@ -106,7 +106,9 @@ pub(super) const fn remedy(code: Code) -> &'static str {
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::UnsupportedSASLMechanism
-        | Code::IllegalSASLState => "check mechanism, username and password in log.kafka.security.sasl",
+        | Code::IllegalSASLState => {
+            "check mechanism, username and password in log.kafka.security.sasl; with OAUTHBEARER the properties sasl.oauthbearer.…, and what the issuer of tokens says of them"
+        }
         Code::SSL => {
             "check log.kafka.security.tls: ca names who signed the brokers' certificates; brokers that ask for one need certificate and key"
         }

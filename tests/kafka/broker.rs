@@ -164,6 +164,13 @@ impl Cluster {
         self.wait(index);
     }
 
+    /// Starts a node whose Java is told these system properties, as `name=value`, and waits until it serves.
+    pub(crate) fn start_node_with(&mut self, index: usize, properties: &[&str]) {
+        let told: Vec<String> = properties.iter().map(|property| format!("'-D{property}'")).collect();
+        self.launch(index, &format!("export JDK_JAVA_OPTIONS=\"{}\"; ", told.join(" ")));
+        self.wait(index);
+    }
+
     /// kill -9.
     pub(crate) fn kill_node(&mut self, index: usize) {
         self.nodes[index].process = None;

@@ -8,6 +8,8 @@
 //! - `front`: nginx before two gateways, and the other files of `deploy/`.
 //! - `gateway`: a gateway that need not find Kafka when it starts.
 //! - `interop`: kafkajs, kafka-python and Java's tools beside the gateway.
+//! - `issuer`: hands out tokens for Kafka, for a short time each.
+//! - `oauth`: gateways that come with tokens, where the build can fetch them.
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `records`: what native clients write and read beside the gateway.
 //! - `rights`: what the gateway may do where `deploy/kafka.md` was followed.
@@ -39,6 +41,8 @@ mod failures;
 mod front;
 mod gateway;
 mod interop;
+mod issuer;
+mod oauth;
 mod outage;
 mod records;
 mod rights;
