@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -121,6 +122,12 @@ impl Table {
         entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
+    /// The entries whose keys begin with `prefix`, by key.
+    #[must_use]
+    pub fn below(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+        self.state.below(prefix)
+    }
+
     /// Writes a value, or removes the key with `None`; returns when it is durable and visible in this table.
     ///
     /// # Errors
@@ -222,6 +229,19 @@ impl Draft<'_> {
         self.latest.get(key).cloned().unwrap_or_else(|| self.state.read(key))
     }
 
+    /// The entries whose keys begin with `prefix`, by key, as changed so far.
+    #[must_use]
+    pub fn below(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+        let mut entries: BTreeMap<Bytes, Bytes> = self.state.below(prefix).into_iter().collect();
+        for (key, value) in self.latest.iter().filter(|(key, _)| key.starts_with(prefix)) {
+            match value {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        entries.into_iter().collect()
+    }
+
     /// Changes a value, or removes the key with `None`.
     pub fn write(&mut self, key: Bytes, value: Option<Bytes>) {
         self.latest.insert(key.clone(), value.clone());
@@ -241,6 +261,14 @@ impl State {
 
     fn read(&self, key: &[u8]) -> Option<Bytes> {
         self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn below(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let from = entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 
     /// How far the entries follow a partition.

@@ -139,3 +139,23 @@ pub async fn an_update_sees_all_that_was_written_before(subject: &Subject) {
         assert_eq!(seen, [Some(value.clone()), Some(value.clone()), (round % 2 == 0).then_some(value)]);
     }
 }
+
+/// And an update sees its own changes among them.
+pub async fn entries_below_a_prefix_are_those_that_begin_with_it(subject: &Subject) {
+    let (table, _) = table(subject, 1).await;
+    for key in ["a", "a/", "a/1", "a/2", "a0", "b/1"] {
+        table.write(text(key), Some(text(key))).await.unwrap();
+    }
+    let keys = |entries: Vec<(Bytes, Bytes)>| entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    assert_eq!(keys(table.below(b"a/")), ["a/", "a/1", "a/2"]);
+    assert_eq!(keys(table.below(b"c")), Vec::<Bytes>::new());
+    let look = |draft: &mut Draft<'_>| {
+        draft.write(text("a/1"), None);
+        draft.write(text("a/3"), Some(text("new")));
+        draft.write(text("c/1"), Some(text("new")));
+        Ok::<_, Error>(draft.below(b"a/"))
+    };
+    let seen = table.update(look).await.unwrap();
+    assert_eq!(keys(seen.clone()), ["a/", "a/2", "a/3"]);
+    assert_eq!(seen, table.below(b"a/"));
+}
