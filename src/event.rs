@@ -24,7 +24,7 @@ pub use catalogue::{Catalogue, Enforcement, KeyRule, LiveCatalogue, Partitioner,
 pub use cursor::{Cursor, CursorError, Positions};
 pub use envelope::{DataMembers, Draft, Fill};
 #[expect(clippy::module_name_repetitions, reason = "the envelope's own words: eventId, eventType")]
-pub use name::{EventId, EventType, GroupName, NameError, Topic};
+pub use name::{EventId, EventType, GroupName, NameError, Subject, Topic};
 pub use partitioning::{murmur2, partition_of};
 pub use pattern::Pattern;
 pub use position::{Offset, Partition, Position};

@@ -1,6 +1,6 @@
 //! The words of a decision: what is asked, of what, and what is given.
 
-use crate::event::{GroupName, Pattern, Topic, json};
+use crate::event::{GroupName, Pattern, Subject, Topic, json};
 
 /// What a principal wants to do; the names in a grant's `allow`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +87,10 @@ pub enum Object<'a> {
     Group(&'a GroupName),
     /// A group's part in one topic.
     GroupTopic(&'a GroupName, &'a Topic),
+    /// A subject of the schema registry.
+    Subject(&'a Subject),
+    /// All subjects there are and may ever be.
+    AllSubjects,
     /// The gateway as a whole.
     Nothing,
 }
@@ -132,6 +136,9 @@ pub struct GrantView {
     /// The sources a publisher may name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Pattern>,
+    /// The subjects of the schema registry.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<Pattern>,
     /// The row filter as configured, `/data/customerId == ${sub}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_filter: Option<String>,

@@ -148,6 +148,7 @@ pub(super) fn grant() -> Grant {
         topics: Some(names(&["**", "dlq.**"])),
         groups: names(&["**", "_**"]),
         sources: names(&["**", "_**", "dlq.**"]),
+        subjects: names(&["**", "_**", "dlq.**"]),
         rows: None,
     }
 }

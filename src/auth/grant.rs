@@ -15,6 +15,7 @@ pub(super) struct Grant {
     pub(super) topics: Option<Names>,
     pub(super) groups: Names,
     pub(super) sources: Names,
+    pub(super) subjects: Names,
     pub(super) rows: Option<RowRule>,
 }
 
@@ -58,6 +59,7 @@ impl Grant {
             topics: self.topics.as_ref().map(|topics| topics.given.clone()).unwrap_or_default(),
             groups: self.groups.given.clone(),
             sources: self.sources.given.clone(),
+            subjects: self.subjects.given.clone(),
             key_filter: self.rows.as_ref().map(RowRule::to_string),
         }
     }

@@ -108,6 +108,9 @@ pub struct RawGrant {
     /// The sources a publisher may name.
     #[serde(default)]
     pub sources: Vec<String>,
+    /// The subjects of the schema registry.
+    #[serde(default)]
+    pub subjects: Vec<String>,
     /// The row filter, `/data/customerId == ${sub}`.
     #[serde(default)]
     pub key_filter: Option<String>,

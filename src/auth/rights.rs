@@ -107,6 +107,8 @@ impl Grant {
                 Object::Topic(topic) => {
                     self.topics.as_ref().is_some_and(|topics| topics.contains(topic.as_str()))
                 }
+                Object::Subject(subject) => self.subjects.contains(subject.as_str()),
+                Object::AllSubjects => self.subjects.is_everything(),
                 Object::Group(group) => self.reaches_group(operation, group),
                 Object::GroupTopic(group, topic) => {
                     self.groups.contains(group.as_str())

@@ -70,6 +70,7 @@ fn grant(section: &Section<'_>) -> auth::RawGrant {
         topics: section.texts("topics"),
         groups: section.texts("groups"),
         sources: section.texts("sources"),
+        subjects: section.texts("subjects"),
         key_filter: section.optional_text("key_filter"),
     }
 }

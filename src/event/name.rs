@@ -79,6 +79,12 @@ name! {
 }
 
 name! {
+    /// Under which versions of a schema stand in the registry: 1 to 512 bytes without control characters, often
+    /// `{topic}-value`.
+    Subject
+}
+
+name! {
     /// A consumer group's name: 1 to 64 of `A-Z a-z 0-9 _ -`.
     GroupName
 }
@@ -186,6 +192,37 @@ impl EventId {
     }
 }
 
+impl Subject {
+    /// The subject of an event type's data.
+    #[must_use]
+    pub fn of_data(event_type: &str) -> Self {
+        Self(format!("{event_type}-value").into())
+    }
+
+    /// Reads a subject; a name within the default context, `:.:orders`, is that name.
+    ///
+    /// # Errors
+    /// When the text is empty, too long, holds a control character, names another context, or is a word of the
+    /// registry's own.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let error = |problem| Err(NameError { what: "subject", problem });
+        let name = text.strip_prefix(":.:").unwrap_or(text);
+        if name.is_empty() || name.len() > 512 {
+            return error("must have 1 to 512 bytes");
+        }
+        if name.chars().any(char::is_control) {
+            return error("must not hold control characters");
+        }
+        if name.starts_with(":.") {
+            return error("names a context, and there is only the default one");
+        }
+        if matches!(name, "__GLOBAL" | "__EMPTY") {
+            return error("is a word of the registry's own");
+        }
+        Ok(Self(name.into()))
+    }
+}
+
 impl GroupName {
     /// Reads a group name.
     ///
@@ -205,7 +242,7 @@ impl GroupName {
 
 #[cfg(test)]
 mod tests {
-    use super::{EventType, GroupName, Topic};
+    use super::{EventType, GroupName, Subject, Topic};
 
     #[test]
     fn topics_follow_kafkas_grammar() {
@@ -230,6 +267,17 @@ mod tests {
         }
         assert!(!EventType::parse("orders..v1").unwrap().is_native());
         assert!(EventType::parse("ORDER_CREATED").is_ok());
+    }
+
+    #[test]
+    fn subjects_are_any_text_of_the_default_context() {
+        for good in ["orders.v1-value", "a", "com.shop/Order", "größe", ":colon", &"a".repeat(512)] {
+            assert_eq!(Subject::parse(good).unwrap().as_str(), good);
+        }
+        assert_eq!(Subject::parse(":.:orders").unwrap().as_str(), "orders");
+        for bad in ["", ":.:", "a\nb", ":.staging:orders", "__GLOBAL", &"a".repeat(513)] {
+            assert!(Subject::parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weirgate::auth::{Error, KeyFilter, Object, Operation, Principal, Rows, api_key, dev};
 use weirgate::event::json::Pointer;
-use weirgate::event::{GroupName, Topic};
+use weirgate::event::{GroupName, Subject, Topic};
 
 use crate::support::{Gate, Hands, KeyServer, START, Signer, claims_with, config};
 
@@ -38,6 +38,10 @@ fn group(name: &str) -> GroupName {
     GroupName::parse(name).unwrap()
 }
 
+fn subject(name: &str) -> Subject {
+    Subject::parse(name).unwrap()
+}
+
 fn may(gate: &Gate, principal: &Principal, operation: Operation, name: &str) -> bool {
     gate.authenticator.authorize(principal, operation, Object::Topic(&topic(name))).is_ok()
 }
@@ -51,6 +55,8 @@ async fn nothing_is_allowed_without_a_grant() {
             Object::Topic(&topic("orders.v1")),
             Object::Group(&group("g")),
             Object::GroupTopic(&group("g"), &topic("orders.v1")),
+            Object::Subject(&subject("orders.v1-value")),
+            Object::AllSubjects,
         ] {
             let decision = gate.authenticator.authorize(&principal, operation, object);
             assert_eq!(decision.unwrap_err(), Error::Forbidden);
@@ -215,6 +221,26 @@ async fn claims_select_all_together() {
     assert!(!may_admin(&gate, &principal));
     let (gate, principal) = gate_for_claims(&json!({ "tier": "gold", "role": null }), grants).await;
     assert!(!may_admin(&gate, &principal));
+}
+
+#[tokio::test]
+async fn schemas_are_granted_by_subject() {
+    let grants = json!([
+        { "principal": "p", "allow": ["schema.read", "schema.write"], "subjects": ["orders.**"] },
+        { "principal": "p", "allow": ["schema.read"], "subjects": ["**"] },
+        { "principal": "p", "allow": ["publish"], "topics": ["**"], "sources": ["**"] },
+    ]);
+    let (gate, principal) = gate_for("p", grants).await;
+    let may =
+        |operation, object: Object<'_>| gate.authenticator.authorize(&principal, operation, object).is_ok();
+    let (orders, users) = (subject("orders.placed.v1-value"), subject("users/created"));
+    assert!(may(Operation::SchemaWrite, Object::Subject(&orders)));
+    assert!(!may(Operation::SchemaWrite, Object::Subject(&users)));
+    assert!(!may(Operation::SchemaWrite, Object::AllSubjects));
+    assert!(may(Operation::SchemaRead, Object::Subject(&users)));
+    assert!(may(Operation::SchemaRead, Object::AllSubjects));
+    assert!(!may(Operation::SchemaRead, Object::Subject(&subject("_internal"))));
+    assert!(!may(Operation::Publish, Object::Subject(&orders)));
 }
 
 #[tokio::test]

@@ -277,6 +277,7 @@ fn auth() -> weirgate::auth::Config {
         topics: vec!["**".to_owned()],
         groups: if allow.contains(&"consume") { vec!["*".to_owned()] } else { vec![] },
         sources: if allow.contains(&"publish") { vec!["shop".to_owned()] } else { vec![] },
+        subjects: vec![],
         key_filter: key_filter.map(ToOwned::to_owned),
     };
     let all = ["publish", "subscribe", "consume", "deadletter.read", "group.admin", "admin"];

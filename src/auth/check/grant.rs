@@ -28,6 +28,7 @@ pub(super) fn check(path: &str, raw: &RawGrant, mistakes: &mut Mistakes) -> Opti
         topics: (!raw.topics.is_empty()).then(|| Names::new(patterns(&raw.topics))),
         groups: Names::new(patterns(&raw.groups)),
         sources: Names::new(patterns(&raw.sources)),
+        subjects: Names::new(patterns(&raw.subjects)),
         rows,
     })
 }
@@ -94,6 +95,14 @@ fn check_names(path: &str, raw: &RawGrant, allow: &[Operation], mistakes: &mut M
         | Operation::AuditRead
         | Operation::Admin => false,
     };
+    let needs_subjects =
+        |operation: &Operation| matches!(operation, Operation::SchemaRead | Operation::SchemaWrite);
+    if let Some(operation) = allow.iter().copied().find(needs_subjects).filter(|_| raw.subjects.is_empty()) {
+        mistakes.add(format!("{path}.subjects"), format!("{} needs subjects", operation.as_str()));
+    }
+    if !raw.subjects.is_empty() && !allow.is_empty() && !allow.iter().any(needs_subjects) {
+        mistakes.add(format!("{path}.subjects"), "only schema.read and schema.write are about subjects");
+    }
     if let Some(operation) = allow.iter().copied().find(needs_topics).filter(|_| raw.topics.is_empty()) {
         mistakes.add(format!("{path}.topics"), format!("{} needs topics", operation.as_str()));
     }
@@ -106,7 +115,13 @@ fn check_names(path: &str, raw: &RawGrant, allow: &[Operation], mistakes: &mut M
     if !raw.sources.is_empty() && !allow.is_empty() && !allow.contains(&Operation::Publish) {
         mistakes.add(format!("{path}.sources"), "only publish has sources");
     }
-    for (name, texts) in [("topics", &raw.topics), ("groups", &raw.groups), ("sources", &raw.sources)] {
+    let names = [
+        ("topics", &raw.topics),
+        ("groups", &raw.groups),
+        ("sources", &raw.sources),
+        ("subjects", &raw.subjects),
+    ];
+    for (name, texts) in names {
         if texts.iter().any(String::is_empty) {
             mistakes.add(format!("{path}.{name}"), "must not hold an empty pattern");
         }
@@ -127,6 +142,7 @@ mod tests {
               "key_filter": "/data/customerId == ${sub}" },
             { "claim": { "level": 3, "staff": true }, "allow": ["admin", "audit.read"] },
             { "role": "ops", "allow": ["deadletter.read", "group.admin"], "groups": ["*"] },
+            { "role": "shop", "allow": ["schema.read", "schema.write"], "subjects": ["orders.**"] },
         ] });
         assert!(check(grants).is_ok());
     }
@@ -163,6 +179,11 @@ mod tests {
                 "grants[0].sources",
             ),
             (json!({ "principal": "p", "allow": ["subscribe"], "topics": [""] }), "grants[0].topics"),
+            (json!({ "principal": "p", "allow": ["schema.read"] }), "grants[0].subjects"),
+            (
+                json!({ "principal": "p", "allow": ["admin"], "subjects": ["orders.**"] }),
+                "grants[0].subjects",
+            ),
         ] {
             assert_eq!(paths(json!({ "grants": [grant] })), [expected], "{grant}");
         }
