@@ -36,6 +36,7 @@ mod publish_stream;
 mod query;
 mod read;
 mod receipt;
+mod registry;
 mod routes;
 mod serve;
 mod tls;
@@ -54,12 +55,15 @@ use crate::event::Clock;
 use crate::feed::Feed;
 use crate::log::{self, EventLog};
 use crate::publish::Publisher;
+use crate::schema::Schemas;
+use crate::schema::registry::Registry as SchemaRegistry;
 use crate::socket::Sessions;
 use crate::telemetry::Registry;
 
 pub use config::{Config, Network, NetworkError, OriginError, OriginPattern, Tls};
 pub use limits::{Limits, LiveLimits};
 pub use listen::Listeners;
+pub use registry::{RegistryPath, RegistryPathError};
 
 /// Reads the configuration again and puts in force what can change while running.
 pub type Reload = Arc<dyn Fn() -> Result<Reloaded, ReloadError> + Send + Sync>;
@@ -89,6 +93,10 @@ pub struct Parts {
     pub authenticator: Authenticator,
     /// The way in.
     pub publisher: Publisher,
+    /// What events are judged by; asked whether it can.
+    pub judged_by: Schemas,
+    /// Subjects, versions and schemas.
+    pub schemas: SchemaRegistry,
     /// The way out to an audience.
     pub feed: Feed,
     /// The way out to workers.

@@ -6,12 +6,14 @@
 
 mod close;
 mod code;
+mod registry;
 mod rooms;
 
 use std::time::Duration;
 
 pub use close::CloseCode;
 pub use code::Code;
+pub use registry::Fault;
 
 /// One place in a body that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

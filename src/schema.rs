@@ -1,10 +1,11 @@
 //! Subjects and compiled validators: whether an event's data is what its type promises.
 //!
-//! Schemas are read from a folder, judged against budgets and compiled once; checking takes no lock. This room never
-//! follows a reference to a file or the network, and never puts a value of the data into a message.
+//! Schemas come from a folder or from the registry in the log, are judged against budgets and compiled; checking takes
+//! no lock. This room never follows a reference to a file or the network, and never puts a value of the data into a message.
 //!
 //! ```text
-//! schemas/orders/placed/v1.json ── budgets ── compiled ── check(event type, data) ── Checked | Violation
+//! schemas/orders/placed/v1.json ── budgets ── compiled ──────────┬── check(event type, data) ── Checked | Violation
+//! registry: orders.placed.v1-value, latest ── compiled when used ┘
 //! ```
 
 mod borrowed;
@@ -13,6 +14,7 @@ mod compiled;
 pub mod examples;
 mod explain;
 mod folder;
+pub mod registry;
 mod samples;
 
 use std::fmt;
@@ -23,15 +25,27 @@ use arc_swap::ArcSwap;
 
 use self::compiled::Set;
 pub use self::compiled::{Dialect, Schema, Verdict};
+use self::registry::Registry;
 use crate::event::{EventType, json};
 
-/// Where the schemas lie.
+/// What events are judged by, and where that lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Where the schemas of events come from.
+    pub store: Store,
     /// The folder: `{type without .vN, dots as /}/v{N}.json`.
     pub directory: PathBuf,
     /// What holds where there is no such folder.
     pub absent: Absent,
+}
+
+/// Where the schemas of events come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// The files of a folder.
+    Folder,
+    /// The registry that the gateway keeps in its log.
+    Embedded,
 }
 
 /// What holds where there is no folder of schemas.
@@ -47,17 +61,23 @@ impl Config {
     /// Whether the built-in samples stand in for the folder now. Blocks on the file system.
     #[must_use]
     pub fn uses_samples(&self) -> bool {
-        self.absent == Absent::Samples && !self.directory.exists()
+        self.store == Store::Folder && self.absent == Absent::Samples && !self.directory.exists()
     }
 }
 
 /// The number of a schema; equal content has an equal number on every gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 #[expect(clippy::module_name_repetitions, reason = "the design's word; an id alone would be an event's")]
 pub struct SchemaId(i32);
 
 impl SchemaId {
+    /// The id of this number, where it can be one.
+    #[must_use]
+    pub const fn new(number: i32) -> Option<Self> {
+        if number >= 1 { Some(Self(number)) } else { None }
+    }
+
     /// The number, from 1.
     #[must_use]
     pub const fn number(self) -> i32 {
@@ -122,6 +142,17 @@ pub enum Error {
         /// The schema.
         schema_id: SchemaId,
     },
+    /// The registry has a schema that this gateway cannot judge by.
+    #[error("this gateway cannot judge by the schema {schema_id} of {subject}")]
+    Unusable {
+        /// The subject.
+        subject: Arc<str>,
+        /// The schema.
+        schema_id: SchemaId,
+    },
+    /// The registry is not read yet.
+    #[error("the schemas are being loaded")]
+    NotReady,
     /// The type has no schema and the topic wants one.
     #[error("the event type {event_type} has no schema")]
     Missing {
@@ -140,11 +171,14 @@ pub struct LoadError {
     pub problem: String,
 }
 
-/// The schemas in force. Cheap to clone; a reload is seen by all clones.
+/// The schemas in force. Cheap to clone; a reload and a registration are seen by all clones.
 #[derive(Debug, Clone)]
-pub struct Schemas {
-    config: Arc<Config>,
-    set: Arc<ArcSwap<Set>>,
+pub struct Schemas(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Folder { config: Arc<Config>, set: Arc<ArcSwap<Set>> },
+    Registry(Registry),
 }
 
 impl Schemas {
@@ -154,24 +188,57 @@ impl Schemas {
     /// All mistakes at once; nothing is loaded then.
     pub fn load(config: &Config) -> Result<Self, Vec<LoadError>> {
         let set = Set::load(config)?;
-        Ok(Self { config: Arc::new(config.clone()), set: Arc::new(ArcSwap::from_pointee(set)) })
+        let (config, set) = (Arc::new(config.clone()), Arc::new(ArcSwap::from_pointee(set)));
+        Ok(Self(Source::Folder { config, set }))
     }
 
-    /// Reads the folder again and puts it in force, or leaves everything as it is. Blocks.
+    /// The latest versions of a registry.
+    #[must_use]
+    pub const fn registered(registry: Registry) -> Self {
+        Self(Source::Registry(registry))
+    }
+
+    /// Reads the folder again and puts it in force, or leaves everything as it is; a registry needs none. Blocks.
     ///
     /// # Errors
     /// All mistakes at once.
     pub fn reload(&self) -> Result<(), Vec<LoadError>> {
-        self.set.store(Arc::new(Set::load(&self.config)?));
+        match &self.0 {
+            Source::Folder { config, set } => set.store(Arc::new(Set::load(config)?)),
+            Source::Registry(_) => {}
+        }
         Ok(())
+    }
+
+    /// Whether a reload would find all schemas good. Blocks.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn check_reload(&self) -> Result<(), Vec<LoadError>> {
+        match &self.0 {
+            Source::Folder { config, .. } => Set::load(config).map(drop),
+            Source::Registry(_) => Ok(()),
+        }
+    }
+
+    /// Whether events can be judged.
+    #[must_use]
+    pub fn are_ready(&self) -> bool {
+        match &self.0 {
+            Source::Folder { .. } => true,
+            Source::Registry(registry) => registry.is_ready(),
+        }
     }
 
     /// Judges data by its type's schema; a type without one passes with `schema: None`.
     ///
     /// # Errors
-    /// [`Error::Violation`] and [`Error::PatternLimit`].
+    /// All but [`Error::Missing`].
     pub fn check(&self, event_type: &EventType, data: &json::Value<'_>) -> Result<Checked, Error> {
-        let set = self.set.load();
+        let set = match &self.0 {
+            Source::Folder { set, .. } => set.load(),
+            Source::Registry(registry) => return registry.judge_event(event_type, data),
+        };
         let Some(compiled) = set.find(event_type) else { return Ok(Checked { schema: None, subject: None }) };
         compiled.check(data)?;
         Ok(Checked { schema: Some(compiled.id), subject: Some(Arc::clone(&compiled.subject)) })
@@ -180,7 +247,10 @@ impl Schemas {
     /// The event types that have a schema, sorted.
     #[must_use]
     pub fn event_types(&self) -> Vec<EventType> {
-        self.set.load().event_types().to_vec()
+        match &self.0 {
+            Source::Folder { set, .. } => set.load().event_types().to_vec(),
+            Source::Registry(registry) => registry.event_types(),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use crate::feed;
 use crate::http;
 use crate::log_embedded;
 use crate::publish::Publisher;
-use crate::schema::{self, Schemas};
+use crate::schema::registry::Registry as SchemaRegistry;
+use crate::schema::{self, Schemas, Store};
 use crate::socket::{self, Sessions};
 use crate::telemetry::Registry;
 
@@ -50,8 +51,8 @@ pub(super) async fn build(
     let ground = Ground { clock, registry: Registry::new(), tasks: Tasks::default(), data_directory };
 
     // Before the log makes its directory: a mistake here leaves nothing behind.
-    let schema_config = config.schemas.clone();
-    let schemas = load_schemas(schema_config.clone()).await?;
+    let (schema_registry, keeper) = SchemaRegistry::new();
+    let schemas = load_schemas(config.schemas.clone(), &schema_registry).await?;
     let (engine, topics) = open_log(&config, &ground).await?;
     let node_name = node::name(config.node.as_deref(), ground.data_directory.as_deref())?;
     config.delivery.node = node_name.as_str().into();
@@ -93,6 +94,8 @@ pub(super) async fn build(
         &registry,
     );
 
+    let keeping = Arc::clone(&log);
+    tasks.spawn(async move { keeper.run(keeping).await });
     let is_dev = dev_key.is_some();
     let shown = Arc::new(Mutex::new(config.view));
     let reload = Reload {
@@ -101,8 +104,7 @@ pub(super) async fn build(
         auth_mode: config.auth.mode,
         dev_key,
         catalogue,
-        schemas,
-        schema_config,
+        schemas: schemas.clone(),
         publisher: publisher.clone(),
         delivery: delivery.clone(),
         limits: config.http.limits.clone(),
@@ -115,6 +117,8 @@ pub(super) async fn build(
     let parts = http::Parts {
         log,
         publisher: publisher.clone(),
+        judged_by: schemas,
+        schemas: schema_registry,
         feed,
         delivery,
         sessions,
@@ -199,7 +203,11 @@ fn own_origins(scheme: &str, port: u16) -> impl Iterator<Item = http::OriginPatt
         .filter_map(move |name| http::OriginPattern::parse(&format!("{scheme}://{name}:{port}")).ok())
 }
 
-async fn load_schemas(config: schema::Config) -> anyhow::Result<Schemas> {
+async fn load_schemas(config: schema::Config, registry: &SchemaRegistry) -> anyhow::Result<Schemas> {
+    match config.store {
+        Store::Folder => {}
+        Store::Embedded => return Ok(Schemas::registered(registry.clone())),
+    }
     off_thread(move || Schemas::load(&config)).await?.map_err(|errors| {
         let list = errors.iter().map(|error| format!("\n  {error}")).collect::<String>();
         anyhow!("schemas cannot be used:{list}")

@@ -26,7 +26,6 @@ pub(super) struct Reload {
     pub(super) dev_key: Option<auth::dev::Key>,
     pub(super) catalogue: LiveCatalogue,
     pub(super) schemas: Schemas,
-    pub(super) schema_config: schema::Config,
     pub(super) publisher: Publisher,
     pub(super) delivery: Delivery,
     pub(super) limits: LiveLimits,
@@ -88,7 +87,7 @@ impl Reload {
         let mut config = Config::read(&sources).map_err(Failure::Mistakes)?;
         config.auth.mode = self.auth_mode;
         config.auth.dev_key.clone_from(&self.dev_key);
-        Schemas::load(&self.schema_config).map_err(Failure::Schemas)?;
+        self.schemas.check_reload().map_err(Failure::Schemas)?;
         self.runtime.block_on(self.put_into_log(&config))?;
         self.authenticator.replace(&config.auth).map_err(Failure::Auth)?;
         let authenticator = self.authenticator.clone();

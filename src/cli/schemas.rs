@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::schema::examples::{Report, judge};
-use crate::schema::{Absent, Config};
+use crate::schema::{Absent, Config, Store};
 
 use super::output;
 
@@ -37,7 +37,8 @@ struct Check {
 /// When standard output is closed.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::Check(check) = &args.command;
-    let report = judge(&Config { directory: check.directory.clone(), absent: Absent::Refused });
+    let report =
+        judge(&Config { store: Store::Folder, directory: check.directory.clone(), absent: Absent::Refused });
     output::print(&describe(&report))?;
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -81,8 +82,11 @@ mod tests {
     #[test]
     fn one_finding_is_one_finding() {
         let folder = tempfile::tempdir().unwrap();
-        let config =
-            super::Config { directory: folder.path().join("absent"), absent: super::Absent::Refused };
+        let config = super::Config {
+            store: super::Store::Folder,
+            directory: folder.path().join("absent"),
+            absent: super::Absent::Refused,
+        };
         let report = super::judge(&config);
         assert!(describe(&report).ends_with("absent: there is no such folder\n1 finding\n"));
         let report = Report { schemas: 1, examples: 2, findings: Vec::new() };

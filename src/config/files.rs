@@ -2,7 +2,7 @@
 
 use crate::delivery;
 use crate::http;
-use crate::schema::{self, Schemas};
+use crate::schema::{self, Schemas, Store};
 
 use super::Log;
 use super::reading::nearest;
@@ -11,6 +11,10 @@ use super::topics::Topics;
 
 /// Whether the folder of schemas loads; each schema that does not is a mistake.
 pub(super) fn check_schemas(root: &Section<'_>, schemas: &schema::Config) {
+    match schemas.store {
+        Store::Folder => {}
+        Store::Embedded => return,
+    }
     for error in Schemas::load(schemas).err().unwrap_or_default() {
         root.mistake_below("schemas.directory", &error.to_string());
     }

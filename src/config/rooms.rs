@@ -96,11 +96,18 @@ fn http(root: &Section<'_>) -> http::Config {
             tls: section.optional_section("tls").map(|tls| tls.read(tls_files)),
             drain_delay: section.duration("drain_delay"),
             drain_window: root.section("socket").duration("drain_window"),
+            registry_path: registry_path(root),
             limits: http::LiveLimits::new(section.section("limits").read(limits)),
         };
         check_drain(section, &config);
         config
     })
+}
+
+fn registry_path(root: &Section<'_>) -> http::RegistryPath {
+    let read = |text: &str| http::RegistryPath::parse(text).ok();
+    let wanted = "/ or a path such as /registry that nothing else of the gateway begins with";
+    root.section("schemas").parse("registry_path", wanted, read).unwrap_or_default()
 }
 
 fn tls_files(section: &Section<'_>) -> http::Tls {
@@ -190,11 +197,14 @@ fn log(root: &Section<'_>, node: &str) -> Log {
 
 fn schemas(root: &Section<'_>, is_dev: bool) -> schema::Config {
     root.section("schemas").read(|section| {
-        section.choice("store", &[("folder", ())]);
+        let stores = [("folder", schema::Store::Folder), ("embedded", schema::Store::Embedded)];
+        let store = section.choice("store", &stores).unwrap_or(schema::Store::Folder);
+        // Read by the HTTP side.
+        section.text("registry_path");
         // A folder that somebody named is expected to be there, also in development.
         let has_samples = is_dev && section.is_default("directory");
         let absent = if has_samples { schema::Absent::Samples } else { schema::Absent::Refused };
-        schema::Config { directory: section.path("directory"), absent }
+        schema::Config { store, directory: section.path("directory"), absent }
     })
 }
 

@@ -77,9 +77,15 @@ pub(super) fn write_problem(
     correlation_id: Option<&str>,
     headers: &mut HeaderMap,
 ) -> Bytes {
-    // The router measured the empty body that this one replaces.
-    headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, PROBLEM);
+    write_headers(problem, headers);
+    problem.to_json(request_id, correlation_id).into()
+}
+
+/// Writes what goes with a problem, whatever its body looks like.
+pub(super) fn write_headers(problem: &Problem, headers: &mut HeaderMap) {
+    // The router measured the empty body that another one replaces.
+    headers.remove(CONTENT_LENGTH);
     headers.insert(CACHE_CONTROL, NO_STORE);
     match problem.code {
         Code::Unauthenticated => add_challenges(headers, "Bearer realm=\"weirgate\""),
@@ -92,7 +98,6 @@ pub(super) fn write_problem(
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    problem.to_json(request_id, correlation_id).into()
 }
 
 fn add_challenges(headers: &mut HeaderMap, bearer: &'static str) {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::LiveLimits;
+use super::registry::RegistryPath;
 use super::serve::FAREWELL;
 
 /// The HTTP side's configuration, checked.
@@ -27,6 +28,8 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long sockets and running requests have after that; with the delay at most [`Config::DRAIN_MAX`].
     pub drain_window: Duration,
+    /// Below which path the schema registry answers.
+    pub registry_path: RegistryPath,
     /// Bounds on requests and connections, which a reload may change.
     pub limits: LiveLimits,
 }

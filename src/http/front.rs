@@ -25,7 +25,7 @@ use super::connection::Connection;
 use super::drain::Phase;
 use super::metrics::Metrics;
 use super::serve::Shared;
-use super::{body, credential, head};
+use super::{body, credential, head, registry};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -46,6 +46,7 @@ pub(super) async fn serve(
     let (parts, body) = request.into_parts();
     let body = Body::new(body);
     let id = shared.request_ids.next();
+    let tongue = Tongue::of(shared, parts.uri.path());
     let origin = allowed_origin(shared, &parts);
     let correlation_id = correlation_id(&parts.headers);
     let peer = head::client_address(&shared.admission, connection.peer(), &parts.headers);
@@ -75,13 +76,28 @@ pub(super) async fn serve(
             (call, problem.into_response())
         }
     };
-    let mut response = finish(shared, &call, response, origin, version);
+    let mut response = finish(shared, &call, response, origin, (version, tongue));
     if is_doubtful && version < Version::HTTP_2 {
         // Whoever sent such a head may mean something else by what follows.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     shared.metrics.answered(call.route(), response.status().as_str(), began.elapsed());
     Ok(response.map(|body| Answer::new(body, serving)))
+}
+
+/// How a path tells what went wrong.
+#[derive(Debug, Clone, Copy)]
+enum Tongue {
+    /// By problems.
+    Own,
+    /// As clients of a schema registry know it.
+    Registry,
+}
+
+impl Tongue {
+    fn of(shared: &Shared, path: &str) -> Self {
+        if shared.config.registry_path.holds(path) { Self::Registry } else { Self::Own }
+    }
 }
 
 /// What the checks before the routes let through.
@@ -142,7 +158,7 @@ fn finish(
     call: &Call,
     mut response: Response,
     origin: Option<HeaderValue>,
-    version: Version,
+    (version, tongue): (Version, Tongue),
 ) -> Response {
     // HTTP/2 has no such header; its connections are told otherwise.
     let is_http1 = version < Version::HTTP_2;
@@ -160,7 +176,15 @@ fn finish(
             matches!(problem.code, Code::BodyTooLarge | Code::RequestTimeout | Code::HeadersTooLarge);
         // The router has counted the empty body it saw.
         response.headers_mut().remove(CONTENT_LENGTH);
-        let body = write_problem(&problem, call.id(), call.correlation_id(), response.headers_mut());
+        let headers = response.headers_mut();
+        let body = match tongue {
+            Tongue::Own => write_problem(&problem, call.id(), call.correlation_id(), headers),
+            Tongue::Registry => {
+                let (status, body) = registry::write_problem(&problem, headers);
+                *response.status_mut() = status;
+                body
+            }
+        };
         *response.body_mut() = Body::from(body);
     }
     let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -126,9 +126,16 @@ pub(super) fn wanted(headers: &HeaderMap) -> Result<Reading, Problem> {
         (Reading::Sse, "text/event-stream"),
         (Reading::Lines, "application/x-ndjson"),
     ];
-    if !headers.contains_key(ACCEPT) {
-        return Ok(Reading::Page);
-    }
+    let best = best(headers, &OFFERED.map(|(_, media_type)| media_type))?;
+    let reading = OFFERED.into_iter().find(|(_, media_type)| *media_type == best);
+    Ok(reading.map_or(Reading::Page, |(reading, _)| reading))
+}
+
+/// The media type that the caller likes best of those offered; the first where it has no wish.
+///
+/// # Errors
+/// `not_acceptable`.
+pub(super) fn best(headers: &HeaderMap, offered: &[&'static str]) -> Result<&'static str, Problem> {
     let ranges: Vec<(String, f32)> = headers
         .get_all(ACCEPT)
         .iter()
@@ -136,16 +143,16 @@ pub(super) fn wanted(headers: &HeaderMap) -> Result<Reading, Problem> {
         .flat_map(|value| value.split(','))
         .map(range)
         .collect();
-    let mut best: Option<(Reading, f32)> = None;
-    for (reading, media_type) in OFFERED {
-        let quality = quality_of(media_type, &ranges);
+    let has_wish = headers.contains_key(ACCEPT);
+    let mut best: Option<(&'static str, f32)> = None;
+    for media_type in offered {
+        let quality = if has_wish { quality_of(media_type, &ranges) } else { 1.0 };
         if quality > best.map_or(0.0, |(_, quality)| quality) {
-            best = Some((reading, quality));
+            best = Some((media_type, quality));
         }
     }
-    best.map(|(reading, _)| reading).ok_or_else(|| {
-        let detail = "this topic can be read as application/json, text/event-stream or application/x-ndjson";
-        Problem::new(Code::NotAcceptable, detail)
+    best.map(|(media_type, _)| media_type).ok_or_else(|| {
+        Problem::new(Code::NotAcceptable, format!("this can be had as {}", offered.join(", ")))
     })
 }
 

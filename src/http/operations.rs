@@ -46,6 +46,9 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Response
     if !shared.parts.delivery.is_ready() {
         reasons.push(json!({"part": "groups", "detail": "the groups' policies are being loaded"}));
     }
+    if !shared.parts.judged_by.are_ready() {
+        reasons.push(json!({"part": "schemas", "detail": "the schema registry is being loaded"}));
+    }
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     answer::json_of(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
 }

@@ -9,6 +9,7 @@ use http::header::EXPECT;
 
 use crate::problem::{Code, Problem};
 
+use super::registry::{schemas, settings, subjects};
 use super::serve::Shared;
 use super::{body, groups, operations, pages, publish, read, upgrade};
 
@@ -38,11 +39,50 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
     ]
 }
 
+/// The routes of the schema registry, where it is below `/registry`.
+fn registry() -> Vec<(&'static str, Route)> {
+    vec![
+        ("/registry/subjects", get(subjects::list)),
+        ("/registry/subjects/{subject}", post(subjects::look_up).delete(subjects::delete)),
+        ("/registry/subjects/{subject}/versions", get(subjects::versions).post(subjects::register)),
+        (
+            "/registry/subjects/{subject}/versions/{version}",
+            get(subjects::version).delete(subjects::delete_version),
+        ),
+        ("/registry/subjects/{subject}/versions/{version}/schema", get(subjects::text)),
+        ("/registry/subjects/{subject}/versions/{version}/referencedby", get(subjects::referrers)),
+        ("/registry/compatibility/subjects/{subject}/versions", post(subjects::check)),
+        ("/registry/compatibility/subjects/{subject}/versions/{version}", post(subjects::check_version)),
+        ("/registry/schemas", get(schemas::list)),
+        ("/registry/schemas/types", get(schemas::types)),
+        ("/registry/schemas/ids/{id}", get(schemas::by_id)),
+        ("/registry/schemas/ids/{id}/schema", get(schemas::text)),
+        ("/registry/schemas/ids/{id}/subjects", get(schemas::subjects)),
+        ("/registry/schemas/ids/{id}/versions", get(schemas::versions)),
+        ("/registry/schemas/guids/{guid}", get(schemas::by_guid)),
+        ("/registry/schemas/guids/{guid}/ids", get(schemas::ids)),
+        ("/registry/config", get(settings::config).put(settings::put_config).delete(settings::delete_config)),
+        (
+            "/registry/config/{subject}",
+            get(settings::config).put(settings::put_config).delete(settings::delete_config),
+        ),
+        ("/registry/mode", get(settings::mode).put(settings::put_mode).delete(settings::delete_mode)),
+        (
+            "/registry/mode/{subject}",
+            get(settings::mode).put(settings::put_mode).delete(settings::delete_mode),
+        ),
+        ("/registry/contexts", get(settings::contexts)),
+        ("/registry/associations/resources/{namespace}/{name}", get(settings::associations)),
+    ]
+}
+
 /// The routes as a service.
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
-    table()
-        .into_iter()
-        .fold(Router::new(), |router, (path, route)| router.route(path, route))
+    let own = table().into_iter().map(|(path, route)| (path.to_owned(), route));
+    let registry =
+        registry().into_iter().map(|(path, route)| (shared.config.registry_path.place(path), route));
+    own.chain(registry)
+        .fold(Router::new(), |router, (path, route)| router.route(&path, route))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(shared))

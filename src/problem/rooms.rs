@@ -60,6 +60,8 @@ impl From<&schema::Error> for Problem {
             schema::Error::Violation { errors, .. } => Self::new(Code::SchemaViolation, violated(errors))
                 .with_errors(errors.iter().map(Violation::from).collect()),
             schema::Error::PatternLimit { .. } => Self::new(Code::PatternLimit, error.to_string()),
+            schema::Error::Unusable { .. } => Self::new(Code::NotSupported, error.to_string()),
+            schema::Error::NotReady => Self::hidden(Code::LogUnavailable).with_retry_after(SOON),
             schema::Error::Missing { .. } => {
                 Self::new(Code::SchemaMissing, format!("{error}, and the topic takes only events with one"))
             }

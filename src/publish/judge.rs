@@ -216,6 +216,10 @@ impl Parts {
                 return Ok((checked.into_required(&draft.event_type)?.schema, Vec::new()));
             }
             Ok(checked) => return Ok((checked.schema, Vec::new())),
+            // Nothing is known of the data then, whatever a violation would do.
+            Err(error @ (schema::Error::NotReady | schema::Error::Unusable { .. })) => {
+                return Err(error.into());
+            }
             Err(error) => error,
         };
         let enforcement = match rule.enforcement {
@@ -228,7 +232,6 @@ impl Parts {
             .with_label_values(&[labels.event_type(), labels.topic(), enforcement])
             .inc();
         match (rule.enforcement, error) {
-            (Enforcement::Enforce, error) | (_, error @ schema::Error::Missing { .. }) => Err(error.into()),
             (Enforcement::Observe, error) => Ok((schema_id(&error), Vec::new())),
             (Enforcement::Warn, schema::Error::Violation { schema_id, errors, .. }) => {
                 Ok((Some(schema_id), errors))
@@ -238,6 +241,7 @@ impl Parts {
                 let (pointer, keyword) = ("/data".to_owned(), "pattern".to_owned());
                 Ok((Some(schema_id), vec![Violation { pointer, keyword, message }]))
             }
+            (Enforcement::Enforce | Enforcement::Warn, error) => Err(error.into()),
         }
     }
 
@@ -349,6 +353,6 @@ const fn schema_id(error: &schema::Error) -> Option<SchemaId> {
         schema::Error::Violation { schema_id, .. } | schema::Error::PatternLimit { schema_id, .. } => {
             Some(*schema_id)
         }
-        schema::Error::Missing { .. } => None,
+        schema::Error::Missing { .. } | schema::Error::Unusable { .. } | schema::Error::NotReady => None,
     }
 }

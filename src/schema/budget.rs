@@ -219,7 +219,7 @@ fn anchors_of(root: &Value) -> HashMap<&str, &Value> {
 }
 
 /// A relative reference against a base, by path segments.
-fn join(base: &str, place: &str) -> String {
+pub(super) fn join(base: &str, place: &str) -> String {
     if place.contains(':') {
         return place.to_owned();
     }

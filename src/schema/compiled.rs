@@ -21,6 +21,9 @@ const BLAMED_FILES_MAX: usize = 300;
 /// A compiled pattern may have this many bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
+/// Where a schema lies that has no file: relative references start here.
+pub(super) const SCHEMA_URI: &str = "weirgate:/schema.json";
+
 /// A dialect of JSON Schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -87,9 +90,20 @@ impl Schema {
         otherwise: Dialect,
         shared: &[(String, serde_json::Value)],
     ) -> Result<Self, String> {
+        Self::compile_at(SCHEMA_URI, schema, otherwise, shared, true)
+    }
+
+    /// Compiles a schema that lies at `uri`, of which it is known whether it is recursive.
+    pub(super) fn compile_at(
+        uri: &str,
+        schema: &serde_json::Value,
+        otherwise: Dialect,
+        shared: &[(String, serde_json::Value)],
+        is_recursive: bool,
+    ) -> Result<Self, String> {
         let shared = shared.iter().map(|(uri, schema)| (uri.as_str(), schema));
         let registry = registry(shared, otherwise)?;
-        compile(schema, "weirgate:/schema.json", otherwise, &registry, true)
+        compile(schema, uri, otherwise, &registry, is_recursive)
     }
 
     /// Judges data; the reasons are looked for only when it is refused.

@@ -79,6 +79,14 @@ fn judge_example(
             let told = errors.iter().map(|violation| format!("{} {}", violation.pointer, violation.message));
             Err(format!("breaks the schema of {event_type}: {}", told.collect::<Vec<_>>().join("; ")))
         }
-        (Err(error @ (Error::PatternLimit { .. } | Error::Missing { .. })), _) => Err(error.to_string()),
+        (
+            Err(
+                error @ (Error::PatternLimit { .. }
+                | Error::Unusable { .. }
+                | Error::NotReady
+                | Error::Missing { .. }),
+            ),
+            _,
+        ) => Err(error.to_string()),
     }
 }

@@ -15,7 +15,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::folder::read;
-    use super::super::{Absent, Config, Schemas};
+    use super::super::{Absent, Config, Schemas, Store};
     use super::SAMPLES;
 
     #[test]
@@ -30,9 +30,14 @@ mod tests {
     #[test]
     fn samples_stand_in_only_where_that_is_wanted_and_there_is_no_folder() {
         let directory = tempfile::tempdir().unwrap();
-        let there = Config { directory: directory.path().to_owned(), absent: Absent::Samples };
+        let there =
+            Config { store: Store::Folder, directory: directory.path().to_owned(), absent: Absent::Samples };
         assert_eq!(Schemas::load(&there).unwrap().event_types().len(), 0);
-        let absent = Config { directory: directory.path().join("schemas"), absent: Absent::Samples };
+        let absent = Config {
+            store: Store::Folder,
+            directory: directory.path().join("schemas"),
+            absent: Absent::Samples,
+        };
         assert_eq!(Schemas::load(&absent).unwrap().event_types().len(), 5);
         let errors = Schemas::load(&Config { absent: Absent::Refused, ..absent }).unwrap_err();
         assert!(errors[0].to_string().ends_with("schemas: there is no such folder"), "{errors:?}");

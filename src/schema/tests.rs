@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Absent, Config, Dialect, Error, Schema, Schemas, Verdict, Violation};
+use super::{Absent, Config, Dialect, Error, Schema, Schemas, Store, Verdict, Violation};
 use crate::event::EventType;
 use crate::event::json::{Document, Limits};
 
@@ -20,7 +20,12 @@ fn load(files: &[(&str, &str)]) -> Result<Schemas, String> {
     write(folder.path(), files);
     let errors =
         |errors: Vec<super::LoadError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    Schemas::load(&Config { directory: folder.path().to_owned(), absent: Absent::Refused }).map_err(errors)
+    Schemas::load(&Config {
+        store: Store::Folder,
+        directory: folder.path().to_owned(),
+        absent: Absent::Refused,
+    })
+    .map_err(errors)
 }
 
 fn check(schemas: &Schemas, event_type: &str, data: &str) -> Result<Option<String>, Error> {
@@ -106,7 +111,14 @@ fn every_mistake_of_the_folder_is_told_at_once() {
     .unwrap_err();
     assert_eq!(problem.lines().count(), 3, "{problem}");
     assert!(load(&[("a/b/v1.json", r#"{"$schema":"http://json-schema.org/draft-04/schema#"}"#)]).is_err());
-    assert!(Schemas::load(&Config { directory: "/nowhere".into(), absent: Absent::Refused }).is_err());
+    assert!(
+        Schemas::load(&Config {
+            store: Store::Folder,
+            directory: "/nowhere".into(),
+            absent: Absent::Refused
+        })
+        .is_err()
+    );
 }
 
 #[test]
@@ -253,8 +265,12 @@ fn the_dialect_decides_and_formats_are_asserted_in_all() {
 fn a_reload_is_seen_by_all_handles_and_a_bad_one_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &[("a/b/v1.json", r#"{"type":"string"}"#)]);
-    let schemas =
-        Schemas::load(&Config { directory: folder.path().to_owned(), absent: Absent::Refused }).unwrap();
+    let schemas = Schemas::load(&Config {
+        store: Store::Folder,
+        directory: folder.path().to_owned(),
+        absent: Absent::Refused,
+    })
+    .unwrap();
     let other = schemas.clone();
     write(folder.path(), &[("a/b/v1.json", r#"{"type":"integer"}"#)]);
     schemas.reload().unwrap();

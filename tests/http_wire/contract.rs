@@ -16,7 +16,9 @@ fn contract() -> Value {
 /// A path of the contract with its parameters filled in.
 fn filled(path: &str) -> String {
     let path = path.replace("{topic}", "orders.v1").replace("{group}", "inventory-sync");
-    path.replace("{partition}", "0").replace("{offset}", "0").replace("{code}", "not_found")
+    let path = path.replace("{partition}", "0").replace("{offset}", "0").replace("{code}", "not_found");
+    let path = path.replace("{subject}", "absent-value").replace("{version}", "1").replace("{id}", "1");
+    path.replace("{guid}", "absent").replace("{namespace}", "-").replace("{name}", "orders.v1")
 }
 
 #[test]
@@ -46,11 +48,9 @@ fn every_route_is_in_the_contract() {
     let contract = contract();
     let listed: BTreeSet<&str> = contract["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let page = include_str!("../../src/http/routes.rs");
-    let routes: BTreeSet<&str> = page
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("(\"")?.split_once('"'))
-        .map(|(path, _)| path)
-        .collect();
+    // What stands between quotation marks.
+    let texts = page.split('"').skip(1).step_by(2);
+    let routes: BTreeSet<&str> = texts.filter(|text| text.starts_with('/') && *text != "/registry").collect();
     assert_eq!(listed, routes);
 }
 

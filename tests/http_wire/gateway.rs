@@ -17,7 +17,8 @@ use weirgate::event::{
     Catalogue, Clock, EventType, KeyRule, LiveCatalogue, Pattern, Topic, TopicRule, json::Pointer,
 };
 use weirgate::http::{
-    Config, Error, Limits, Listeners, LiveLimits, OriginPattern, Parts, ReloadError, Server, Tls,
+    Config, Error, Limits, Listeners, LiveLimits, OriginPattern, Parts, RegistryPath, ReloadError, Server,
+    Tls,
 };
 use weirgate::publish::{Publisher, Quota};
 use weirgate::schema::Schemas;
@@ -65,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) front_page: Option<&'static str>,
     pub(crate) tls: Option<Tls>,
     pub(crate) schemas: PathBuf,
+    pub(crate) registry_path: RegistryPath,
+    pub(crate) store: schema::Store,
 }
 
 impl Default for Setup {
@@ -92,6 +95,8 @@ impl Default for Setup {
             front_page: None,
             tls: None,
             schemas: Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas"),
+            registry_path: RegistryPath::default(),
+            store: schema::Store::Folder,
         }
     }
 }
@@ -178,15 +183,24 @@ async fn run(
 ) -> Result<(), Error> {
     let registry = Registry::new();
     let authenticator = Authenticator::build(&auth(), clock.clone(), &registry).unwrap();
-    let schemas = schema::Config { directory: setup.schemas.clone(), absent: schema::Absent::Refused };
-    let schemas = Schemas::load(&schemas).unwrap();
+    let (schema_registry, keeper) = schema::registry::Registry::new();
+    keeper.open(Arc::new(log.clone())).await;
+    let schemas = schema::Config {
+        directory: setup.schemas.clone(),
+        absent: schema::Absent::Refused,
+        store: schema::Store::Folder,
+    };
+    let schemas = match setup.store {
+        schema::Store::Folder => Schemas::load(&schemas).unwrap(),
+        schema::Store::Embedded => Schemas::registered(schema_registry.clone()),
+    };
     let catalogue = catalogue();
     let event_log: Arc<dyn weirgate::log::EventLog> = Arc::new(log.clone());
     let publisher = Publisher::new(
         publishing(&setup.limits),
         Arc::clone(&event_log),
         catalogue.clone(),
-        schemas,
+        schemas.clone(),
         authenticator.clone(),
         clock.clone(),
         &registry,
@@ -220,12 +234,15 @@ async fn run(
     );
     let background = CancellationToken::new();
     let services = [
+        tokio::spawn(keeper.run(Arc::clone(&event_log))),
         tokio::spawn(feed_service.run(background.clone())),
         tokio::spawn(delivery_service.run(background.clone())),
     ];
     let parts = Parts {
         authenticator,
         publisher,
+        judged_by: schemas,
+        schemas: schema_registry,
         feed,
         delivery,
         sessions,
@@ -259,6 +276,7 @@ fn config(setup: &Setup) -> Config {
         tls: setup.tls.clone(),
         drain_delay: setup.drain_delay,
         drain_window: setup.drain_window,
+        registry_path: setup.registry_path.clone(),
         limits: LiveLimits::new(setup.limits.clone()),
     }
 }
@@ -277,10 +295,19 @@ fn auth() -> weirgate::auth::Config {
         topics: vec!["**".to_owned()],
         groups: if allow.contains(&"consume") { vec!["*".to_owned()] } else { vec![] },
         sources: if allow.contains(&"publish") { vec!["shop".to_owned()] } else { vec![] },
-        subjects: vec![],
+        subjects: if allow.contains(&"schema.read") { vec!["**".to_owned()] } else { vec![] },
         key_filter: key_filter.map(ToOwned::to_owned),
     };
-    let all = ["publish", "subscribe", "consume", "deadletter.read", "group.admin", "admin"];
+    let all = [
+        "publish",
+        "subscribe",
+        "consume",
+        "deadletter.read",
+        "group.admin",
+        "schema.read",
+        "schema.write",
+        "admin",
+    ];
     // Nobody serves its keys: that port is never bound.
     let absent = RawIssuer {
         issuer: "https://id.example.com".to_owned(),
@@ -312,6 +339,11 @@ fn auth() -> weirgate::auth::Config {
             grant("shop", &all, None),
             grant("slow", &["publish"], None),
             grant("reader", &["subscribe"], Some("/data/customerId == c-42")),
+            RawGrant {
+                subjects: vec!["orders.**".to_owned()],
+                topics: vec![],
+                ..grant("reader", &["schema.read"], None)
+            },
         ],
         ..RawConfig::default()
     };

@@ -13,6 +13,9 @@
 //! - `order`: which of many mistakes is told
 //! - `publishing`: every form, option and refusal of the publish routes
 //! - `reading`: pages, server-sent events, lines, cursors
+//! - `registered`: events judged by the schema registry
+//! - `registry`: the schema registry, with every answer held to the contract
+//! - `registry_suite`: what the registries of others do
 //! - `tls`: the same over TLS
 //! - `upgrade`: the way to a socket
 
@@ -36,5 +39,8 @@ mod operations;
 mod order;
 mod publishing;
 mod reading;
+mod registered;
+mod registry;
+mod registry_suite;
 mod tls;
 mod upgrade;

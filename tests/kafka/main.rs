@@ -11,6 +11,7 @@
 //! - `issuer`: hands out tokens for Kafka, for a short time each.
 //! - `oauth`: gateways that come with tokens, where the build can fetch them.
 //! - `outage`: gateways that start before Kafka, and outlive it.
+//! - `race`: two gateways that register schemas at once.
 //! - `records`: what native clients write and read beside the gateway.
 //! - `rights`: what the gateway may do where `deploy/kafka.md` was followed.
 //! - `security`: TLS, SCRAM and certificates, and what a wrong password or missing rights look like.
@@ -44,6 +45,8 @@ mod interop;
 mod issuer;
 mod oauth;
 mod outage;
+#[path = "../log_embedded/race.rs"]
+mod race;
 mod records;
 mod rights;
 mod secured;

@@ -21,6 +21,7 @@ use weirgate::telemetry::Registry;
 use crate::broker;
 use crate::conformance::{known, read, subject};
 use crate::harness::waiting::{eventually_within, in_time};
+use crate::race::{race, registry};
 
 const FIRST: Partition = Partition::new(0);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -245,4 +246,13 @@ async fn policies_changed_through_two_gateways_at_once_are_all_kept() {
     };
     let converged = async || (shown(&first) == last && shown(&second) == last).then_some(());
     eventually_within(PATIENCE, "both gateways come to the same end", converged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn schemas_registered_through_two_gateways_at_once_have_one_id_each() {
+    let ((one, ()), (other, ())) = tokio::join!(subject(), subject());
+    let gateways = async { tokio::join!(registry(one.log), registry(other.log)) };
+    let (first, second) = in_time(PATIENCE, "both registries open", gateways).await;
+    in_time(PATIENCE, "the end of the race", race(&name("race"), [first, second])).await;
 }

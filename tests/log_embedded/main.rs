@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod damage;
+mod race;
+mod registry;
 mod restarts;
 mod serving;
 mod support;

@@ -57,8 +57,11 @@ impl TestGateway {
         }
         let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule("orders.v1")], rule("_defaults")));
         let folder = tempfile::tempdir().unwrap();
-        let no_schemas =
-            schema::Config { directory: folder.path().to_owned(), absent: schema::Absent::Refused };
+        let no_schemas = schema::Config {
+            directory: folder.path().to_owned(),
+            absent: schema::Absent::Refused,
+            store: schema::Store::Folder,
+        };
         let schemas = Schemas::load(&no_schemas).unwrap();
         let authenticator = Authenticator::build(&grants(true), clock.clone(), &registry).unwrap();
         let publisher = Publisher::new(

@@ -237,6 +237,7 @@ fn schemas() -> (tempfile::TempDir, Schemas) {
     let schemas = Schemas::load(&schema::Config {
         directory: directory.path().to_owned(),
         absent: schema::Absent::Refused,
+        store: schema::Store::Folder,
     })
     .unwrap();
     (directory, schemas)

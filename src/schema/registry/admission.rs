@@ -1,0 +1,240 @@
+//! Whether a text is a schema that can be taken: parsed strictly, judged against the budgets, and compiled with what it
+//! refers to. Nothing is ever fetched. Blocks for as long as that takes.
+
+use serde_json::Value;
+
+use crate::event::json::{Document, Limits};
+use crate::schema::budget::{References, check_size, join};
+use crate::schema::compiled::SCHEMA_URI;
+use crate::schema::folder::File;
+use crate::schema::{Dialect, Schema};
+
+use super::content::{Content, Kind, Reference};
+use super::error::Error;
+use super::reading::{self, Deleted, Which};
+use super::rows::Rows;
+
+/// A schema's text may have this many bytes.
+pub(super) const TEXT_BYTES_MAX: usize = 256 << 10;
+/// A schema may refer to this many others, theirs included.
+const REFERENCES_MAX: usize = 100;
+/// A name in a reference may have this many bytes.
+const NAME_BYTES_MAX: usize = 512;
+/// So much is told of why a schema is refused.
+const REASON_CHARACTERS_MAX: usize = 600;
+
+/// A schema that others refer to, by the name under which they know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    name: String,
+    text: String,
+}
+
+/// A schema that can be taken.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// The text in a form that leaves out white space and the order of members.
+    pub(super) canonical: String,
+    pub(super) schema: Schema,
+}
+
+/// All that a schema refers to, itself or through others, each name once.
+pub(super) fn resolve(
+    rows: &dyn Rows,
+    references: &[Reference],
+    deleted: Deleted,
+) -> Result<Vec<Named>, Error> {
+    let mut found: Vec<Named> = Vec::new();
+    let mut rest: Vec<Reference> = references.to_vec();
+    while let Some(reference) = rest.pop() {
+        if reference.name.is_empty() || reference.name.len() > NAME_BYTES_MAX {
+            let problem = format!("the name of a reference must have 1 to {NAME_BYTES_MAX} bytes");
+            return Err(Error::InvalidSchema(problem));
+        }
+        if found.iter().any(|named| named.name == reference.name) {
+            continue;
+        }
+        if found.len() >= REFERENCES_MAX {
+            let problem = format!("refers to more than {REFERENCES_MAX} schemas");
+            return Err(Error::InvalidSchema(problem));
+        }
+        let content = content_of(rows, &reference, deleted)?;
+        found.push(Named { name: reference.name, text: content.text });
+        rest.extend(content.references);
+    }
+    Ok(found)
+}
+
+fn content_of(rows: &dyn Rows, reference: &Reference, deleted: Deleted) -> Result<Content, Error> {
+    reading::version(rows, &reference.subject, Which::Number(reference.version), deleted)
+        .map(|version| version.content)
+        .map_err(|_| Error::ReferenceNotFound(reference.clone()))
+}
+
+/// Judges a text.
+pub(super) fn admit(kind: Kind, text: &str, references: &[Named]) -> Result<Admitted, Error> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Error::TooLarge { bytes: text.len(), bytes_max: TEXT_BYTES_MAX });
+    }
+    match kind {
+        Kind::Json => admit_json(text, references).map_err(|problem| {
+            let problem: String = problem.chars().take(REASON_CHARACTERS_MAX).collect();
+            Error::InvalidSchema(format!("the schema cannot be taken: {problem}"))
+        }),
+        Kind::Avro | Kind::Protobuf => Err(Error::InvalidSchema(format!(
+            "this gateway takes schemas of type JSON, and this one is of type {}; say \"schemaType\": \"JSON\"",
+            kind.as_str()
+        ))),
+    }
+}
+
+fn admit_json(text: &str, references: &[Named]) -> Result<Admitted, String> {
+    let schema = parse(text)?;
+    let canonical = schema.to_string();
+    let base = schema.get("$id").and_then(Value::as_str).unwrap_or(SCHEMA_URI);
+    let mut shared: Vec<(String, Value)> = Vec::new();
+    for named in references {
+        let value = parse(&named.text).map_err(|problem| format!("{}: {problem}", named.name))?;
+        for uri in [join(SCHEMA_URI, &named.name), join(base, &named.name)] {
+            if shared.iter().all(|(have, _)| *have != uri) {
+                shared.push((uri, value.clone()));
+            }
+        }
+    }
+    check_size(&schema)?;
+    let is_recursive = check_references(&schema, &shared)?;
+    let schema = Schema::compile_at(SCHEMA_URI, &schema, Dialect::Draft7, &shared, is_recursive)?;
+    Ok(Admitted { canonical, schema })
+}
+
+fn parse(text: &str) -> Result<Value, String> {
+    let document = Document::parse(text.as_bytes(), Limits::default()).map_err(|error| error.to_string())?;
+    Ok(document.root().to_owned_value())
+}
+
+/// Whether the schema is recursive, where it stays within the budgets once its references are followed.
+fn check_references(schema: &Value, shared: &[(String, Value)]) -> Result<bool, String> {
+    let own = (SCHEMA_URI.to_owned(), schema.clone());
+    let file = |(uri, schema): &(String, Value)| File {
+        path: uri.into(),
+        uri: uri.clone(),
+        event_type: None,
+        schema: schema.clone(),
+        bytes: Vec::new(),
+    };
+    let files: Vec<File> = std::iter::once(&own).chain(shared).map(file).collect();
+    References::new(&files).check(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Named, TEXT_BYTES_MAX, admit};
+    use crate::event::json::{Document, Limits};
+    use crate::schema::Verdict;
+    use crate::schema::registry::error::Error;
+
+    fn named(name: &str, text: &str) -> Named {
+        Named { name: name.to_owned(), text: text.to_owned() }
+    }
+
+    fn refusal(text: &str, references: &[Named]) -> String {
+        admit(Kind::Json, text, references).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn texts_that_differ_in_white_space_and_order_only_have_one_form() {
+        let form = |text| admit(Kind::Json, text, &[]).unwrap().canonical;
+        assert_eq!(
+            form(r#"{"type":"object","title":"a"}"#),
+            form("{ \"title\": \"a\",\n \"type\": \"object\" }")
+        );
+        assert_ne!(form(r#"{"enum":[1,2]}"#), form(r#"{"enum":[2,1]}"#));
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused() {
+        for text in [
+            "",
+            "{",
+            "[]",
+            "7",
+            r#"{"type":"record"}"#,
+            r#"{"type":"object","type":"array"}"#,
+            r#"{"pattern":"("}"#,
+        ] {
+            assert!(matches!(admit(Kind::Json, text, &[]), Err(Error::InvalidSchema(_))), "{text}");
+        }
+        assert!(
+            refusal(r#"{"$schema":"http://json-schema.org/draft-03/schema#"}"#, &[])
+                .contains("must name draft 7")
+        );
+        assert!(matches!(admit(Kind::Avro, "\"string\"", &[]), Err(Error::InvalidSchema(_))));
+        let large = format!("{{\"title\":\"{}\"}}", "a".repeat(TEXT_BYTES_MAX));
+        assert!(matches!(admit(Kind::Json, &large, &[]), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn nothing_outside_is_reached() {
+        for uri in [
+            "http://169.254.169.254/latest/meta-data",
+            "file:///etc/passwd",
+            "https://example.com/x.json",
+            "customer.json",
+        ] {
+            let text = format!(r#"{{"properties":{{"a":{{"$ref":"{uri}"}}}}}}"#);
+            assert!(matches!(admit(Kind::Json, &text, &[]), Err(Error::InvalidSchema(_))), "{uri}");
+        }
+    }
+
+    #[test]
+    fn references_are_known_by_their_names() {
+        let customer = r#"{"type":"object","required":["id"]}"#;
+        for (name, uri, id) in [
+            ("customer.json", "customer.json", ""),
+            ("https://shop.example/customer.json", "https://shop.example/customer.json", ""),
+            ("customer.json", "customer.json", r#""$id":"https://shop.example/order.json","#),
+            (
+                "customer.json",
+                "https://shop.example/customer.json",
+                r#""$id":"https://shop.example/order.json","#,
+            ),
+        ] {
+            let text = format!(r#"{{{id}"properties":{{"customer":{{"$ref":"{uri}"}}}}}}"#);
+            let admitted = admit(Kind::Json, &text, &[named(name, customer)]).unwrap();
+            for (data, is_valid) in [(r#"{"customer":{"id":1}}"#, true), (r#"{"customer":{}}"#, false)] {
+                let document = Document::parse(data.as_bytes(), Limits::default()).unwrap();
+                let verdict = admitted.schema.judge(document.root());
+                assert_eq!(verdict == Verdict::Valid, is_valid, "{name} as {uri}: {data}");
+            }
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused_at_once() {
+        let began = std::time::SystemTime::now();
+        let nested = format!("{}true{}", r#"{"not":"#.repeat(2_000), "}".repeat(2_000));
+        let doubling: String = (0..40)
+            .map(|at| format!(r##""d{at}":{{"allOf":[{{"$ref":"#/definitions/d{next}"}},{{"$ref":"#/definitions/d{next}"}}]}},"##, next = at + 1))
+            .collect();
+        let doubling = format!(r##"{{"$ref":"#/definitions/d0","definitions":{{{doubling}"d40":true}}}}"##);
+        let endless = r##"{"definitions":{"a":{"allOf":[{"$ref":"#/definitions/a"}]}},"allOf":[{"$ref":"#/definitions/a"}]}"##;
+        let wide = format!(r#"{{"anyOf":[{}true]}}"#, "true,".repeat(3_000));
+        let pattern = r#"{"pattern":"\\p{L}{1,2000}\\p{L}{1,2000}"}"#;
+        let (named, text) = (named("d.json", &doubling), r#"{"$ref":"d.json"}"#.to_owned());
+        for (what, text) in [
+            ("nested", nested),
+            ("doubling", doubling),
+            ("endless", endless.to_owned()),
+            ("wide", wide),
+            ("pattern", pattern.to_owned()),
+            ("referred", text),
+        ] {
+            let refused = admit(Kind::Json, &text, std::slice::from_ref(&named));
+            assert!(matches!(refused, Err(Error::InvalidSchema(_))), "{what}");
+        }
+        assert!(
+            began.elapsed().unwrap() < std::time::Duration::from_secs(10),
+            "in a build that is not optimised"
+        );
+    }
+}

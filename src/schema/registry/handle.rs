@@ -1,0 +1,307 @@
+//! The registry as other rooms use it, and who opens its table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::time::sleep;
+
+use crate::event::{EventType, Subject, Topic, json};
+use crate::log::{EventLog, Table};
+use crate::schema::{self, Checked, SchemaId};
+
+use super::change::{self, Force, Refusal, Wanted};
+use super::content::{Content, Kind, Reference, Version};
+use super::error::Error;
+use super::judges::Judges;
+use super::level::{Level, Mode, Settings};
+use super::live::Live;
+use super::reading::{self, Comparison, Deleted, Versioned, Which};
+use super::{admission, compatibility, rows};
+
+/// Where the registry lies.
+const TABLE: &str = "_weirgate.schemas";
+/// How often a registration is judged again because what it was judged by changed.
+const JUDGEMENTS_MAX: usize = 10;
+const OPEN_AGAIN_FIRST: Duration = Duration::from_millis(100);
+const OPEN_AGAIN_MAX: Duration = Duration::from_secs(5);
+
+/// The registry. Cheap to clone; all clones see the same.
+#[derive(Debug, Clone)]
+pub struct Registry(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// `None` until it was read once.
+    table: ArcSwapOption<Table>,
+    judges: Judges,
+    live: Live,
+}
+
+/// Who opens the registry's table.
+#[derive(Debug)]
+pub struct Keeper(Registry);
+
+/// A schema that is to be registered, looked up or compared.
+#[derive(Debug, Clone, Default)]
+pub struct Registration {
+    /// Its language.
+    pub kind: Kind,
+    /// Its text.
+    pub text: String,
+    /// What it refers to.
+    pub references: Vec<Reference>,
+    /// The id it shall have, in mode `IMPORT`.
+    pub id: Option<SchemaId>,
+    /// The version it shall become.
+    pub version: Option<Version>,
+}
+
+impl Keeper {
+    /// Opens the table, and follows it for as long as it can be followed.
+    pub async fn run(self, log: Arc<dyn EventLog>) {
+        self.open(log).await;
+        let Ok(table) = self.0.table() else { return };
+        let mut changes = table.changes();
+        while changes.changed().await.is_ok() {
+            self.0.0.live.fill(&*table);
+        }
+    }
+
+    /// Opens the table, however long the log takes to answer.
+    pub async fn open(&self, log: Arc<dyn EventLog>) {
+        let mut wait = OPEN_AGAIN_FIRST;
+        loop {
+            match open(&log).await {
+                Ok(table) => {
+                    self.0.0.live.fill(&table);
+                    self.0.0.table.store(Some(Arc::new(table)));
+                    return;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the schema registry cannot be read yet");
+                }
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(OPEN_AGAIN_MAX);
+        }
+    }
+}
+
+async fn open(log: &Arc<dyn EventLog>) -> Result<Table, crate::log::Error> {
+    let invalid = |_| crate::log::Error::NotSupported("the registry's own topic");
+    Table::open(Arc::clone(log), Topic::parse(TABLE).map_err(invalid)?, 1).await
+}
+
+impl Registry {
+    /// A registry that holds nothing until its keeper has opened the table.
+    #[must_use]
+    pub fn new() -> (Self, Keeper) {
+        let (table, judges, live) = (ArcSwapOption::empty(), Judges::default(), Live::default());
+        let registry = Self(Arc::new(Shared { table, judges, live }));
+        (registry.clone(), Keeper(registry))
+    }
+
+    /// Whether the table has been read.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.table.load().is_some()
+    }
+
+    /// Makes a schema the next version of a subject, or finds it among the versions there are.
+    ///
+    /// # Errors
+    /// When the schema cannot be taken, does not fit, or the mode does not allow it; when the log fails.
+    pub async fn register(&self, subject: &Subject, registration: &Registration) -> Result<Versioned, Error> {
+        let table = self.table()?;
+        for _ in 0..JUDGEMENTS_MAX {
+            let mut wanted = self.judge(&table, registration).await?;
+            if let Some(found) = change::registered(&*table, subject, &wanted) {
+                return Ok(found);
+            }
+            let comparison = reading::comparison(&*table, subject);
+            if reading::effective_mode(&*table, Some(subject)) != Mode::Import {
+                let differences = differences(&table, &comparison, &wanted.content);
+                if !differences.is_empty() {
+                    return Err(Error::Incompatible(differences));
+                }
+            }
+            wanted.fits = Some(comparison);
+            match table.update(|draft| change::register(draft, subject, &wanted)).await {
+                Ok(versioned) => {
+                    self.0.live.fill_one(&*table, subject);
+                    let (version, id) = (versioned.version.number(), versioned.id.number());
+                    tracing::info!(%subject, version, schema.id = id, "schema registered");
+                    return Ok(versioned);
+                }
+                Err(Refusal::Outdated) => {}
+                Err(Refusal::Refused(error)) => return Err(error),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// The version of a subject that has this schema.
+    ///
+    /// # Errors
+    /// When there is none, or the text is no schema.
+    pub async fn look_up(
+        &self,
+        subject: &Subject,
+        registration: &Registration,
+        deleted: Deleted,
+    ) -> Result<Versioned, Error> {
+        let table = self.table()?;
+        reading::versions(&*table, subject, deleted)?;
+        let wanted = self.judge(&table, registration).await?;
+        reading::find(&*table, subject, wanted.content.guid, deleted)
+    }
+
+    /// What keeps a schema from becoming a version: differences from this one, or from all that the level names. None
+    /// where it fits.
+    ///
+    /// # Errors
+    /// When there is no such version, or the text is no schema.
+    pub async fn check(
+        &self,
+        subject: &Subject,
+        which: Option<Which>,
+        registration: &Registration,
+    ) -> Result<Vec<String>, Error> {
+        let table = self.table()?;
+        let wanted = self.judge(&table, registration).await?;
+        let mut comparison = reading::comparison(&*table, subject);
+        if let Some(which) = which {
+            match reading::version(&*table, subject, which, Deleted::Hidden) {
+                Ok(one) if comparison.level != Level::None => comparison.with = vec![(one.version, one.id)],
+                Ok(_) => {}
+                // With nothing, everything fits.
+                Err(Error::SubjectNotFound(_)) if which == Which::Latest => comparison.with.clear(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(differences(&table, &comparison, &wanted.content))
+    }
+
+    /// Deletes a version, so that it can still be read by who asks for deleted ones.
+    ///
+    /// # Errors
+    /// When it is not there, deleted already, referred to, or the mode does not allow it; when the log fails.
+    pub async fn delete_version(&self, subject: &Subject, which: Which) -> Result<Version, Error> {
+        let table = self.table()?;
+        let version = table.update(|draft| change::delete_version(draft, subject, which)).await?;
+        self.0.live.fill_one(&*table, subject);
+        Ok(version)
+    }
+
+    /// Removes a deleted version for good.
+    ///
+    /// # Errors
+    /// As [`Registry::delete_version`], and when it was not deleted.
+    pub async fn remove_version(&self, subject: &Subject, which: Which) -> Result<Version, Error> {
+        let table = self.table()?;
+        let version = table.update(|draft| change::remove_version(draft, subject, which)).await?;
+        self.0.live.fill_one(&*table, subject);
+        Ok(version)
+    }
+
+    /// Deletes all versions of a subject; answers which.
+    ///
+    /// # Errors
+    /// As [`Registry::delete_version`].
+    pub async fn delete_subject(&self, subject: &Subject) -> Result<Vec<Version>, Error> {
+        let table = self.table()?;
+        let versions = table.update(|draft| change::delete_subject(draft, subject)).await?;
+        self.0.live.fill_one(&*table, subject);
+        Ok(versions)
+    }
+
+    /// Removes a deleted subject for good; answers its versions.
+    ///
+    /// # Errors
+    /// As [`Registry::remove_version`].
+    pub async fn remove_subject(&self, subject: &Subject) -> Result<Vec<Version>, Error> {
+        let table = self.table()?;
+        let versions = table.update(|draft| change::remove_subject(draft, subject)).await?;
+        self.0.live.fill_one(&*table, subject);
+        Ok(versions)
+    }
+
+    /// Says something of a subject's new versions, or of all subjects'.
+    ///
+    /// # Errors
+    /// When the mode does not allow it, or the log fails.
+    pub async fn set_settings(&self, subject: Option<&Subject>, settings: Settings) -> Result<(), Error> {
+        self.table()?.update(|draft| change::set_settings(draft, subject, settings)).await
+    }
+
+    /// Takes back what was said; answers it.
+    ///
+    /// # Errors
+    /// When nothing was, the mode does not allow it, or the log fails.
+    pub async fn reset_settings(&self, subject: Option<&Subject>) -> Result<Settings, Error> {
+        self.table()?.update(|draft| change::reset_settings(draft, subject)).await
+    }
+
+    /// Gives a subject, or all, a mode.
+    ///
+    /// # Errors
+    /// When it must be forced and is not, or the log fails.
+    pub async fn set_mode(&self, subject: Option<&Subject>, mode: Mode, force: Force) -> Result<(), Error> {
+        self.table()?.update(|draft| change::set_mode(draft, subject, mode, force)).await
+    }
+
+    /// Takes a mode back; answers it.
+    ///
+    /// # Errors
+    /// When there was none, or the log fails.
+    pub async fn reset_mode(&self, subject: Option<&Subject>) -> Result<Mode, Error> {
+        self.table()?.update(|draft| change::reset_mode(draft, subject)).await
+    }
+
+    /// Judges an event's data by the latest version of `{event type}-value`, without a lock or a wait.
+    pub(in crate::schema) fn judge_event(
+        &self,
+        event_type: &EventType,
+        data: &json::Value<'_>,
+    ) -> Result<Checked, schema::Error> {
+        let table = self.0.table.load();
+        let table = table.as_ref().ok_or(schema::Error::NotReady)?;
+        self.0.live.check(&**table, event_type, data)
+    }
+
+    /// The event types that events are judged of, sorted.
+    pub(in crate::schema) fn event_types(&self) -> Vec<EventType> {
+        self.0.live.event_types()
+    }
+
+    pub(super) fn table(&self) -> Result<Arc<Table>, Error> {
+        self.0.table.load_full().ok_or(Error::NotReady)
+    }
+
+    /// Judges a text by itself and by what it refers to.
+    async fn judge(&self, table: &Table, registration: &Registration) -> Result<Wanted, Error> {
+        let Registration { kind, text, references, id, version } = registration.clone();
+        let named = admission::resolve(table, &references, Deleted::Hidden)?;
+        let referred = references
+            .iter()
+            .map(|reference| reading::referred(table, reference))
+            .collect::<Result<_, _>>()?;
+        let (text, canonical) = self
+            .0
+            .judges
+            .ask(move || admission::admit(kind, &text, &named).map(|admitted| (text, admitted.canonical)))
+            .await??;
+        let content = Content::new(kind, text, &canonical, references);
+        Ok(Wanted { content, id, version, fits: None, referred })
+    }
+}
+
+/// What keeps a schema from standing beside others.
+fn differences(table: &Table, comparison: &Comparison, content: &Content) -> Vec<String> {
+    let with =
+        comparison.with.iter().filter_map(|(version, id)| Some((*version, rows::content(table, *id)?)));
+    let with: Vec<(Version, Content)> = with.filter(|(_, other)| other.guid != content.guid).collect();
+    compatibility::differences(comparison.level, content, &with)
+}

@@ -1,0 +1,254 @@
+//! The schema registry as its clients use it. Every answer is held to the contract.
+
+use serde_json::{Value, json};
+
+use crate::client::Answer;
+use crate::gateway::{Gateway, READER, SHOP, STRANGER};
+use crate::log::Mood;
+
+/// What clients of the registry send.
+pub(crate) const V1: &str = "application/vnd.schemaregistry.v1+json";
+
+/// An order without an id cannot be.
+const ORDER: &str = r#"{"type":"object","required":["orderId"],"properties":{"orderId":{"type":"string"}}}"#;
+
+/// A schema as it is sent.
+fn schema(text: &str) -> Value {
+    json!({"schemaType": "JSON", "schema": text})
+}
+
+/// Asks the registry, and holds the answer to the contract.
+pub(crate) fn ask(
+    gateway: &Gateway,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let whole = format!("/registry{path}");
+    let mut all = headers.to_vec();
+    if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
+        all.push(("content-type", V1));
+    }
+    let answer = gateway.send(method, &whole, &all, body);
+    hold_to_contract(method, &whole, &answer);
+    answer
+}
+
+fn hold_to_contract(method: &str, path: &str, answer: &Answer) {
+    let contract: Value = serde_json::from_str(include_str!("../../openapi/openapi.json")).unwrap();
+    let path = path.split('?').next().unwrap();
+    let fits = |template: &str| {
+        let (wanted, have): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+        wanted.len() == have.len()
+            && wanted.iter().zip(&have).all(|(wanted, have)| wanted == have || wanted.starts_with('{'))
+    };
+    let (template, item) =
+        contract["paths"].as_object().unwrap().iter().find(|(template, _)| fits(template)).unwrap();
+    let operation = &item[method.to_lowercase()];
+    let mut response = &operation["responses"][answer.status.to_string()];
+    assert!(!response.is_null(), "{method} {template} lists no {}: {}", answer.status, answer.text());
+    if let Some(reference) = response["$ref"].as_str() {
+        response = contract.pointer(reference.trim_start_matches('#')).unwrap();
+    }
+    assert_eq!(answer.header("content-type"), Some(V1), "{method} {template}");
+    let mut schema = response["content"][V1]["schema"].clone();
+    assert!(!schema.is_null(), "{method} {template} says nothing of {}", answer.status);
+    schema["components"] = contract["components"].clone();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    if let Err(error) = validator.validate(&answer.json()) {
+        panic!("{method} {template} {}: {error} in {}", answer.status, answer.text());
+    }
+}
+
+/// The number of a fault, and its status, which must agree.
+#[track_caller]
+fn fault(answer: &Answer) -> (u16, u64) {
+    let told = answer.json();
+    assert!(!told["message"].as_str().unwrap().is_empty(), "{told}");
+    (answer.status, told["error_code"].as_u64().unwrap_or_else(|| panic!("{told}")))
+}
+
+#[test]
+fn a_schema_is_registered_found_and_read_in_every_way() {
+    let gateway = Gateway::start();
+    let ask = |method: &str, path: &str, body: &str| ask(&gateway, method, path, &[SHOP], body);
+    let body = schema(ORDER).to_string();
+    let registered = ask("POST", "/subjects/orders.v1-value/versions?normalize=False", &body);
+    assert_eq!((registered.status, registered.json()), (200, json!({"id": 1})));
+    let spaced = schema(&ORDER.replace(',', " , ")).to_string();
+    assert_eq!(ask("POST", "/subjects/orders.v1-value/versions", &spaced).json(), json!({"id": 1}));
+    assert_eq!(ask("POST", "/subjects/other/versions", &body).json(), json!({"id": 1}));
+
+    let version = ask("GET", "/subjects/orders.v1-value/versions/latest", "").json();
+    let guid = version["guid"].as_str().unwrap();
+    let whole = json!({"subject": "orders.v1-value", "version": 1, "id": 1, "guid": guid, "schemaType": "JSON", "schema": ORDER});
+    assert_eq!(version, whole);
+    assert_eq!(ask("POST", "/subjects/orders.v1-value?deleted=False", &spaced).json(), whole);
+    assert_eq!(ask("GET", "/subjects/orders.v1-value/versions/1/schema", "").text(), ORDER);
+    let content = json!({"schema": ORDER, "schemaType": "JSON", "guid": guid});
+    assert_eq!(ask("GET", "/schemas/ids/1?subject=orders.v1-value", "").json(), content);
+    assert_eq!(ask("GET", "/schemas/ids/1?fetchMaxId=true", "").json()["maxId"], 1);
+    assert_eq!(ask("GET", "/schemas/ids/1/schema", "").text(), ORDER);
+    assert_eq!(ask("GET", &format!("/schemas/guids/{guid}"), "").json(), content);
+    assert_eq!(
+        ask("GET", &format!("/schemas/guids/{guid}/ids"), "").json(),
+        json!([{"context": ".", "id": 1}])
+    );
+    assert_eq!(ask("GET", "/schemas/ids/1/subjects", "").json(), json!(["orders.v1-value", "other"]));
+    let versions = json!([{"subject": "orders.v1-value", "version": 1}, {"subject": "other", "version": 1}]);
+    assert_eq!(ask("GET", "/schemas/ids/1/versions", "").json(), versions);
+    let subjects = ask("GET", "/subjects?deleted=false&deleted_only=false&offset=0&limit=-1", "").json();
+    assert_eq!(subjects, json!(["orders.v1-value", "other"]));
+    assert_eq!(ask("GET", "/schemas?subjectPrefix=:*:orders", "").json(), json!([whole]));
+    assert_eq!(ask("GET", "/schemas/types", "").json(), json!(["JSON"]));
+    assert_eq!(ask("GET", "/contexts", "").json(), json!(["."]));
+}
+
+#[test]
+fn a_registration_is_told_whole_to_who_takes_it() {
+    let gateway = Gateway::start();
+    let headers = [SHOP, ("confluent-accept-unknown-properties", "true")];
+    let told = ask(&gateway, "POST", "/subjects/a/versions", &headers, &schema("true").to_string()).json();
+    let guid = told["guid"].clone();
+    assert_eq!(told, json!({"id": 1, "version": 1, "guid": guid, "schemaType": "JSON", "schema": "true"}));
+}
+
+#[test]
+fn references_are_followed_listed_and_hold_what_they_refer_to() {
+    let gateway = Gateway::start();
+    let ask = |method: &str, path: &str, body: &str| ask(&gateway, method, path, &[SHOP], body);
+    assert_eq!(
+        ask("POST", "/subjects/customer/versions", &schema(r#"{"type":"string"}"#).to_string()).status,
+        200
+    );
+    let mut order = schema(r#"{"properties":{"customer":{"$ref":"customer.json"}}}"#);
+    assert_eq!(fault(&ask("POST", "/subjects/order/versions", &order.to_string())), (422, 42_201));
+    order["references"] = json!([{"name": "customer.json", "subject": "customer", "version": 1}]);
+    assert_eq!(ask("POST", "/subjects/order/versions", &order.to_string()).json(), json!({"id": 2}));
+    assert_eq!(ask("GET", "/subjects/customer/versions/1/referencedby", "").json(), json!([2]));
+    assert_eq!(ask("GET", "/subjects/order/versions/1", "").json()["references"], order["references"]);
+    assert_eq!(fault(&ask("DELETE", "/subjects/customer", "")), (422, 42_206));
+    assert_eq!(ask("DELETE", "/subjects/order", "").json(), json!([1]));
+    assert_eq!(ask("DELETE", "/subjects/customer", "").json(), json!([1]));
+    // What is deleted may come back by itself, and must find what it refers to.
+    assert_eq!(fault(&ask("DELETE", "/subjects/customer?permanent=true", "")), (422, 42_206));
+    assert_eq!(ask("DELETE", "/subjects/order?permanent=true", "").json(), json!([1]));
+    assert_eq!(ask("DELETE", "/subjects/customer?permanent=true", "").json(), json!([1]));
+    assert_eq!(fault(&ask("GET", "/schemas/ids/1", "")), (404, 40_403));
+}
+
+#[test]
+fn who_may_not_is_told_so_and_sees_nothing_of_it() {
+    let gateway = Gateway::start();
+    let ask = |caller, method: &str, path: &str, body: &str| ask(&gateway, method, path, &[caller], body);
+    let body = schema("true").to_string();
+    for subject in ["orders.v1-value", "secrets.v1-value"] {
+        assert_eq!(ask(SHOP, "POST", &format!("/subjects/{subject}/versions"), &body).status, 200);
+    }
+    let other = schema("false").to_string();
+    assert_eq!(ask(SHOP, "POST", "/subjects/secrets.v2-value/versions", &other).json(), json!({"id": 2}));
+    assert_eq!(ask(READER, "GET", "/subjects", "").json(), json!(["orders.v1-value"]));
+    assert_eq!(ask(READER, "GET", "/schemas", "").json().as_array().unwrap().len(), 1);
+    assert_eq!(ask(READER, "GET", "/schemas/ids/1/subjects", "").json(), json!(["orders.v1-value"]));
+    assert_eq!(fault(&ask(READER, "GET", "/schemas/ids/2", "")), (404, 40_403));
+    for (method, path, body) in [
+        ("GET", "/subjects/secrets.v1-value/versions", ""),
+        ("GET", "/subjects/absent/versions/1", ""),
+        ("POST", "/subjects/orders.v1-value/versions", body.as_str()),
+        ("DELETE", "/subjects/orders.v1-value", ""),
+        ("PUT", "/config", r#"{"compatibility":"NONE"}"#),
+        ("PUT", "/mode/orders.v1-value", r#"{"mode":"READONLY"}"#),
+        ("DELETE", "/config", ""),
+    ] {
+        assert_eq!(fault(&ask(READER, method, path, body)), (403, 40_301), "{method} {path}");
+    }
+    for path in ["/subjects", "/schemas", "/schemas/ids/1", "/schemas/types", "/contexts", "/config", "/mode"]
+    {
+        assert_eq!(fault(&ask(STRANGER, "GET", path, "")), (403, 40_301), "{path}");
+    }
+    assert_eq!(fault(&gateway.send("GET", "/registry/subjects", &[], "")), (401, 40_101));
+}
+
+#[test]
+fn what_clients_ask_first_is_answered_404_to_whoever_asks() {
+    let gateway = Gateway::start();
+    let path = "/associations/resources/-/orders.v1?resourceType=topic&associationType=value";
+    for caller in [SHOP, STRANGER] {
+        assert_eq!(fault(&ask(&gateway, "GET", path, &[caller], "")), (404, 404));
+    }
+}
+
+#[test]
+fn what_befalls_any_request_is_told_in_the_registrys_words() {
+    let gateway = Gateway::start();
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
+        fault(&ask(&gateway, method, path, &[&[SHOP], headers].concat(), body))
+    };
+    let versions = "/subjects/a/versions";
+    assert_eq!(ask("POST", versions, &[("content-type", "text/html")], "{}"), (415, 415));
+    assert_eq!(ask("POST", versions, &[], "{"), (400, 400));
+    assert_eq!(ask("POST", versions, &[], "[]"), (400, 400));
+    assert_eq!(ask("POST", versions, &[], "{}"), (422, 42_201));
+    assert_eq!(ask("POST", "/subjects/%0Abad/versions", &[], &schema("true").to_string()), (422, 42_208));
+    assert_eq!(ask("GET", "/subjects", &[("accept", "text/*")], ""), (406, 406));
+    assert_eq!(ask("GET", "/subjects?limit=many", &[], ""), (400, 400));
+    assert_eq!(ask("GET", "/subjects/a/versions/first", &[], ""), (422, 42_202));
+    let large = schema(&format!("{{\"title\":\"{}\"}}", "a".repeat(300 << 10))).to_string();
+    assert_eq!(ask("POST", versions, &[], &large), (422, 42_209));
+    let elsewhere = gateway.send("GET", "/registry/nothing", &[SHOP], "");
+    assert_eq!((fault(&elsewhere), elsewhere.header("content-type")), ((404, 404), Some(V1)));
+    assert_eq!(fault(&gateway.send("PATCH", "/registry/subjects", &[SHOP], "")), (405, 405));
+    let plain = gateway.send("GET", "/registry/subjects", &[SHOP, ("accept", "application/json")], "");
+    assert_eq!((plain.text(), plain.header("content-type")), ("[]", Some("application/json")));
+}
+
+#[test]
+fn a_log_that_fails_is_told_without_its_inner_text() {
+    let gateway = Gateway::start();
+    let body = schema("true").to_string();
+    let register = || ask(&gateway, "POST", "/subjects/a/versions", &[SHOP], &body);
+    gateway.log.set_mood(Mood::Unavailable);
+    let failed = register();
+    assert_eq!(fault(&failed), (500, 50_001));
+    assert!(!failed.text().contains("10.0.0.7"));
+    gateway.log.set_mood(Mood::Silent);
+    assert_eq!(fault(&register()), (500, 50_002));
+    gateway.log.set_mood(Mood::Good);
+    assert_eq!(register().json(), json!({"id": 1}));
+}
+
+#[test]
+fn schemas_that_are_bombs_or_look_outside_are_refused() {
+    let gateway = Gateway::start();
+    let nested = format!("{}true{}", r#"{"not":"#.repeat(5_000), "}".repeat(5_000));
+    for text in [
+        nested.as_str(),
+        r#"{"$ref":"http://169.254.169.254/latest/meta-data"}"#,
+        r#"{"$ref":"file:///etc/passwd"}"#,
+        r#"{"pattern":"\\p{L}{1,2000}\\p{L}{1,2000}"}"#,
+        r##"{"definitions":{"a":{"allOf":[{"$ref":"#/definitions/a"}]}},"allOf":[{"$ref":"#/definitions/a"}]}"##,
+        r#"{"type":"record","name":"r","fields":[]}"#,
+    ] {
+        let refused = ask(&gateway, "POST", "/subjects/a/versions", &[SHOP], &schema(text).to_string());
+        assert_eq!(fault(&refused), (422, 42_201), "{text}");
+    }
+    let avro = json!({"schema": "\"string\""}).to_string();
+    let refused = ask(&gateway, "POST", "/subjects/a/versions", &[SHOP], &avro);
+    assert_eq!(fault(&refused), (422, 42_201));
+    assert!(refused.text().contains("JSON"), "{}", refused.text());
+    assert_eq!(ask(&gateway, "GET", "/subjects", &[SHOP], "").json(), json!([]));
+}
+
+#[test]
+fn the_registry_may_answer_below_no_path_at_all() {
+    let gateway =
+        Gateway::with(|setup| setup.registry_path = weirgate::http::RegistryPath::parse("/").unwrap());
+    let send = |method: &str, path: &str, body: &str| {
+        gateway.send(method, path, &[SHOP, ("content-type", V1)], body)
+    };
+    assert_eq!(send("POST", "/subjects/a/versions", &schema("true").to_string()).json(), json!({"id": 1}));
+    assert_eq!(fault(&send("GET", "/subjects/b/versions", "")), (404, 40_401));
+    assert_eq!(send("GET", "/registry/subjects", "").code(), "not_found");
+    assert_eq!(send("GET", "/v1/nothing", "").code(), "not_found");
+}
