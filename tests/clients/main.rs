@@ -1,6 +1,7 @@
 //! The sample clients and the playground, run against the real binary with the tools a user has.
 //!
 //! - `gateway`: starts `weirgate dev` on a free port.
+//! - `registry`: official clients of schema registries; scripts and versions lie beside it.
 //! - `scripts`: curl, Python and Node.
 //! - `browser`: the playground and the browser sample in headless Chromium, driven over WebDriver.
 
@@ -8,4 +9,5 @@
 
 mod browser;
 mod gateway;
+mod registry;
 mod scripts;

@@ -1,0 +1,36 @@
+// Registers, writes and reads with kafkajs's client of schema registries: kafkajs.cjs REGISTRY TOKEN TOPIC.
+const assert = require("node:assert");
+const { SchemaRegistry, SchemaType } = require("@kafkajs/confluent-schema-registry");
+
+const [host, token, topic] = process.argv.slice(2);
+// It knows passwords only; a token goes in by what it calls a middleware.
+const bearer = () => ({
+  prepareRequest: (next) =>
+    next().then((request) => request.enhance({ headers: { authorization: `Bearer ${token}` } })),
+});
+const registry = new SchemaRegistry({ host, middlewares: [bearer] });
+const subject = `${topic}-value`;
+const schema = JSON.stringify({
+  title: "Order",
+  type: "object",
+  required: ["orderId"],
+  properties: { orderId: { type: "string" }, amount: { type: "integer" } },
+});
+const order = { orderId: "ord_1", amount: 7 };
+
+(async () => {
+  const { id } = await registry.register({ type: SchemaType.JSON, schema }, { subject });
+  const written = await registry.encode(id, order);
+  assert.deepStrictEqual([written[0], written.readInt32BE(1)], [0, id]);
+  assert.deepStrictEqual(await registry.decode(written), order);
+  await assert.rejects(() => registry.encode(id, { amount: 7 }));
+  assert.strictEqual(await registry.getRegistryId(subject, 1), id);
+  assert.strictEqual(await registry.getLatestSchemaId(subject), id);
+  const again = await registry.register({ type: SchemaType.JSON, schema }, { subject });
+  assert.strictEqual(again.id, id);
+  await assert.rejects(() => registry.getLatestSchemaId("absent-value"));
+  console.log("round trip", id);
+})().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
