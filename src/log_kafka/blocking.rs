@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::log::Error;
 
@@ -55,17 +55,6 @@ impl Blocking {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         self.run(&self.calls, work).await
-    }
-
-    /// Runs what may never return on a thread of its own, which neither the runtime's end nor other calls wait for.
-    pub(super) async fn apart<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        let (done, worked) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("kafka-close".to_owned());
-        thread.spawn(move || drop(done.send(work()))).map_err(|error| Error::Unavailable(Arc::new(error)))?;
-        worked.await.map_err(|_| Error::Closed)
     }
 
     /// Lets something go on that nobody waits for.

@@ -7,6 +7,7 @@
 //! ```
 
 mod assign;
+mod closing;
 mod link;
 mod member;
 mod place;
@@ -84,6 +85,7 @@ pub(super) async fn join(
     subscription: &GroupSubscription,
 ) -> Result<Membership, Error> {
     shared.check()?;
+    closing::check(&shared.metrics.clients_left_behind)?;
     for topic in &subscription.topics {
         shared.topics.require(topic)?;
     }

@@ -15,6 +15,7 @@ pub(super) struct Metrics {
     pub(super) undecodable_headers: Counter,
     pub(super) reading_clients: Gauge,
     pub(super) members: Gauge,
+    pub(super) clients_left_behind: Gauge,
     pub(super) refusals: Counter,
     /// By outcome.
     pub(super) transactions: CounterBy,
@@ -45,6 +46,10 @@ impl Metrics {
                 "Clients that read partitions for feeds and tables.",
             ),
             members: registry.gauge("weirgate_kafka_members", "Groups this gateway is a member of."),
+            clients_left_behind: registry.gauge(
+                "weirgate_kafka_clients_left_behind",
+                "Clients of memberships that ended which do not close, and keep their threads and connections.",
+            ),
             refusals: registry.counter(
                 "weirgate_kafka_refused_joins_total",
                 "Times a group did not let this gateway in because its other members have no assignor in common with it.",

@@ -22,6 +22,7 @@ use super::super::failure::unavailable;
 use super::super::record::Names;
 use super::super::shared::Shared;
 use super::assign::{Taken, take};
+use super::closing;
 use super::link::Link;
 use super::place::{Place, is_misplaced, move_to, move_within, within};
 use super::post::{Event, answer, hear, names};
@@ -288,12 +289,12 @@ impl Member {
             let turn = timeout(COMMITTING_MAX, link.committing.lock()).await;
             let post = Arc::clone(&link.post);
             let unanswered = (arriving.filter(|_| !is_taken), revoked);
-            let closed = shared.blocking.apart(move || {
+            let close = move || {
                 drop((places, taken));
                 answer(&client, &post, unanswered);
                 drop(client);
-            });
-            if !matches!(timeout(CLOSING_MAX, closed).await, Ok(Ok(()))) {
+            };
+            if !closing::close(&shared.metrics.clients_left_behind, CLOSING_MAX, close).await {
                 tracing::warn!(group = %link.group, "the client of a membership that ended does not close; it is left behind");
             }
             drop(turn);
