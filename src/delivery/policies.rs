@@ -178,7 +178,9 @@ impl Keeper {
                     self.put(std::mem::take(&mut changes), table, config, log).await;
                     let outcome = apply(table, &file).await;
                     self.policies.set(read(table));
-                    *config = *file;
+                    if outcome.is_ok() {
+                        *config = *file;
+                    }
                     drop(reply.send(outcome));
                 }
             }

@@ -1,4 +1,4 @@
-//! A log with a fault that tests switch on: dead letters are refused.
+//! A log with faults that tests switch on: dead letters are refused, or changes of tables.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,11 +12,13 @@ use super::layered::Layer;
 pub(crate) struct Fault {
     pub(crate) is_on: AtomicBool,
     pub(crate) refused: AtomicU32,
+    /// Whether tables take no change.
+    pub(crate) has_fixed_tables: AtomicBool,
     /// Letters with a value of more bytes than this are too large; 0 is no limit.
     pub(crate) value_bytes_max: AtomicU32,
 }
 
-/// The log behind the fault.
+/// The log behind the faults.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     pub(crate) log: Arc<dyn EventLog>,
@@ -29,6 +31,9 @@ impl Layer for Faulty {
     }
 
     fn refusal(&self, append: &Append) -> Option<Error> {
+        if append.topic.as_str().starts_with("_weirgate.") {
+            return self.fault.has_fixed_tables.load(Ordering::SeqCst).then_some(Error::Overloaded);
+        }
         if !append.topic.is_dead_letters() {
             return None;
         }

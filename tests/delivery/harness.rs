@@ -1,6 +1,6 @@
 //! A delivery service over the log that this binary tests it on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -286,6 +286,17 @@ pub(crate) fn join(connection: &str, credit: u32) -> Join {
     }
 }
 
+/// What the configuration file says of groups.
+pub(crate) fn config(defaults: Policy, groups: BTreeMap<GroupName, PolicyPatch>) -> Config {
+    Config {
+        node: "g1".into(),
+        defaults,
+        groups,
+        dead_letter_retention: Duration::from_secs(30 * 86_400),
+        in_flight_max: 256,
+    }
+}
+
 fn serve(
     log: &Arc<dyn EventLog>,
     groups: &Arc<dyn Groups>,
@@ -294,13 +305,7 @@ fn serve(
 ) -> (Delivery, Registry, CancellationToken, JoinHandle<()>) {
     let types = vec![EventType::parse("orders.placed.v1").unwrap()];
     let rule = TopicRule::plain(topic("orders.v1"), types);
-    let config = Config {
-        node: "g1".into(),
-        defaults: defaults.clone(),
-        groups: [].into(),
-        dead_letter_retention: Duration::from_secs(30 * 86_400),
-        in_flight_max: 256,
-    };
+    let config = config(defaults.clone(), BTreeMap::new());
     let registry = Registry::new();
     let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
     let log = Arc::new(Layered(Faulty { log: Arc::clone(log), fault: Arc::clone(fault) }));

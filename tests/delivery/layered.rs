@@ -87,6 +87,9 @@ impl<L: Layer> EventLog for Layered<L> {
     }
 
     async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
+        if let Some(refusal) = self.0.refusal(&append) {
+            return Err(refusal);
+        }
         self.0.below().append_at(self.inner(append), end).await
     }
 

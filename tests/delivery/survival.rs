@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use weirgate::delivery::{Error, Ordering, Push, Put, Settlement};
+use weirgate::delivery::{Error, Ordering, Policy, Push, Put, Settlement};
 
 use super::engine::PATIENCE;
-use super::harness::{World, group, join, offsets, patch, topic};
+use super::harness::{World, config, group, join, offsets, patch, topic};
 use super::waiting::eventually_within;
 
 #[tokio::test]
@@ -94,6 +94,27 @@ async fn a_policy_is_kept_in_the_log() {
     let nothing = weirgate::event::GroupName::parse("new").unwrap();
     let refused = world.delivery.put_policy(&nothing, patch("{}")).await;
     assert!(matches!(refused, Err(Error::InvalidPolicy { .. })));
+}
+
+#[tokio::test]
+async fn a_file_that_the_log_does_not_take_is_not_in_force() {
+    let world = World::start(1, "{}").await;
+    let name = |name: &str| weirgate::event::GroupName::parse(name).unwrap();
+    let reads = || patch(r#"{"topics":["orders.v1"]}"#);
+    let file = || {
+        let defaults = patch(r#"{"maxRetries":9}"#).apply(&Policy::default()).unwrap();
+        config(defaults, [(name("of-the-file"), reads())].into())
+    };
+    world.fault.has_fixed_tables.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(world.delivery.replace(file()).await.is_err());
+    world.fault.has_fixed_tables.store(false, std::sync::atomic::Ordering::SeqCst);
+    let (_, view) = world.delivery.put_policy(&name("before"), reads()).await.unwrap();
+    assert_eq!(view.policy.max_retries, Policy::default().max_retries);
+
+    world.delivery.replace(file()).await.unwrap();
+    let (_, view) = world.delivery.put_policy(&name("after"), reads()).await.unwrap();
+    assert_eq!(view.policy.max_retries, 9);
+    assert_eq!(world.delivery.policy(&name("of-the-file")).unwrap().max_retries, 9);
 }
 
 #[tokio::test]
