@@ -1,7 +1,7 @@
 //! The engine on Apache Kafka: the port to the log over librdkafka.
 //!
-//! One supervised idempotent producer, a few reading clients that share partitions, one group member per group, and a
-//! keeper that follows the cluster's topics. Whatever librdkafka does by blocking runs off the async threads. Nothing
+//! A supervised idempotent producer with a client of its own for dead letters, a few reading clients that share
+//! partitions, one group member per group, and a keeper that follows the cluster's topics. Whatever librdkafka does by blocking runs off the async threads. Nothing
 //! above the port's traits is known here, and nothing outside this room knows librdkafka.
 //!
 //! ```text

@@ -1,70 +1,53 @@
-//! The gateway's one producer: idempotent, served by a thread of its own, and made anew after a fatal error.
+//! The gateway's producer: idempotent, bounded, and in two lines.
+//!
+//! librdkafka counts what one client sends to each partition. Where a record times out it counts anew, for which it first
+//! waits until nothing is in flight to any topic; what was may then be stored twice. So a topic that takes nothing stands in
+//! the way of all others of its client. Dead letters have a client of their own, made when there is the first: neither does a
+//! topic that takes no events hold letters up, nor does a dead-letter topic that takes none, which is tried again and again,
+//! touch what is published.
 //!
 //! ```text
-//! append ── lane of the partition ── librdkafka's queue ── brokers ── delivery report (thread) ── batch ── answer
+//! append ── budget ─┬─ line ── lane of the partition ── librdkafka's queue ── brokers ── delivery report ── batch ── answer
+//!                   └─ line of dead letters ── …
 //! ```
 
+mod line;
 mod reports;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
-use tokio::time::Instant;
+use rdkafka::producer::{Producer as _, PurgeConfig};
 
 use crate::event::{Clock, Timestamp, Topic};
-use crate::log::{Append, Appending, Error, NewRecord};
+use crate::log::{Append, Appending, Error};
 
 use super::batch::{Batch, Budget};
 use super::connection::{Connection, Watch};
-use super::failure::{OpenError, refusal};
+use super::failure::OpenError;
 use super::locked;
 use super::metrics::Metrics;
-use super::record::{bytes_of, native_record};
+use super::record::bytes_of;
 use super::settings::Settings;
 
-use self::reports::Context;
+use self::line::{Line, Parts};
 pub(super) use self::reports::publishing;
-
-type Client = BaseProducer<Context>;
-
-/// How long one look for delivery reports lasts; it ends the thread's pauses, not a report's wait.
-const POLL: Duration = Duration::from_millis(100);
-/// How long the end waits for what is in flight.
-const FLUSH_MAX: Duration = Duration::from_secs(3);
-const LANES: usize = 64;
 
 /// The producer.
 #[derive(Debug)]
 pub(super) struct Producer {
-    worker: Arc<Worker>,
+    /// For all but dead letters; its client says whether the cluster is there.
+    published: Line,
+    /// For dead letters; empty where its client could not be made, and the other serves them.
+    letters: OnceLock<Option<Line>>,
+    parts: Parts,
     budget: Arc<Budget>,
-    connection: Arc<Connection>,
     clock: Clock,
     record_bytes_max: usize,
-    /// Guards the order of a partition's records while an append is handed over.
-    lanes: Vec<Mutex<()>>,
-    hasher: RandomState,
-    /// The serving thread, until it was waited for.
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What the serving thread works on.
-struct Worker {
-    /// The client in use; `None` after the end. Held while a few records are handed over, and to replace it.
-    client: RwLock<Option<Arc<Client>>>,
-    config: ClientConfig,
-    connection: Arc<Connection>,
-    limits: Arc<Limits>,
-    metrics: Arc<Metrics>,
-    is_closing: AtomicBool,
 }
 
 /// The largest record of each topic whose brokers take less than the gateway does.
@@ -81,12 +64,6 @@ impl Limits {
     }
 }
 
-impl std::fmt::Debug for Worker {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Worker")
-    }
-}
-
 impl Producer {
     pub(super) fn start(
         settings: &Settings,
@@ -94,27 +71,20 @@ impl Producer {
         metrics: &Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let (config, limits) = (settings.producer(), Arc::<Limits>::default());
-        let worker = Arc::new(Worker {
-            client: RwLock::new(Some(Arc::new(client(&config, connection, &limits)?))),
-            config,
+        let parts = Parts {
+            config: settings.producer(),
             connection: Arc::clone(connection),
-            limits,
+            limits: Arc::default(),
             metrics: Arc::clone(metrics),
-            is_closing: AtomicBool::new(false),
-        });
-        let working = Arc::clone(&worker);
-        let thread =
-            std::thread::Builder::new().name("kafka-producer".to_owned()).spawn(move || working.run());
+            is_closing: Arc::default(),
+        };
         Ok(Self {
-            worker,
+            published: Line::start(parts.clone(), Watch::leading(Arc::clone(connection), "producer"))?,
+            letters: OnceLock::new(),
+            parts,
             budget: Arc::new(Budget::new(settings.config().queue_bytes_max, Arc::clone(metrics))),
-            connection: Arc::clone(connection),
             clock,
             record_bytes_max: settings.record_bytes_max(),
-            lanes: (0..LANES).map(|_| Mutex::new(())).collect(),
-            hasher: RandomState::new(),
-            thread: Mutex::new(Some(thread.map_err(OpenError::Thread)?)),
         })
     }
 
@@ -127,23 +97,35 @@ impl Producer {
         let bytes = records.iter().map(bytes_of).sum();
         let (answer, appending) = Appending::channel();
         let now = self.clock.now();
-        let lane = self.hasher.hash_one((&topic, partition));
+        let line = if topic.is_dead_letters() { self.letters() } else { &self.published };
         let size = (records.len(), bytes);
-        let begun = Batch::begin((topic, partition), size, self.record_bytes_max, now, &self.budget, answer);
-        match begun {
-            Ok(batch) => {
-                let lane = usize::try_from(lane % LANES as u64).ok().and_then(|lane| self.lanes.get(lane));
-                let _turn = lane.map(locked);
-                self.worker.send(&batch, &records, now);
-            }
+        match Batch::begin((topic, partition), size, self.record_bytes_max, now, &self.budget, answer) {
+            Ok(batch) => line.send(&batch, &records, now),
             Err(answer) => drop(answer.send(Err(Error::Overloaded))),
         }
         appending
     }
 
+    /// The line of dead letters. The first letter waits here until its client is made, some milliseconds.
+    fn letters(&self) -> &Line {
+        let start = || {
+            let watch = Watch::of(Arc::clone(&self.parts.connection), "dead-letters");
+            let started = Line::start(self.parts.clone(), watch);
+            started
+                .inspect_err(|error| tracing::error!(%error, "no producer can be made for dead letters"))
+                .ok()
+        };
+        self.letters.get_or_init(start).as_ref().unwrap_or(&self.published)
+    }
+
+    /// The lines there are.
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        std::iter::once(&self.published).chain(self.letters.get().and_then(Option::as_ref))
+    }
+
     /// What topics take.
-    pub(super) fn limits(&self) -> &Arc<Limits> {
-        &self.worker.limits
+    pub(super) const fn limits(&self) -> &Arc<Limits> {
+        &self.parts.limits
     }
 
     /// The bytes that may be in flight at once, in transactions and without.
@@ -158,10 +140,10 @@ impl Producer {
 
     /// Whether an append can be handed over now.
     pub(super) fn check(&self, append: &Append) -> Result<(), Error> {
-        if self.worker.is_closing.load(Ordering::Acquire) {
+        if self.parts.is_closing.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        if !self.connection.is_up() {
+        if !self.parts.connection.is_up() {
             return Err(Error::Unavailable(Arc::new(Away)));
         }
         let bytes_max = self.record_bytes_max;
@@ -173,37 +155,33 @@ impl Producer {
 
     /// Takes over the largest record of each topic.
     pub(super) fn learn_limits(&self, limits: HashMap<Topic, usize>) {
-        *locked(&self.worker.limits.by_topic) = limits;
+        *locked(&self.parts.limits.by_topic) = limits;
     }
 
     /// Asks the cluster what it has; blocks. Its answer is what says that the cluster is there.
     pub(super) fn metadata(&self, patience: Duration) -> KafkaResult<Metadata> {
-        let Some(client) = self.worker.client() else { return Err(KafkaError::Canceled) };
+        let Some(client) = self.published.client() else { return Err(KafkaError::Canceled) };
         client.client().fetch_metadata(None, patience)
     }
 
     /// Gives up what waits to be sent: its outcome is unknown, since it may have been sent before.
     pub(super) fn purge(&self) {
-        if let Some(client) = self.worker.client() {
+        for client in self.lines().filter_map(Line::client) {
             client.purge(PurgeConfig::default().queue());
         }
     }
 
     /// Sends what was handed over, then ends; blocks for some seconds at most.
     pub(super) fn close(&self) {
-        self.worker.is_closing.store(true, Ordering::Release);
-        if let Some(thread) = locked(&self.thread).take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of the Kafka producer panicked");
-        }
+        self.parts.is_closing.store(true, Ordering::Release);
+        self.lines().for_each(Line::wait);
     }
 }
 
 impl Drop for Producer {
-    /// Tells the thread to end, without waiting for it.
+    /// Tells the threads to end, without waiting for them.
     fn drop(&mut self) {
-        self.worker.is_closing.store(true, Ordering::Release);
+        self.parts.is_closing.store(true, Ordering::Release);
     }
 }
 
@@ -211,78 +189,6 @@ impl Drop for Producer {
 #[derive(Debug, thiserror::Error)]
 #[error("Kafka cannot be reached")]
 pub(super) struct Away;
-
-impl Worker {
-    fn client(&self) -> Option<Arc<Client>> {
-        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn send(&self, batch: &Arc<Batch>, records: &[NewRecord], now: Timestamp) {
-        // Held, not cloned: the last handle must never be dropped here, since that blocks.
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(client) = client.as_deref() else { return batch.failed(Error::Closed, records.len()) };
-        for (sent, record) in records.iter().enumerate() {
-            let native = native_record((&batch.topic, batch.partition), record, now, Arc::clone(batch));
-            if let Err((error, _)) = client.send(native) {
-                let size = (bytes_of(record), batch.record_bytes_max);
-                let error = refusal(error, &batch.topic, batch.partition, size);
-                return batch.failed(error, records.len() - sent);
-            }
-        }
-    }
-
-    /// Serves delivery reports until the end.
-    fn run(&self) {
-        while !self.is_closing.load(Ordering::Acquire) {
-            let Some(client) = self.client() else { return };
-            client.poll(POLL);
-            if let Some((code, reason)) = client.client().fatal_error() {
-                tracing::error!(?code, reason, "the Kafka producer failed for good; a new one takes over");
-                drop(client);
-                self.renew();
-            }
-        }
-        if let Some(client) = self.replace(None) {
-            flush(&client);
-        }
-    }
-
-    /// Puts a new client in place; all that the old one holds counts as unknown.
-    fn renew(&self) {
-        match client(&self.config, &self.connection, &self.limits) {
-            Ok(client) => {
-                self.metrics.producer_recreations.inc();
-                // Dropping it reports what it holds as purged.
-                drop(self.replace(Some(Arc::new(client))));
-            }
-            Err(error) => tracing::error!(%error, "no new Kafka producer can be made; it is tried again"),
-        }
-    }
-
-    fn replace(&self, client: Option<Arc<Client>>) -> Option<Arc<Client>> {
-        std::mem::replace(&mut *self.client.write().unwrap_or_else(PoisonError::into_inner), client)
-    }
-}
-
-fn client(
-    config: &ClientConfig,
-    connection: &Arc<Connection>,
-    limits: &Arc<Limits>,
-) -> Result<Client, KafkaError> {
-    let watch = Watch::leading(Arc::clone(connection), "producer").measured();
-    config.create_with_context(Context {
-        watch,
-        connection: Arc::clone(connection),
-        limits: Arc::clone(limits),
-    })
-}
-
-fn flush(client: &Client) {
-    let deadline = Instant::now() + FLUSH_MAX;
-    while client.in_flight_count() > 0 && Instant::now() < deadline {
-        client.poll(Duration::from_millis(5));
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -292,14 +198,66 @@ mod tests {
     use rdkafka::mocking::MockCluster;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-    use super::{Append, Connection, Error, Metrics, NewRecord, Producer, Settings};
+    use super::{Append, Connection, Error, Metrics, Producer, Settings};
     use crate::event::{Clock, Offset, Partition, Topic};
+    use crate::log::NewRecord;
     use crate::log_kafka::Config;
     use crate::telemetry::Registry;
 
+    const LETTERS: &str = "dlq.t.g";
+
     fn append() -> Append {
+        append_to("t", 0)
+    }
+
+    fn append_to(topic: &str, partition: u32) -> Append {
         let record = NewRecord { value: Some("value".into()), ..NewRecord::default() };
-        Append { topic: Topic::parse("t").unwrap(), partition: Partition::new(0), records: vec![record] }
+        let (topic, partition) = (Topic::parse(topic).unwrap(), Partition::new(partition));
+        Append { topic, partition, records: vec![record] }
+    }
+
+    /// Has one topic's client begin anew while a broker that stands still owes it an answer. What goes to the other topic
+    /// does not wait for that.
+    async fn passes_by(one: &str, other: &str) {
+        let mock = MockCluster::new(2).unwrap();
+        mock.create_topic(one, 2, 1).unwrap();
+        mock.create_topic(other, 1, 1).unwrap();
+        for (topic, partition, leader) in [(one, 0, 1), (one, 1, 2), (other, 0, 2)] {
+            mock.partition_leader(topic, partition, Some(leader)).unwrap();
+        }
+        let metrics = Arc::new(Metrics::register(&Registry::new()));
+        let (delivery_timeout, later) = (Duration::from_secs(6), Duration::from_secs(5));
+        let config = Config { delivery_timeout, ..Config::of(vec![mock.bootstrap_servers()]) };
+        let settings = Settings::new(config).unwrap();
+        let connection = Arc::new(Connection::new(&[], Arc::clone(&metrics)));
+        connection.saw_up();
+        let producer = Producer::start(&settings, &connection, &metrics, Clock::system()).unwrap();
+        for append in [append_to(one, 0), append_to(one, 1), append_to(other, 0)] {
+            assert!(producer.append(append).await.is_ok());
+        }
+
+        let too_few = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+        mock.request_errors(RDKafkaApiKey::Produce, &[too_few; 200]);
+        mock.broker_round_trip_time(1, Duration::from_secs(60)).unwrap();
+        let mut refused = producer.append(append_to(one, 1));
+        let early = tokio::time::timeout(later, &mut refused).await;
+        assert!(early.is_err(), "it is tried for longer");
+        // Given up `later` than the other.
+        let _unanswered = producer.append(append_to(one, 0));
+        assert!(matches!(refused.await, Err(Error::OutcomeUnknown)));
+        mock.clear_request_errors(RDKafkaApiKey::Produce);
+        let stored = tokio::time::timeout(Duration::from_secs(3), producer.append(append_to(other, 0))).await;
+        assert!(stored.expect("it waits for no answer but its own").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_takes_nothing_does_not_hold_dead_letters_up() {
+        passes_by("t", LETTERS).await;
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_topic_that_takes_nothing_does_not_hold_publishing_up() {
+        passes_by(LETTERS, "t").await;
     }
 
     #[tokio::test]

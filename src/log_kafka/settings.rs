@@ -113,7 +113,7 @@ impl Settings {
         bytes_max.saturating_sub(OVERHEAD_BYTES)
     }
 
-    /// The gateway's one producer.
+    /// A client of the gateway's producer.
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = self.base();
         // More than the engine's own bound ever lets through, so that librdkafka's queue is never the one that is full.

@@ -15,7 +15,7 @@ use crate::telemetry::{CounterBy, Gauge, GaugeBy, RatioBy, Registry};
 use super::locked;
 use super::metrics::Metrics;
 
-/// Series by the client's role (`producer`, `tail`, `catch-up`, `member`) and the broker's id.
+/// Series by the client's role (`producer`, `dead-letters`, `tail`, `catch-up`, `member`) and the broker's id.
 #[derive(Debug)]
 pub(super) struct Series {
     queue_records: Gauge,
