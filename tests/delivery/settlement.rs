@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use weirgate::delivery::{Refused, Settlement, State, Tag, Withdrawal};
 
+use super::engine::PATIENCE;
 use super::harness::{World, offsets};
+use super::waiting::eventually_within;
 
 #[tokio::test]
 async fn a_delivery_has_the_members_of_the_protocol() {
@@ -187,9 +189,10 @@ async fn a_lane_waits_until_its_dead_letter_is_written() {
     world.publish(0, "42", 2).await;
     let got = worker.delivery().await;
     assert_eq!(worker.settle(Settlement::Reject { tag: got.tag, reason: None }).await, []);
+    let is_refused = async || (world.fault.refused.load(Ordering::SeqCst) > 0).then_some(());
+    eventually_within(PATIENCE, "the letter is refused", is_refused).await;
     assert!(worker.is_idle().await, "the next one waits");
     assert_eq!(world.committed(0).await, Some(0));
-    assert!(world.fault.refused.load(Ordering::SeqCst) > 0);
     let view = serde_json::to_value(world.delivery.group(&super::harness::group()).await.unwrap()).unwrap();
     assert_eq!(view["partitions"][0]["lanesBlocked"][0]["reason"], "dead_letter");
     world.fault.is_on.store(false, Ordering::SeqCst);
