@@ -10,6 +10,7 @@
 
 mod borrowed;
 mod budget;
+pub mod compat;
 mod compiled;
 pub mod examples;
 mod explain;

@@ -36,6 +36,8 @@ const FENCES: &[(&str, &str)] = &[
     ("prometheus", "telemetry"),
     ("tracing_subscriber", "telemetry"),
     ("jsonschema", "schema"),
+    ("referencing", "schema"),
+    ("regex_syntax", "schema"),
     ("jsonwebtoken", "auth"),
     ("rustls_pki_types", "http socket"),
     ("rustls_platform_verifier", "socket"),

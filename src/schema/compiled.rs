@@ -15,11 +15,11 @@ use crate::event::EventType;
 use crate::event::json::Value;
 
 /// A pattern may take this many steps back on one text; then the check is given up.
-const BACKTRACK_MAX: usize = 10_000;
+pub(super) const BACKTRACK_MAX: usize = 10_000;
 /// Beyond so many files a reference that leads nowhere is told of the folder, not of its file.
 const BLAMED_FILES_MAX: usize = 300;
 /// A compiled pattern may have this many bytes.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
+pub(super) const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// Where a schema lies that has no file: relative references start here.
 pub(super) const SCHEMA_URI: &str = "weirgate:/schema.json";
@@ -71,7 +71,7 @@ impl Dialect {
         }
     }
 
-    const fn draft(self) -> Draft {
+    pub(super) const fn draft(self) -> Draft {
         match self {
             Self::Draft7 => Draft::Draft7,
             Self::Draft201909 => Draft::Draft201909,
@@ -206,7 +206,7 @@ impl Compiled {
     }
 }
 
-fn registry<'s>(
+pub(super) fn registry<'s>(
     schemas: impl Iterator<Item = (&'s str, &'s serde_json::Value)>,
     otherwise: Dialect,
 ) -> Result<Registry<'static>, String> {
