@@ -12,6 +12,7 @@ mod borrowed;
 mod budget;
 pub mod compat;
 mod compiled;
+pub mod evolution;
 pub mod examples;
 mod explain;
 mod folder;

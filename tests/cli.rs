@@ -226,6 +226,43 @@ fn a_wrong_example_is_named_and_fails() {
 }
 
 #[test]
+fn two_schemas_are_compared_and_a_break_is_shown_with_an_event_and_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let old =
+        write(directory.path(), "old.json", r#"{"properties":{"amount":{"type":"integer","minimum":0}}}"#);
+    let wider = write(
+        directory.path(),
+        "wider.json",
+        r#"{"properties":{"amount":{"type":"integer"},"b":{"type":"string"}}}"#,
+    );
+    let needy =
+        write(directory.path(), "needy.json", r#"{"properties":{"amount":{"type":"integer","minimum":5}}}"#);
+    let (out, _) = expect(&weirgate(&["schemas", "diff", &old, &wider]), 0);
+    assert_eq!(out, "compatible (BACKWARD, LENIENT); a minor change\n");
+    let (out, _) = expect(&weirgate(&["schemas", "diff", &old, &needy]), 1);
+    assert_eq!(
+        out,
+        format!(
+            "{needy}: a major change\n\
+             \x20 incompatible: readers of the new schema and data of the old one (BACKWARD, LENIENT)\n\
+             \x20 - /amount: the new schema wants at least 5, the old one 0 [minimum_raised]\n\
+             \x20   at #/properties/amount/minimum; keep what the old schema allows; else it is a new version of the type (v2)\n\
+             \x20 the old schema allows this, the new one refuses it: {{\"amount\":0}}\n"
+        )
+    );
+    let (out, _) =
+        expect(&weirgate(&["schemas", "diff", &old, &wider, "--level", "FULL", "--policy", "STRICT"]), 1);
+    assert!(
+        out.contains("[property_added_to_open_content]") && out.contains("use the policy LENIENT"),
+        "{out}"
+    );
+    let (_, err) = expect(&weirgate(&["schemas", "diff", &old, &wider, "--level", "SOME"]), 2);
+    assert!(err.contains("SOME is none of NONE, BACKWARD"), "{err}");
+    let (out, _) = expect(&weirgate(&["schemas", "diff", &old, "/nowhere.json"]), 1);
+    assert!(out.starts_with("/nowhere.json: cannot be read"), "{out}");
+}
+
+#[test]
 fn a_new_key_is_shown_once_with_the_lines_for_the_configuration() {
     let (out, _) = expect(&weirgate(&["key", "new", "--id", "k1", "--principal", "service:orders"]), 0);
     assert!(out.contains("wg_k1_") && out.contains("sha256:"), "{out}");

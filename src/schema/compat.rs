@@ -202,21 +202,22 @@ fn judge(old: &Version, new: &Version, policy: Policy, direction: Direction) -> 
     Some(Break { unproved, counter_example, ..found })
 }
 
-/// Data that shows a finding, or anything else that the writer may write and the reader refuses.
+/// The shortest data that shows a finding, or anything else that the writer may write and the reader refuses.
 fn example(written: &Value, read: &Value, findings: &[Finding]) -> Option<Value> {
     if findings.is_empty() {
         return None;
     }
     let (writer, reader) = (validator(Node::root(written))?, validator(Node::root(read))?);
     let is_shown = |data: &Value| writer.is_valid(data) && !reader.is_valid(data);
-    findings.iter().take(SEARCHED_MAX).find_map(|finding| {
+    let shown = findings.iter().take(SEARCHED_MAX).filter_map(|finding| {
         let wishes = [finding.wish.clone(), Wish::Anything];
         wishes.iter().find_map(|wish| {
             let mut variants = 0..sample::VARIANTS;
             variants
                 .find_map(|variant| sample::sample(written, &finding.path, wish, variant).filter(is_shown))
         })
-    })
+    });
+    shown.min_by_key(|data| data.to_string().len())
 }
 
 /// From the difference of the sets: data where some can be made of it, else its schema.

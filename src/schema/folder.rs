@@ -119,7 +119,7 @@ fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>, errors: &mut Vec<
     }
 }
 
-fn parse(directory: &Path, path: &Path, bytes: Vec<u8>) -> Result<File, String> {
+pub(super) fn parse(directory: &Path, path: &Path, bytes: Vec<u8>) -> Result<File, String> {
     let document = Document::parse(&bytes, Limits::default()).map_err(|error| error.to_string())?;
     let schema = document.root().to_owned_value();
     let relative = path.strip_prefix(directory).unwrap_or(path);
