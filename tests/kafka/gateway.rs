@@ -1,6 +1,7 @@
 //! A gateway that need not find Kafka when it starts, spoken to over HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -8,8 +9,11 @@ use weirgate::app::App;
 use weirgate::config::{Config, Sources};
 use weirgate::event::Clock;
 
-use crate::harness::waiting::in_time;
-use crate::harness::{DRAIN_MAX, client, eventually, order};
+use crate::harness::waiting::{eventually_within, in_time};
+use crate::harness::{DRAIN_MAX, client, order};
+
+/// A broker that has just started, on a machine that does other things, too, may not answer at once.
+const READY_MAX: Duration = Duration::from_secs(60);
 
 /// A gateway in this process, in development mode with the shop's topics.
 pub(crate) struct Gateway {
@@ -65,7 +69,8 @@ impl Gateway {
     }
 
     pub(crate) async fn until_ready(&self) {
-        eventually("the gateway is ready", || async { (self.ready().await.0 == 200).then_some(()) }).await;
+        let is_ready = async || (self.ready().await.0 == 200).then_some(());
+        eventually_within(READY_MAX, "the gateway is ready", is_ready).await;
     }
 
     /// The ids of the orders in a partition, in their order.
