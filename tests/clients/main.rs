@@ -5,7 +5,13 @@
 //! - `scripts`: curl, Python and Node.
 //! - `browser`: the playground and the browser sample in headless Chromium, driven over WebDriver.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod browser;
 mod gateway;

@@ -59,11 +59,24 @@ async fn publish(gateway: &Gateway, data: &Value) -> (u16, Value) {
     (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
 }
 
+/// Waits until the registry is read; the test's own time bounds it.
+async fn ready(gateway: &Gateway) {
+    let ready = async {
+        while reqwest::get(format!("{}/readyz", gateway.url)).await.unwrap().status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), ready)
+        .await
+        .expect("the gateway is ready in time");
+}
+
 /// Runs a client's script against a gateway that judges events by its registry.
 async fn round_trip(program: &str, script: &str) {
     let target = installed();
     let topics = format!("topics=[{{name: {TOPIC}, event_types: [{TOPIC}], partitions: 1}}]");
     let gateway = Gateway::start_with(&["schemas.store=embedded", &topics, "groups={}"]);
+    ready(&gateway).await;
     let (status, refused) = publish(&gateway, &json!({"orderId": "ord_1"})).await;
     assert_eq!((status, &refused["code"]), (422, &json!("schema_missing")), "{refused}");
 
