@@ -29,5 +29,5 @@ pub use change::Force;
 pub use content::{Content, Guid, Kind, Reference, Version};
 pub use error::Error;
 pub use handle::{Keeper, Registration, Registry};
-pub use level::{Level, Mode, Settings};
+pub use level::{Level, Mode, Policy, Settings};
 pub use reading::{Deleted, Versioned, Which};

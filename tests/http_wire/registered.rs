@@ -23,7 +23,7 @@ fn register(gateway: &Gateway, schema: &Value) -> u64 {
 }
 
 fn take_any(gateway: &Gateway) {
-    let level = r#"{"compatibility":"NONE"}"#;
+    let level = r#"{"compatibility":"NONE","compatibilityPolicy":"STRICT"}"#;
     assert_eq!(ask(gateway, "PUT", "/config", &[SHOP], level).status, 200);
 }
 
@@ -50,6 +50,7 @@ fn an_event_is_judged_by_the_latest_version_of_its_types_subject() {
 #[test]
 fn a_schema_with_references_judges_also_after_what_it_refers_to_was_let_go() {
     let gateway = gateway();
+    take_any(&gateway);
     let customer = json!({"schemaType": "JSON", "schema": r#"{"type":"string","minLength":9}"#}).to_string();
     assert_eq!(ask(&gateway, "POST", "/subjects/customer/versions", &[SHOP], &customer).status, 200);
     let order = json!({
@@ -62,6 +63,22 @@ fn a_schema_with_references_judges_also_after_what_it_refers_to_was_let_go() {
     let refused = gateway.post("", &[], &envelope(""));
     assert_eq!(refused.code(), "schema_violation");
     assert_eq!(refused.json()["errors"][0]["pointer"], "/data/customerId");
+}
+
+#[test]
+fn a_lenient_subject_takes_no_members_that_its_schema_does_not_name() {
+    let gateway = gateway();
+    let id = register(&gateway, &json!({"type": "object", "properties": {"orderId": {"type": "string"}}}));
+    let data = |data: &str| {
+        gateway.post("?dryRun=true", &[], &format!(r#"{{"eventType":"orders.placed.v1","data":{data}}}"#))
+    };
+    assert_eq!(data(r#"{"customerId":"c","orderId":"o"}"#).code(), "schema_violation");
+    let path = "/config/orders.placed.v1-value";
+    let strict = r#"{"compatibilityPolicy":"STRICT"}"#;
+    assert_eq!(ask(&gateway, "PUT", path, &[SHOP], strict).status, 200);
+    assert_eq!(data(r#"{"customerId":"c","orderId":"o"}"#).json()["schemaId"], id);
+    assert_eq!(ask(&gateway, "DELETE", path, &[SHOP], "").status, 200);
+    assert_eq!(data(r#"{"customerId":"c","orderId":"o"}"#).code(), "schema_violation");
 }
 
 /// Version after version, each of which takes what the others refuse: every event that was taken fits the version

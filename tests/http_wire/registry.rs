@@ -115,6 +115,43 @@ fn a_registration_is_told_whole_to_who_takes_it() {
 }
 
 #[test]
+fn a_version_that_breaks_readers_is_refused_with_every_difference_and_an_example() {
+    let gateway = Gateway::start();
+    let ask = |method: &str, path: &str, body: &Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        ask(&gateway, method, path, &[SHOP], &body)
+    };
+    let order = |properties: Value, required: &[&str]| {
+        schema(&json!({"type": "object", "properties": properties, "required": required}).to_string())
+    };
+    let text = || json!({"type": "string"});
+    let first = order(json!({"id": text()}), &["id"]);
+    assert_eq!(ask("POST", "/subjects/a/versions", &first).json(), json!({"id": 1}));
+    let more = order(json!({"id": text(), "note": text()}), &["id"]);
+    let breaking = order(json!({"id": {"type": "integer"}}), &["id"]);
+    let check =
+        |body: &Value| ask("POST", "/compatibility/subjects/a/versions/latest?verbose=True", body).json();
+    assert_eq!(check(&more), json!({"is_compatible": true, "messages": []}));
+    let told = check(&breaking);
+    let messages = told["messages"].as_array().unwrap();
+    assert_eq!(told["is_compatible"], false);
+    for part in ["errorType", "/properties/id", "counterExample", "oldSchemaVersion: 1", "BACKWARD"] {
+        assert!(messages.iter().any(|message| message.as_str().unwrap().contains(part)), "{part} in {told}");
+    }
+    let refused = ask("POST", "/subjects/a/versions", &breaking);
+    assert_eq!(fault(&refused), (409, 40_901));
+    assert!(refused.text().contains("counterExample"), "{}", refused.text());
+    assert_eq!(ask("POST", "/subjects/a/versions", &more).json(), json!({"id": 2}));
+    let less = order(json!({"id": text()}), &[]);
+    assert_eq!(ask("PUT", "/config/a", &json!({"compatibility": "full_transitive"})).status, 200);
+    assert_eq!(fault(&ask("POST", "/subjects/a/versions", &less)), (409, 40_901));
+    let config = json!({"compatibilityLevel": "FULL_TRANSITIVE"});
+    assert_eq!(ask("GET", "/config/a", &Value::Null).json(), config);
+    let config = json!({"compatibilityLevel": "BACKWARD", "compatibilityPolicy": "LENIENT"});
+    assert_eq!(ask("GET", "/config", &Value::Null).json(), config);
+}
+
+#[test]
 fn references_are_followed_listed_and_hold_what_they_refer_to() {
     let gateway = Gateway::start();
     let ask = |method: &str, path: &str, body: &str| ask(&gateway, method, path, &[SHOP], body);

@@ -28,7 +28,10 @@ pub(crate) async fn race(run: &str, gateways: [Registry; 2]) {
     let shared = Subject::parse(&format!("{run}-shared")).unwrap();
     let mut racing = Vec::new();
     for registry in &gateways {
-        registry.set_settings(Some(&shared), Settings { compatibility: Some(Level::None) }).await.unwrap();
+        registry
+            .set_settings(Some(&shared), Settings { compatibility: Some(Level::None), policy: None })
+            .await
+            .unwrap();
         for number in 0..SCHEMAS {
             let (registry, run, shared) = (registry.clone(), run.to_owned(), shared.clone());
             racing.push(tokio::spawn(async move {

@@ -12,17 +12,16 @@ use crate::http::call::Call;
 use crate::http::query::Segments;
 use crate::http::serve::Shared;
 use crate::problem::{Code, Fault, Problem};
-use crate::schema::registry::{Error, Force, Level, Mode, Settings};
+use crate::schema::registry::{Error, Force, Level, Mode, Policy, Settings};
 
 use super::asked::{self, Asked};
 use super::told::{Refusal, Taken};
 use super::{require, require_all, require_reader, subject_of};
 
 /// Members of a configuration that this registry does not keep: to pass over them would promise what is not done.
-const NOT_KEPT: [&str; 8] = [
+const NOT_KEPT: [&str; 7] = [
     "alias",
     "compatibilityGroup",
-    "compatibilityPolicy",
     "defaultMetadata",
     "defaultRuleSet",
     "overrideMetadata",
@@ -174,13 +173,26 @@ fn settings_of(members: &Map<String, Value>) -> Result<Settings, Refusal> {
     {
         return Err(Fault::new(42_203, format!("this registry does not keep '{name}'")).into());
     }
-    let level = members.get("compatibility").and_then(Value::as_str).and_then(Level::parse);
+    let given = |name: &str| members.get(name).filter(|value| !value.is_null());
     let problem = "'compatibility' must be NONE, or BACKWARD, FORWARD or FULL, with or without _TRANSITIVE";
-    let level = level.ok_or_else(|| Fault::new(42_203, problem))?;
-    Ok(Settings { compatibility: Some(level) })
+    let level =
+        |value: &Value| value.as_str().and_then(Level::parse).ok_or_else(|| Fault::new(42_203, problem));
+    let compatibility = given("compatibility").map(level).transpose()?;
+    let problem = "'compatibilityPolicy' must be STRICT or LENIENT";
+    let policy =
+        |value: &Value| value.as_str().and_then(Policy::parse).ok_or_else(|| Fault::new(42_203, problem));
+    let policy = given("compatibilityPolicy").map(policy).transpose()?;
+    if compatibility.is_none() && policy.is_none() {
+        return Err(Fault::new(42_203, "the body needs 'compatibility' or 'compatibilityPolicy'").into());
+    }
+    Ok(Settings { compatibility, policy })
 }
 
 /// Settings as they are read; they are written under another name.
 fn view(settings: Settings) -> Value {
-    json!({"compatibilityLevel": settings.compatibility.unwrap_or_default()})
+    let mut told = json!({"compatibilityLevel": settings.compatibility.unwrap_or_default()});
+    if let (Some(policy), Some(members)) = (settings.policy, told.as_object_mut()) {
+        members.insert("compatibilityPolicy".to_owned(), json!(policy));
+    }
+    told
 }

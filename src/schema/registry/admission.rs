@@ -7,7 +7,7 @@ use crate::event::json::{Document, Limits};
 use crate::schema::budget::{References, check_size, join};
 use crate::schema::compiled::SCHEMA_URI;
 use crate::schema::folder::File;
-use crate::schema::{Dialect, Schema};
+use crate::schema::{Dialect, Schema, compat};
 
 use super::content::{Content, Kind, Reference};
 use super::error::Error;
@@ -88,9 +88,39 @@ pub(super) fn admit(kind: Kind, text: &str, references: &[Named]) -> Result<Admi
     }
 }
 
+/// A schema of data that has no members but those it names, where it lets that be said; else the schema itself.
+pub(super) fn admit_closed(content: &Content, references: &[Named]) -> Result<Schema, Error> {
+    let as_it_is = || admit(content.kind, &content.text, references).map(|admitted| admitted.schema);
+    let Ok(closed) = comparable(content, references).and_then(|version| version.closed()) else {
+        return as_it_is();
+    };
+    // One document, which was within the budgets before it was closed.
+    Schema::compile_at(SCHEMA_URI, &closed, Dialect::Draft202012, &[], true).or_else(|_| as_it_is())
+}
+
+/// A schema as it is compared with others.
+pub(super) fn comparable(content: &Content, references: &[Named]) -> Result<compat::Version, String> {
+    let Parsed { schema, shared } = parse_all(&content.text, references)?;
+    compat::Version::new(&schema, Dialect::Draft7, &shared)
+}
+
+/// A schema and what it refers to, by URI.
+struct Parsed {
+    schema: Value,
+    shared: Vec<(String, Value)>,
+}
+
 fn admit_json(text: &str, references: &[Named]) -> Result<Admitted, String> {
-    let schema = parse(text)?;
+    let Parsed { schema, shared } = parse_all(text, references)?;
     let canonical = schema.to_string();
+    check_size(&schema)?;
+    let is_recursive = check_references(&schema, &shared)?;
+    let schema = Schema::compile_at(SCHEMA_URI, &schema, Dialect::Draft7, &shared, is_recursive)?;
+    Ok(Admitted { canonical, schema })
+}
+
+fn parse_all(text: &str, references: &[Named]) -> Result<Parsed, String> {
+    let schema = parse(text)?;
     let base = schema.get("$id").and_then(Value::as_str).unwrap_or(SCHEMA_URI);
     let mut shared: Vec<(String, Value)> = Vec::new();
     for named in references {
@@ -101,10 +131,7 @@ fn admit_json(text: &str, references: &[Named]) -> Result<Admitted, String> {
             }
         }
     }
-    check_size(&schema)?;
-    let is_recursive = check_references(&schema, &shared)?;
-    let schema = Schema::compile_at(SCHEMA_URI, &schema, Dialect::Draft7, &shared, is_recursive)?;
-    Ok(Admitted { canonical, schema })
+    Ok(Parsed { schema, shared })
 }
 
 fn parse(text: &str) -> Result<Value, String> {

@@ -6,7 +6,7 @@ use crate::schema::SchemaId;
 
 use super::content::{Content, Version};
 use super::error::Error;
-use super::level::{Level, Mode, Settings};
+use super::level::{Level, Mode, Policy, Settings};
 use super::reading::{self, Comparison, Deleted, Versioned, Which};
 use super::rows::{self, Change, Entry, Rows, Totals};
 
@@ -241,7 +241,7 @@ pub(super) fn reset_settings(rows: &mut dyn Change, subject: Option<&Subject>) -
     let before = reading::settings(rows, subject);
     let before = match (before, subject) {
         (Some(before), _) => before,
-        (None, None) => Settings { compatibility: Some(Level::default()) },
+        (None, None) => Settings { compatibility: Some(Level::default()), policy: Some(Policy::default()) },
         (None, Some(subject)) => return Err(Error::SubjectNotFound(subject.clone())),
     };
     check_mode(rows, subject)?;

@@ -8,16 +8,18 @@ use tokio::time::sleep;
 
 use crate::event::{EventType, Subject, Topic, json};
 use crate::log::{EventLog, Table};
+use crate::schema::compat::Comparer;
 use crate::schema::{self, Checked, SchemaId};
 
 use super::change::{self, Force, Refusal, Wanted};
+use super::compatibility::{self, Side, Terms};
 use super::content::{Content, Kind, Reference, Version};
 use super::error::Error;
 use super::judges::Judges;
 use super::level::{Level, Mode, Settings};
 use super::live::Live;
 use super::reading::{self, Comparison, Deleted, Versioned, Which};
-use super::{admission, compatibility, rows};
+use super::{admission, rows};
 
 /// Where the registry lies.
 const TABLE: &str = "_weirgate.schemas";
@@ -35,6 +37,7 @@ struct Shared {
     /// `None` until it was read once.
     table: ArcSwapOption<Table>,
     judges: Judges,
+    comparer: Comparer,
     live: Live,
 }
 
@@ -99,7 +102,7 @@ impl Registry {
     #[must_use]
     pub fn new() -> (Self, Keeper) {
         let (table, judges, live) = (ArcSwapOption::empty(), Judges::default(), Live::default());
-        let registry = Self(Arc::new(Shared { table, judges, live }));
+        let registry = Self(Arc::new(Shared { table, judges, comparer: Comparer::new(), live }));
         (registry.clone(), Keeper(registry))
     }
 
@@ -122,7 +125,7 @@ impl Registry {
             }
             let comparison = reading::comparison(&*table, subject);
             if reading::effective_mode(&*table, Some(subject)) != Mode::Import {
-                let differences = differences(&table, &comparison, &wanted.content);
+                let differences = self.compare(&table, &comparison, &wanted.content).await?;
                 if !differences.is_empty() {
                     return Err(Error::Incompatible(differences));
                 }
@@ -181,7 +184,7 @@ impl Registry {
                 Err(error) => return Err(error),
             }
         }
-        Ok(differences(&table, &comparison, &wanted.content))
+        self.compare(&table, &comparison, &wanted.content).await
     }
 
     /// Deletes a version, so that it can still be read by who asks for deleted ones.
@@ -233,7 +236,10 @@ impl Registry {
     /// # Errors
     /// When the mode does not allow it, or the log fails.
     pub async fn set_settings(&self, subject: Option<&Subject>, settings: Settings) -> Result<(), Error> {
-        self.table()?.update(|draft| change::set_settings(draft, subject, settings)).await
+        let table = self.table()?;
+        table.update(|draft| change::set_settings(draft, subject, settings)).await?;
+        self.take_over(&table, subject);
+        Ok(())
     }
 
     /// Takes back what was said; answers it.
@@ -241,7 +247,10 @@ impl Registry {
     /// # Errors
     /// When nothing was, the mode does not allow it, or the log fails.
     pub async fn reset_settings(&self, subject: Option<&Subject>) -> Result<Settings, Error> {
-        self.table()?.update(|draft| change::reset_settings(draft, subject)).await
+        let table = self.table()?;
+        let before = table.update(|draft| change::reset_settings(draft, subject)).await?;
+        self.take_over(&table, subject);
+        Ok(before)
     }
 
     /// Gives a subject, or all, a mode.
@@ -280,6 +289,14 @@ impl Registry {
         self.0.table.load_full().ok_or(Error::NotReady)
     }
 
+    /// Lets events be judged by what was said of a subject, or of all.
+    fn take_over(&self, table: &Table, subject: Option<&Subject>) {
+        match subject {
+            Some(subject) => self.0.live.fill_one(table, subject),
+            None => self.0.live.fill(table),
+        }
+    }
+
     /// Judges a text by itself and by what it refers to.
     async fn judge(&self, table: &Table, registration: &Registration) -> Result<Wanted, Error> {
         let Registration { kind, text, references, id, version } = registration.clone();
@@ -296,12 +313,31 @@ impl Registry {
         let content = Content::new(kind, text, &canonical, references);
         Ok(Wanted { content, id, version, fits: None, referred })
     }
-}
 
-/// What keeps a schema from standing beside others.
-fn differences(table: &Table, comparison: &Comparison, content: &Content) -> Vec<String> {
-    let with =
-        comparison.with.iter().filter_map(|(version, id)| Some((*version, rows::content(table, *id)?)));
-    let with: Vec<(Version, Content)> = with.filter(|(_, other)| other.guid != content.guid).collect();
-    compatibility::differences(comparison.level, content, &with)
+    /// What keeps a schema from standing beside others.
+    async fn compare(
+        &self,
+        table: &Table,
+        comparison: &Comparison,
+        content: &Content,
+    ) -> Result<Vec<String>, Error> {
+        let with =
+            comparison.with.iter().filter_map(|(version, id)| Some((*version, rows::content(table, *id)?)));
+        let with: Vec<(Version, Content)> = with.filter(|(_, other)| other.guid != content.guid).collect();
+        if with.is_empty() {
+            return Ok(Vec::new());
+        }
+        let side = |content: Content| {
+            let named = admission::resolve(table, &content.references, Deleted::Shown)?;
+            Ok::<_, Error>(Side { content, named })
+        };
+        let candidate = side(content.clone())?;
+        let mut earlier = Vec::with_capacity(with.len());
+        for (version, content) in with {
+            earlier.push((version, side(content)?));
+        }
+        let Comparison { level, policy, .. } = *comparison;
+        let by = (&self.0.judges, &self.0.comparer);
+        compatibility::differences(by, Terms { level, policy }, candidate, earlier).await
+    }
 }

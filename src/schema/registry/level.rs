@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::schema::compat;
+
 /// Which earlier versions of a subject a new one must fit, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -21,6 +23,17 @@ pub enum Level {
     FullTransitive,
     /// Anything goes.
     None,
+}
+
+/// What holds for members that a schema does not name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Policy {
+    /// What the schemas say, to the letter.
+    Strict,
+    /// Writers send none, as the gateway sees to; readers pass over them.
+    #[default]
+    Lenient,
 }
 
 /// What may be changed.
@@ -45,6 +58,51 @@ pub struct Settings {
     /// The level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compatibility: Option<Level>,
+    /// The policy.
+    #[serde(default, rename = "compatibilityPolicy", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+}
+
+impl From<Level> for compat::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Backward => Self::Backward,
+            Level::BackwardTransitive => Self::BackwardTransitive,
+            Level::Forward => Self::Forward,
+            Level::ForwardTransitive => Self::ForwardTransitive,
+            Level::Full => Self::Full,
+            Level::FullTransitive => Self::FullTransitive,
+            Level::None => Self::None,
+        }
+    }
+}
+
+impl From<Policy> for compat::Policy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Strict => Self::Strict,
+            Policy::Lenient => Self::Lenient,
+        }
+    }
+}
+
+impl Policy {
+    const ALL: [Self; 2] = [Self::Strict, Self::Lenient];
+
+    /// Reads a policy, in whatever case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.as_str().eq_ignore_ascii_case(text))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "STRICT",
+            Self::Lenient => "LENIENT",
+        }
+    }
 }
 
 impl Level {
@@ -118,13 +176,17 @@ impl Mode {
 
 #[cfg(test)]
 mod tests {
-    use super::{Level, Mode};
+    use super::{Level, Mode, Policy};
 
     #[test]
     fn names_are_those_that_are_stored_and_read_in_any_case() {
         for level in Level::ALL {
             assert_eq!(serde_json::to_value(level).unwrap(), level.as_str());
             assert_eq!(Level::parse(&level.as_str().to_lowercase()), Some(level));
+        }
+        for policy in Policy::ALL {
+            assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+            assert_eq!(Policy::parse(&policy.as_str().to_lowercase()), Some(policy));
         }
         for mode in Mode::ALL {
             assert_eq!(serde_json::to_value(mode).unwrap(), mode.as_str());

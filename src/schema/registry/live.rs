@@ -18,6 +18,7 @@ use crate::event::{EventType, Subject};
 use crate::schema::{self, Checked, Schema, SchemaId, Verdict};
 
 use super::admission;
+use super::level::Policy;
 use super::reading::{self, Deleted};
 use super::rows::{self, Rows};
 
@@ -49,6 +50,7 @@ type Slots = HashMap<Box<str>, Arc<Slot>>;
 struct Slot {
     subject: Arc<str>,
     id: SchemaId,
+    policy: Policy,
     compiled: ArcSwapOption<Compiled>,
     used: AtomicU64,
 }
@@ -91,7 +93,7 @@ impl Live {
         let before = self.slots.load();
         let mut slots = Slots::new();
         for (subject, (_, entry)) in reading::subjects(rows, Deleted::Hidden) {
-            put(&mut slots, &before, &subject, Some(entry.id));
+            put(&mut slots, &before, (&subject, policy(rows, &subject)), Some(entry.id));
         }
         self.slots.store(Arc::new(slots));
     }
@@ -102,7 +104,7 @@ impl Live {
         let before = self.slots.load();
         let mut slots = Slots::clone(&before);
         let latest = reading::entries(rows, subject, Deleted::Hidden).last().map(|(_, entry)| entry.id);
-        put(&mut slots, &before, subject, latest);
+        put(&mut slots, &before, (subject, policy(rows, subject)), latest);
         self.slots.store(Arc::new(slots));
     }
 
@@ -149,15 +151,20 @@ impl Live {
         let unusable = || schema::Error::Unusable { subject: Arc::clone(&slot.subject), schema_id: slot.id };
         let content = rows::content(rows, slot.id).ok_or_else(unusable)?;
         // What is referred to may have been deleted since, though never for good.
-        let admitted = admission::resolve(rows, &content.references, Deleted::Shown)
-            .and_then(|named| admission::admit(content.kind, &content.text, &named))
+        let schema = admission::resolve(rows, &content.references, Deleted::Shown)
+            .and_then(|named| match slot.policy {
+                Policy::Strict => {
+                    admission::admit(content.kind, &content.text, &named).map(|admitted| admitted.schema)
+                }
+                Policy::Lenient => admission::admit_closed(&content, &named),
+            })
             .map_err(|error| {
                 tracing::error!(subject = %slot.subject, %error, "a registered schema cannot be compiled");
                 unusable()
             })?;
         let weight = (content.text.len() * WEIGHT_FACTOR).max(WEIGHT_MIN);
         self.weight.fetch_add(weight, Ordering::Relaxed);
-        let compiled = Compiled { schema: admitted.schema, weight, total: Arc::clone(&self.weight) };
+        let compiled = Compiled { schema, weight, total: Arc::clone(&self.weight) };
         let compiled = Arc::new(compiled);
         self.compilations.fetch_add(1, Ordering::Relaxed);
         slot.used.store(self.compilations.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -197,17 +204,26 @@ fn find<'s>(slots: &'s Slots, event_type: &EventType) -> Option<&'s Arc<Slot>> {
     slots.get(format!("{event_type}.v1").as_str())
 }
 
+/// The policy by which a subject's events are judged: a lenient one holds writers to the members that are named.
+fn policy(rows: &dyn Rows, subject: &Subject) -> Policy {
+    reading::effective_settings(rows, Some(subject)).policy.unwrap_or_default()
+}
+
 /// Puts a subject's latest version in its place; a slot that is as it was keeps what it compiled.
-fn put(slots: &mut Slots, before: &Slots, subject: &Subject, latest: Option<SchemaId>) {
+fn put(slots: &mut Slots, before: &Slots, (subject, policy): (&Subject, Policy), latest: Option<SchemaId>) {
     let Some(event_type) = subject.as_str().strip_suffix(SUFFIX) else { return };
     let Some(id) = latest else {
         slots.remove(event_type);
         return;
     };
-    let slot = before.get(event_type).filter(|slot| slot.id == id).cloned().unwrap_or_else(|| {
-        let subject = Arc::from(subject.as_str());
-        Arc::new(Slot { subject, id, compiled: ArcSwapOption::empty(), used: AtomicU64::new(0) })
-    });
+    let slot = before
+        .get(event_type)
+        .filter(|slot| slot.id == id && slot.policy == policy)
+        .cloned()
+        .unwrap_or_else(|| {
+            let subject = Arc::from(subject.as_str());
+            Arc::new(Slot { subject, id, policy, compiled: ArcSwapOption::empty(), used: AtomicU64::new(0) })
+        });
     slots.insert(event_type.into(), slot);
 }
 

@@ -7,7 +7,7 @@ use crate::schema::SchemaId;
 
 use super::content::{Content, Guid, Reference, Version};
 use super::error::Error;
-use super::level::{Level, Mode, Settings};
+use super::level::{Level, Mode, Policy, Settings};
 use super::rows::{self, Entry, Rows};
 
 /// Which versions are meant, of those that were deleted and those that were not.
@@ -49,6 +49,7 @@ pub struct Versioned {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Comparison {
     pub(super) level: Level,
+    pub(super) policy: Policy,
     /// Oldest first.
     pub(super) with: Vec<(Version, SchemaId)>,
 }
@@ -214,7 +215,10 @@ pub(super) fn settings(rows: &dyn Rows, subject: Option<&Subject>) -> Option<Set
 pub(super) fn effective_settings(rows: &dyn Rows, subject: Option<&Subject>) -> Settings {
     let general = settings(rows, None).unwrap_or_default();
     let own = subject.and_then(|subject| settings(rows, Some(subject))).unwrap_or_default();
-    Settings { compatibility: Some(own.compatibility.or(general.compatibility).unwrap_or_default()) }
+    Settings {
+        compatibility: Some(own.compatibility.or(general.compatibility).unwrap_or_default()),
+        policy: Some(own.policy.or(general.policy).unwrap_or_default()),
+    }
 }
 
 /// The mode given to a subject itself, or to all.
@@ -233,7 +237,8 @@ pub(super) fn effective_mode(rows: &dyn Rows, subject: Option<&Subject>) -> Mode
 
 /// What a new version of a subject is to be compared with.
 pub(super) fn comparison(rows: &dyn Rows, subject: &Subject) -> Comparison {
-    let level = effective_settings(rows, Some(subject)).compatibility.unwrap_or_default();
+    let settings = effective_settings(rows, Some(subject));
+    let (level, policy) = (settings.compatibility.unwrap_or_default(), settings.policy.unwrap_or_default());
     let mut with: Vec<(Version, SchemaId)> = match level {
         Level::None => Vec::new(),
         Level::Backward
@@ -249,7 +254,7 @@ pub(super) fn comparison(rows: &dyn Rows, subject: &Subject) -> Comparison {
     if !level.is_transitive() {
         with.drain(..with.len().saturating_sub(1));
     }
-    Comparison { level, with }
+    Comparison { level, policy, with }
 }
 
 fn whole(rows: &dyn Rows, subject: &Subject, version: Version, entry: Entry) -> Option<Versioned> {
