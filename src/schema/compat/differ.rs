@@ -23,7 +23,7 @@ use super::place::{Node, flatten, target};
 use super::types::Types;
 
 /// So many schemas are held against each other before the answer is that there are too many ways.
-const STEPS_MAX: usize = 20_000;
+const STEPS_MAX: usize = 10_000;
 /// So many findings are told.
 const FINDINGS_MAX: usize = 50;
 /// So deep a value is followed.
@@ -269,7 +269,8 @@ impl<'b> Differ<'b> {
             writer: writer.to_owned(),
             wish,
         };
-        if !self.findings.contains(&finding) {
+        // What is beyond the bound is not told, and looking through more would take too long.
+        if self.findings.len() < FINDINGS_MAX && !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
         false
@@ -286,6 +287,8 @@ impl<'b> Differ<'b> {
     fn spend(&mut self, at: &At) -> bool {
         self.steps += 1;
         if self.steps > STEPS_MAX || at.path.len() > DEPTH_MAX {
+            // Room for it, however much else was found.
+            self.findings.truncate(FINDINGS_MAX - 1);
             return self.find(Rule::Unfollowed, at, "too many alternatives to follow", "", Wish::Anything);
         }
         true

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::super::differ::differ;
 use super::super::{Comparer, Level, Policy, Version};
 use super::version;
 
@@ -82,5 +83,17 @@ async fn bombs_end_within_the_limit() {
             assert!(!report.compatible, "{name} is compatible");
             assert!(elapsed < Duration::from_secs(10), "{name} took {elapsed:?}");
         }
+    }
+}
+
+#[test]
+fn the_differ_ends_by_itself_however_many_ways_there_are() {
+    for (old, new) in [
+        (overlapping(24, "string"), overlapping(24, "integer")),
+        (doubling(24, &json!({"type": "string"})), doubling(24, &json!({"type": "integer"}))),
+    ] {
+        let (old, new) = (version(&old), version(&new));
+        let found = differ(&old.bundle.schema, &new.bundle.schema, &new.bundle.origins);
+        assert!((1..=50).contains(&found.len()), "{} findings", found.len());
     }
 }
