@@ -10,6 +10,7 @@
 
 mod borrowed;
 mod budget;
+mod bundle;
 pub mod compat;
 mod compiled;
 pub mod evolution;
@@ -91,6 +92,20 @@ impl fmt::Display for SchemaId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
+}
+
+/// What the data of a type must satisfy, for people and tools to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contract {
+    /// The subject, `{eventType}-value`.
+    pub subject: Arc<str>,
+    /// The schema's number.
+    pub id: SchemaId,
+    /// The schema with all that it refers to, which lies under `$defs`; references are pointers into it. It names no
+    /// dialect, id or anchor.
+    pub schema: serde_json::Value,
+    /// Data that satisfies it, where the folder has a valid example of at most 16 KiB: the first by name.
+    pub example: Option<serde_json::Value>,
 }
 
 /// The outcome of a check that refuses nothing.
@@ -244,6 +259,16 @@ impl Schemas {
         let Some(compiled) = set.find(event_type) else { return Ok(Checked { schema: None, subject: None }) };
         compiled.check(data)?;
         Ok(Checked { schema: Some(compiled.id), subject: Some(Arc::clone(&compiled.subject)) })
+    }
+
+    /// What the data of a type must satisfy, where it has a schema. The first call after a load or a change takes about 0.1 ms
+    /// for each schema, and blocks on the file system for examples.
+    #[must_use]
+    pub fn contract(&self, event_type: &EventType) -> Option<Arc<Contract>> {
+        match &self.0 {
+            Source::Folder { config, set } => set.load().contract(&config.directory, event_type),
+            Source::Registry(registry) => registry.contract(event_type),
+        }
     }
 
     /// The event types that have a schema, sorted.

@@ -159,6 +159,12 @@ impl<'f> References<'f> {
         steps
     }
 
+    /// In which file what a reference leads to lies, and the pointer to it there.
+    pub(super) fn place(&self, file: usize, reference: &str) -> Option<(usize, String)> {
+        let (at, schema) = self.target(file, reference)?;
+        Some((at, pointer_to(&self.files.get(at)?.schema, schema)?))
+    }
+
     /// The schema a reference leads to, where that lies in the folder; the validator itself refuses all others.
     fn target(&self, file: usize, reference: &str) -> Option<(usize, &'f Value)> {
         let (place, fragment) = reference.split_once('#').unwrap_or((reference, ""));
@@ -180,6 +186,24 @@ impl<'f> References<'f> {
         let base = file.schema.get("$id").and_then(Value::as_str).unwrap_or(&file.uri);
         let candidates = [place.to_owned(), join(base, place), join(&file.uri, place)];
         candidates.iter().find_map(|uri| self.by_uri.get(uri)).copied()
+    }
+}
+
+/// The pointer that leads from a schema to this very part of it.
+fn pointer_to(root: &Value, part: &Value) -> Option<String> {
+    if std::ptr::eq(root, part) {
+        return Some(String::new());
+    }
+    let escape = |name: &String| name.replace('~', "~0").replace('/', "~1");
+    match root {
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| Some(format!("/{}{}", escape(name), pointer_to(value, part)?))),
+        Value::Array(elements) => {
+            let mut places = elements.iter().enumerate();
+            places.find_map(|(index, value)| Some(format!("/{index}{}", pointer_to(value, part)?)))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
@@ -226,7 +250,10 @@ pub(super) fn join(base: &str, place: &str) -> String {
     let (scheme, path) = base.split_once(":/").unwrap_or(("", base));
     let mut segments: Vec<&str> = path.split('/').collect();
     segments.pop();
-    for part in place.split('/') {
+    if place.starts_with('/') {
+        segments.clear();
+    }
+    for part in place.trim_start_matches('/').split('/') {
         match part {
             "." => {}
             ".." => {

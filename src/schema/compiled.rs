@@ -1,16 +1,19 @@
 //! Schemas compiled once, and the set of those in a folder.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use jsonschema::{Draft, PatternOptions, Registry, Resource, Validator};
 use sha2::{Digest as _, Sha256};
 
 use super::borrowed::Borrowed;
 use super::budget::{References, check_size};
+use super::bundle::bundle;
+use super::examples::first_valid;
 use super::explain::explain;
 use super::folder::{File, error, read, samples};
-use super::{Config, Error, LoadError, SchemaId, Violation};
+use super::{Config, Contract, Error, LoadError, SchemaId, Violation};
 use crate::event::EventType;
 use crate::event::json::Value;
 
@@ -122,6 +125,10 @@ impl Schema {
 pub(super) struct Set {
     schemas: HashMap<Arc<str>, Compiled>,
     event_types: Vec<EventType>,
+    /// As they were read, for those who want to know what is asked of events.
+    files: Vec<File>,
+    /// By event type, once somebody asked.
+    contracts: OnceLock<HashMap<Arc<str>, Arc<Contract>>>,
 }
 
 /// One type's schema.
@@ -153,7 +160,29 @@ impl Set {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Self::compile(config, &files, &recursive)
+        let set = Self::compile(config, &files, &recursive)?;
+        Ok(Self { files, ..set })
+    }
+
+    /// What the data of a type must satisfy, where it has a schema.
+    pub(super) fn contract(&self, directory: &Path, event_type: &EventType) -> Option<Arc<Contract>> {
+        let contracts = self.contracts.get_or_init(|| self.write_contracts(directory));
+        let of_first_version = || contracts.get(format!("{event_type}.v1").as_str());
+        let found = contracts.get(event_type.as_str());
+        found.or_else(|| of_first_version().filter(|_| event_type.major().is_none())).map(Arc::clone)
+    }
+
+    fn write_contracts(&self, directory: &Path) -> HashMap<Arc<str>, Arc<Contract>> {
+        let references = References::new(&self.files);
+        let contract = |(at, file): (usize, &File)| {
+            let event_type = file.event_type.as_ref()?;
+            let Compiled { subject, id, .. } = self.find(event_type)?;
+            let (schema, example) =
+                (bundle(&self.files, &references, at)?, first_valid(directory, event_type));
+            let contract = Contract { subject: Arc::clone(subject), id: *id, schema, example };
+            Some((Arc::from(event_type.as_str()), Arc::new(contract)))
+        };
+        self.files.iter().enumerate().filter_map(contract).collect()
     }
 
     /// The schema of a type; one without a version has the schema of version 1.

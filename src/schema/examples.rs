@@ -7,6 +7,9 @@ use super::{Config, Error, LoadError, Schemas};
 use crate::event::EventType;
 use crate::event::json::{Document, Limits};
 
+/// A larger example is not shown in documents.
+const SHOWN_BYTES_MAX: usize = 16 * 1_024;
+
 /// What was judged.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -35,14 +38,26 @@ pub fn judge(config: &Config) -> Report {
     let event_types = schemas.event_types();
     let mut report = Report { schemas: event_types.len(), ..Report::default() };
     for event_type in &event_types {
-        let Some((stem, version)) = event_type.split_version() else { continue };
-        let mut folder: PathBuf = config.directory.clone();
-        folder.extend(stem.split('.'));
-        folder.push(format!("v{version}.examples"));
+        let Some(folder) = folder_of(&config.directory, event_type) else { continue };
         judge_folder(&schemas, event_type, &folder, &mut report);
     }
     report.findings.sort_by(|left, right| left.path.cmp(&right.path));
     report
+}
+
+/// The first valid example of a type by name, where that is not too large to be shown. Blocks.
+pub(super) fn first_valid(directory: &Path, event_type: &EventType) -> Option<serde_json::Value> {
+    let folder = folder_of(directory, event_type)?.join("valid");
+    let bytes = read_bytes(entries(&folder).ok()?.first()?).ok()?;
+    if bytes.len() <= SHOWN_BYTES_MAX { serde_json::from_slice(&bytes).ok() } else { None }
+}
+
+fn folder_of(directory: &Path, event_type: &EventType) -> Option<PathBuf> {
+    let (stem, version) = event_type.split_version()?;
+    let mut folder = directory.to_owned();
+    folder.extend(stem.split('.'));
+    folder.push(format!("v{version}.examples"));
+    Some(folder)
 }
 
 fn judge_folder(schemas: &Schemas, event_type: &EventType, folder: &Path, report: &mut Report) {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Absent, Config, Dialect, Error, Schema, Schemas, Store, Verdict, Violation};
 use crate::event::EventType;
@@ -295,4 +296,36 @@ fn ids_depend_on_the_content_alone() {
     assert_eq!(id("a.b.v1"), id("a.c.v1"));
     assert_ne!(id("a.b.v1"), id("a.d.v1"));
     assert!(id("a.b.v1").number() > 0);
+}
+
+#[test]
+fn contracts_stand_alone() {
+    let schemas = load(&[
+        (
+            "orders/placed/v1.json",
+            r#"{"properties":{"amount":{"$ref":"../../shop/common.json#/$defs/amount"}}}"#,
+        ),
+        ("orders/cancelled/v1.json", r#"{"type":"object"}"#),
+        ("shop/common.json", r#"{"$defs":{"amount":{"minimum":0}}}"#),
+    ])
+    .unwrap();
+    let contract = |name: &str| schemas.contract(&EventType::parse(name).unwrap());
+    assert_eq!(contract("orders.lost.v1"), None);
+    let placed = contract("orders.placed.v1").unwrap();
+    assert_eq!(&*placed.subject, "orders.placed.v1-value");
+    assert_eq!(
+        contract("orders.placed"),
+        Some(Arc::clone(&placed)),
+        "a type without a version has that of version 1"
+    );
+    let alone = Schema::compile(&placed.schema, Dialect::Draft202012, &[]).unwrap();
+    let judge = |data: &str| alone.judge(Document::parse(data.as_bytes(), Limits::default()).unwrap().root());
+    assert_eq!(judge(r#"{"amount":1}"#), Verdict::Valid);
+    assert!(matches!(judge(r#"{"amount":-1}"#), Verdict::Broken(_)));
+}
+
+#[test]
+fn a_reference_may_begin_at_the_folder() {
+    let recursive = [("a/v1.json", r#"{"$ref":"/b.json"}"#), ("b.json", r#"{"$ref":"/a/v1.json"}"#)];
+    assert!(load(&recursive).unwrap_err().contains("refers to itself without ever looking into the value"));
 }

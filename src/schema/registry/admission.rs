@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::event::json::{Document, Limits};
 use crate::schema::budget::{References, check_size, join};
+use crate::schema::bundle;
 use crate::schema::compiled::SCHEMA_URI;
 use crate::schema::folder::File;
 use crate::schema::{Dialect, Schema, compat};
@@ -114,7 +115,7 @@ fn admit_json(text: &str, references: &[Named]) -> Result<Admitted, String> {
     let Parsed { schema, shared } = parse_all(text, references)?;
     let canonical = schema.to_string();
     check_size(&schema)?;
-    let is_recursive = check_references(&schema, &shared)?;
+    let is_recursive = References::new(&files(&schema, &shared)).check(0)?;
     let schema = Schema::compile_at(SCHEMA_URI, &schema, Dialect::Draft7, &shared, is_recursive)?;
     Ok(Admitted { canonical, schema })
 }
@@ -139,8 +140,15 @@ fn parse(text: &str) -> Result<Value, String> {
     Ok(document.root().to_owned_value())
 }
 
-/// Whether the schema is recursive, where it stays within the budgets once its references are followed.
-fn check_references(schema: &Value, shared: &[(String, Value)]) -> Result<bool, String> {
+/// The schema with all that it refers to, to be read alone.
+pub(super) fn bundle(text: &str, references: &[Named]) -> Option<Value> {
+    let Parsed { schema, shared } = parse_all(text, references).ok()?;
+    let files = files(&schema, &shared);
+    bundle::bundle(&files, &References::new(&files), 0)
+}
+
+/// A schema, and those that it refers to, as if they lay in a folder.
+fn files(schema: &Value, shared: &[(String, Value)]) -> Vec<File> {
     let own = (SCHEMA_URI.to_owned(), schema.clone());
     let file = |(uri, schema): &(String, Value)| File {
         path: uri.into(),
@@ -149,8 +157,7 @@ fn check_references(schema: &Value, shared: &[(String, Value)]) -> Result<bool, 
         schema: schema.clone(),
         bytes: Vec::new(),
     };
-    let files: Vec<File> = std::iter::once(&own).chain(shared).map(file).collect();
-    References::new(&files).check(0)
+    std::iter::once(&own).chain(shared).map(file).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::event::{EventType, Subject, Topic, json};
 use crate::log::{EventLog, Table};
 use crate::schema::compat::Comparer;
-use crate::schema::{self, Checked, SchemaId};
+use crate::schema::{self, Checked, Contract, SchemaId};
 
 use super::change::{self, Force, Refusal, Wanted};
 use super::compatibility::{self, Side, Terms};
@@ -278,6 +278,11 @@ impl Registry {
         let table = self.0.table.load();
         let table = table.as_ref().ok_or(schema::Error::NotReady)?;
         self.0.live.check(&**table, event_type, data)
+    }
+
+    /// What the data of a type must satisfy, where it has a schema.
+    pub(in crate::schema) fn contract(&self, event_type: &EventType) -> Option<Arc<Contract>> {
+        self.0.live.contract(&**self.0.table.load().as_ref()?, event_type)
     }
 
     /// The event types that events are judged of, sorted.

@@ -9,13 +9,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::event::json::Value;
 use crate::event::{EventType, Subject};
-use crate::schema::{self, Checked, Schema, SchemaId, Verdict};
+use crate::schema::{self, Checked, Contract, Schema, SchemaId, Verdict};
 
 use super::admission;
 use super::level::Policy;
@@ -53,6 +53,8 @@ struct Slot {
     policy: Policy,
     compiled: ArcSwapOption<Compiled>,
     used: AtomicU64,
+    /// As people and tools read it, once somebody asked.
+    contract: OnceLock<Option<Arc<Contract>>>,
 }
 
 /// A schema, and what it weighs for as long as anybody has it.
@@ -132,6 +134,24 @@ impl Live {
             Verdict::Broken(errors) => Err(schema::Error::Violation { subject, schema_id, errors }),
             Verdict::PatternLimit => Err(schema::Error::PatternLimit { subject, schema_id }),
         }
+    }
+
+    /// What the data of a type must satisfy, where it has a schema.
+    pub(super) fn contract(&self, rows: &dyn Rows, event_type: &EventType) -> Option<Arc<Contract>> {
+        let slots = self.slots.load();
+        let slot = find(&slots, event_type)?;
+        let write = || {
+            let content = rows::content(rows, slot.id)?;
+            let named = admission::resolve(rows, &content.references, Deleted::Shown).ok()?;
+            let schema = admission::bundle(&content.text, &named)?;
+            Some(Arc::new(Contract {
+                subject: Arc::clone(&slot.subject),
+                id: slot.id,
+                schema,
+                example: None,
+            }))
+        };
+        slot.contract.get_or_init(write).clone()
     }
 
     /// The event types that have a schema, sorted.
@@ -216,14 +236,14 @@ fn put(slots: &mut Slots, before: &Slots, (subject, policy): (&Subject, Policy),
         slots.remove(event_type);
         return;
     };
-    let slot = before
-        .get(event_type)
-        .filter(|slot| slot.id == id && slot.policy == policy)
-        .cloned()
-        .unwrap_or_else(|| {
-            let subject = Arc::from(subject.as_str());
-            Arc::new(Slot { subject, id, policy, compiled: ArcSwapOption::empty(), used: AtomicU64::new(0) })
-        });
+    let slot =
+        before.get(event_type).filter(|slot| slot.id == id && slot.policy == policy).cloned().unwrap_or_else(
+            || {
+                let subject = Arc::from(subject.as_str());
+                let (compiled, used) = (ArcSwapOption::empty(), AtomicU64::new(0));
+                Arc::new(Slot { subject, id, policy, compiled, used, contract: OnceLock::new() })
+            },
+        );
     slots.insert(event_type.into(), slot);
 }
 
