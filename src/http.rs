@@ -11,6 +11,7 @@
 
 mod admission;
 mod answer;
+mod asyncapi;
 mod bodies;
 mod body;
 mod call;
@@ -51,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Authenticator;
 use crate::delivery::Delivery;
-use crate::event::Clock;
+use crate::event::{Clock, LiveCatalogue};
 use crate::feed::Feed;
 use crate::log::{self, EventLog};
 use crate::publish::Publisher;
@@ -103,7 +104,9 @@ pub struct Parts {
     pub delivery: Delivery,
     /// Where upgraded streams go.
     pub sessions: Sessions,
-    /// The log, asked for its health.
+    /// What the operator says of each topic.
+    pub catalogue: LiveCatalogue,
+    /// The log, asked for its health and its topics.
     pub log: Arc<dyn EventLog>,
     /// The wall clock.
     pub clock: Clock,

@@ -51,7 +51,7 @@ const FENCES: &[(&str, &str)] = &[
     ("hyper", "http"),
     ("hyper_util", "http"),
     ("tokio_rustls", "http socket"),
-    ("serde_saphyr", "config"),
+    ("serde_saphyr", "config http"),
     ("clap", "cli"),
     ("reqwest", "auth schema cli"),
     ("anyhow", "app cli"),

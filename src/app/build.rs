@@ -103,7 +103,7 @@ pub(super) async fn build(
         authenticator: authenticator.clone(),
         auth_mode: config.auth.mode,
         dev_key,
-        catalogue,
+        catalogue: catalogue.clone(),
         schemas: schemas.clone(),
         publisher: publisher.clone(),
         delivery: delivery.clone(),
@@ -115,6 +115,7 @@ pub(super) async fn build(
         runtime: Handle::current(),
     };
     let parts = http::Parts {
+        catalogue,
         log,
         publisher: publisher.clone(),
         judged_by: schemas,

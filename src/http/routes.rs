@@ -11,7 +11,7 @@ use crate::problem::{Code, Problem};
 
 use super::registry::{schemas, settings, subjects};
 use super::serve::Shared;
-use super::{body, groups, operations, pages, publish, read, upgrade};
+use super::{asyncapi, body, groups, operations, pages, publish, read, upgrade};
 
 type Route = MethodRouter<Arc<Shared>>;
 
@@ -35,6 +35,8 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/problems/{code}", get(pages::problem)),
         ("/openapi.yaml", get(pages::openapi_yaml)),
         ("/openapi.json", get(pages::openapi_json)),
+        ("/asyncapi.yaml", get(asyncapi::yaml)),
+        ("/asyncapi.json", get(asyncapi::json)),
         ("/", get(pages::front)),
     ]
 }

@@ -18,7 +18,7 @@ use super::bodies::Bodies;
 use super::connection::{self, Connection};
 use super::drain::{Drain, Phase};
 use super::metrics::Metrics;
-use super::{Config, Error, Listeners, Parts, operations, routes};
+use super::{Config, Error, Listeners, Parts, asyncapi, operations, routes};
 
 /// How long connections that idle get to close when everything is done.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) bodies: Bodies,
     /// How to shake hands; `None` speaks plain HTTP.
     pub(super) tls: Option<TlsAcceptor>,
+    /// The AsyncAPI documents made last.
+    pub(super) asyncapi: asyncapi::Kept,
     /// Told apart from those of other runs by a random beginning.
     pub(super) request_ids: RequestIds,
 }
@@ -58,6 +60,7 @@ impl Shared {
             bodies: Bodies::new(config.limits.clone(), metrics.bodies_bytes.clone()),
             tls,
             drain: Drain::default(),
+            asyncapi: asyncapi::Kept::default(),
             request_ids: RequestIds::new(),
             config,
             parts,

@@ -1,5 +1,6 @@
 //! The sample clients and the playground, run against the real binary with the tools a user has.
 //!
+//! - `asyncapi`: AsyncAPI's own parser on the document that a gateway makes.
 //! - `gateway`: starts `weirgate dev` on a free port.
 //! - `registry`: official clients of schema registries; scripts and versions lie beside it.
 //! - `scripts`: curl, Python and Node.
@@ -13,6 +14,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod asyncapi;
 mod browser;
 mod gateway;
 mod registry;

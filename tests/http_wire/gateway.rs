@@ -68,6 +68,8 @@ pub(crate) struct Setup {
     pub(crate) schemas: PathBuf,
     pub(crate) registry_path: RegistryPath,
     pub(crate) store: schema::Store,
+    /// The catalogue's topics; `None` for those that most tests use.
+    pub(crate) topics: Option<Vec<TopicRule>>,
 }
 
 impl Default for Setup {
@@ -97,6 +99,7 @@ impl Default for Setup {
             schemas: Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas"),
             registry_path: RegistryPath::default(),
             store: schema::Store::Folder,
+            topics: None,
         }
     }
 }
@@ -194,7 +197,7 @@ async fn run(
         schema::Store::Folder => Schemas::load(&schemas).unwrap(),
         schema::Store::Embedded => Schemas::registered(schema_registry.clone()),
     };
-    let catalogue = catalogue();
+    let catalogue = catalogue(setup.topics);
     let event_log: Arc<dyn weirgate::log::EventLog> = Arc::new(log.clone());
     let publisher = Publisher::new(
         publishing(&setup.limits),
@@ -216,7 +219,7 @@ async fn run(
         groups(),
         Arc::clone(&event_log),
         Arc::new(log),
-        catalogue,
+        catalogue.clone(),
         clock.clone(),
         &registry,
     );
@@ -239,6 +242,7 @@ async fn run(
         tokio::spawn(delivery_service.run(background.clone())),
     ];
     let parts = Parts {
+        catalogue,
         authenticator,
         publisher,
         judged_by: schemas,
@@ -350,7 +354,7 @@ fn auth() -> weirgate::auth::Config {
     raw.check().unwrap()
 }
 
-fn catalogue() -> LiveCatalogue {
+fn catalogue(topics: Option<Vec<TopicRule>>) -> LiveCatalogue {
     let rule = |topic: &str, types: &[&str], is_schema_required| {
         let types = types.iter().map(|name| EventType::parse(name).unwrap()).collect();
         TopicRule { is_schema_required, ..TopicRule::plain(Topic::parse(topic).unwrap(), types) }
@@ -361,7 +365,8 @@ fn catalogue() -> LiveCatalogue {
     };
     let loose = rule("loose.v1", &["things.noted.v1"], false);
     let keyed = TopicRule { key: orders.key.clone(), ..rule("keyed.v1", &["keys.made.v1"], false) };
-    LiveCatalogue::new(Catalogue::new(vec![orders, loose, keyed], rule("defaults", &[], true)))
+    let topics = topics.unwrap_or_else(|| vec![orders, loose, keyed]);
+    LiveCatalogue::new(Catalogue::new(topics, rule("defaults", &[], true)))
 }
 
 fn publishing(limits: &Limits) -> publish::Config {

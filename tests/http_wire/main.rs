@@ -1,5 +1,6 @@
 //! The HTTP side over real sockets: bytes in, bytes out, with a log in memory that fails when told to.
 //!
+//! - `asyncapi`: the document of what there is, for whom
 //! - `catalogue`: every error code, raised
 //! - `certificates`: clients that show a certificate
 //! - `client`: a raw client that says exactly what it is told
@@ -26,6 +27,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod asyncapi;
 mod catalogue;
 mod certificates;
 mod client;
