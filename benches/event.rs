@@ -45,15 +45,6 @@ fn way_in(criterion: &mut Criterion) {
             assert_eq!(schema.judge(data), Verdict::Valid);
         });
     });
-    // The same by serde_json's own value, to read the figures by on a machine of changing speed.
-    let control = jsonschema::options().should_validate_formats(true);
-    let control = control.build(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
-    group.bench_function("control_serde_json_value", |bencher| {
-        bencher.iter(|| {
-            let value: serde_json::Value = serde_json::from_slice(black_box(body)).unwrap();
-            assert!(control.is_valid(value.get("data").unwrap()));
-        });
-    });
     group.bench_function("parse_draft_and_validate", |bencher| {
         bencher.iter(|| {
             let document = Document::parse(black_box(body), Limits::default()).unwrap();
