@@ -63,6 +63,7 @@ fn way_out(criterion: &mut Criterion) {
         key: Some(Bytes::from_static(b"42")),
         value: Some(Bytes::from_static(EVENT.as_bytes())),
         headers: Headers::new(vec![("traceparent".into(), Some(Bytes::from_static(&[b'0'; 55])))]),
+        decoded: None,
     };
     let mut group = criterion.benchmark_group("way_out");
     group.throughput(Throughput::Bytes(record.bytes() as u64));

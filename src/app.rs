@@ -13,6 +13,7 @@ mod engine;
 mod node;
 mod playground;
 mod reload;
+mod schemas;
 mod tasks;
 mod topics;
 

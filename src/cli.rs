@@ -82,7 +82,7 @@ fn run(command: Command, environment: Environment) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => dev::run(args, environment),
         Command::Serve(args) => serve::run(args, environment),
         Command::CheckConfig(args) => check_config::run(&args, environment),
-        Command::Schemas(args) => schemas::run(&args),
+        Command::Schemas(args) => schemas::run(&args, &environment),
         Command::Publish(args) => publish::run(args, &environment),
         Command::Tail(args) => tail::run(&args, &environment),
         Command::Token(args) => token::run(&args),

@@ -9,6 +9,8 @@
 //! ```
 
 mod callers;
+mod confluent;
+mod encoding;
 mod files;
 mod groups;
 mod kafka;

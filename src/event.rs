@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod cursor;
+mod encoding;
 pub mod envelope;
 pub mod json;
 mod name;
@@ -22,12 +23,13 @@ mod view;
 
 pub use catalogue::{Catalogue, Enforcement, KeyRule, LiveCatalogue, Partitioner, Storage, TopicRule};
 pub use cursor::{Cursor, CursorError, Positions};
+pub use encoding::{Format, Wire};
 pub use envelope::{DataMembers, Draft, Fill};
 #[expect(clippy::module_name_repetitions, reason = "the envelope's own words: eventId, eventType")]
 pub use name::{EventId, EventType, GroupName, NameError, Subject, Topic};
 pub use partitioning::{murmur2, partition_of};
 pub use pattern::Pattern;
 pub use position::{Offset, Partition, Position};
-pub use record::{HeaderName, Headers, Record};
+pub use record::{Decoded, HeaderName, Headers, Record};
 pub use timestamp::{Clock, Timestamp, TimestampError};
 pub use view::{RecordView, write_members};

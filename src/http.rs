@@ -18,18 +18,22 @@ mod call;
 mod config;
 mod connection;
 mod credential;
+mod docs;
 mod drain;
+mod event_types;
 mod follow;
 mod framing;
 mod front;
 mod groups;
 mod head;
+mod known;
 mod limits;
 mod lines;
 mod listen;
 mod media;
 mod metrics;
 mod operations;
+mod origin;
 mod pages;
 mod publish;
 mod publish_options;
@@ -118,6 +122,8 @@ pub struct Parts {
     pub reload: Reload,
     /// The page of `GET /`, in dev mode.
     pub front_page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// A token for this machine's own reader of the docs, in dev mode.
+    pub own_token: Option<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 impl fmt::Debug for Parts {

@@ -26,6 +26,21 @@ pub struct Violation {
     pub message: String,
 }
 
+/// What became of a refused event that its topic keeps.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Quarantine {
+    /// `kept`, `failed`, or `unknown` where it may be kept.
+    pub state: &'static str,
+    /// The topic that keeps it.
+    pub topic: String,
+    /// Its partition, where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// Its offset, where it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+}
+
 /// A public error, RFC 9457: what the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -35,6 +50,8 @@ pub struct Problem {
     pub detail: String,
     /// The places that are wrong, at most 20, by pointer.
     pub errors: Vec<Violation>,
+    /// What became of a refused event that its topic keeps.
+    pub quarantine: Option<Box<Quarantine>>,
     /// When to come back, where that is known.
     pub retry_after: Option<Duration>,
 }
@@ -43,7 +60,7 @@ impl Problem {
     /// A problem of this code.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), quarantine: None, retry_after: None }
     }
 
     /// A fault of the gateway or the log, told without its inner text.
@@ -88,6 +105,7 @@ impl Problem {
             detail: &self.detail,
             code: self.code.as_str(),
             errors: &self.errors,
+            quarantine: self.quarantine.as_deref(),
             retryable: self.code.is_retryable(),
             instance,
             correlation_id,
@@ -107,6 +125,8 @@ struct Told<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "<[Violation]>::is_empty")]
     errors: &'a [Violation],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine: Option<&'a Quarantine>,
     retryable: bool,
     instance: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

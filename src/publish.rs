@@ -26,21 +26,29 @@ mod outcome;
 mod parts;
 mod pending;
 mod publisher;
+mod quarantine;
 mod queue;
 mod quota;
 mod request;
 mod resolve;
 mod series;
+mod sightings;
 mod spread;
+mod validate;
+mod violators;
 
 pub use config::{Config, Quota, TopicTemplate};
 pub use error::{Error, Part, Retry, Used};
 pub use idempotency::{Answer, Answers, Claim, ClaimId, Idempotency, Kept, Lease};
+pub use metrics::Counts;
 pub use outcome::{Batch, Checked, Item, ItemResult, Outcome, Published, Queued, Receipt};
 pub use pending::Pending;
 pub use publisher::Publisher;
+pub use quarantine::{KeptState, Quarantine};
 pub use request::{Ack, BatchForm, Form, IdSeed, Options, Validation};
 pub use series::{Series, Submitted, Underway};
+pub use sightings::{BrokenRule, Producer, Sighting};
+pub use validate::Validated;
 
 #[cfg(test)]
 mod tests;

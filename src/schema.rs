@@ -1,54 +1,70 @@
 //! Subjects and compiled validators: whether an event's data is what its type promises.
 //!
-//! Schemas come from a folder or from the registry in the log, are judged against budgets and compiled; checking takes
-//! no lock. This room never follows a reference to a file or the network, and never puts a value of the data into a message.
+//! Schemas come from a folder or from a registry, are judged against budgets and compiled; checking waits for nothing. This
+//! room never follows a reference to a file or the network, and never puts a value of the data into a message.
 //!
 //! ```text
-//! schemas/orders/placed/v1.json ── budgets ── compiled ──────────┬── check(event type, data) ── Checked | Violation
+//! schemas/orders/placed/v1.json (.avsc, .proto) ── compiled ─────┬── check(event type, data) ── Checked | Violation
 //! registry: orders.placed.v1-value, latest ── compiled when used ┘
+//!           any version by id or GUID ──────── Decoder ── records as JSON
 //! ```
+//! The registry is the gateway's own, in the log, or another one that is asked over HTTP.
 
+pub mod avro;
 mod borrowed;
 mod budget;
 mod bundle;
+pub mod codec;
+mod coded;
 pub mod compat;
 mod compiled;
+mod decoder;
 pub mod evolution;
 pub mod examples;
 mod explain;
 mod folder;
+pub mod framing;
+pub mod portable;
+pub mod protobuf;
 pub mod registry;
 mod samples;
+pub mod typescript;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use self::codec::Encoded;
 use self::compiled::Set;
 pub use self::compiled::{Dialect, Schema, Verdict};
-use self::registry::Registry;
-use crate::event::{EventType, json};
+pub use self::decoder::Decoder;
+use self::registry::confluent::{self, Confluent};
+use self::registry::{Guid, Kind, Registry};
+use crate::event::{EventType, Format, json};
 
 /// What events are judged by, and where that lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where the schemas of events come from.
     pub store: Store,
-    /// The folder: `{type without .vN, dots as /}/v{N}.json`.
+    /// The folder: `{type without .vN, dots as /}/v{N}.json`, or `.avsc`, or `.proto`.
     pub directory: PathBuf,
     /// What holds where there is no such folder.
     pub absent: Absent,
 }
 
 /// Where the schemas of events come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Store {
     /// The files of a folder.
     Folder,
     /// The registry that the gateway keeps in its log.
     Embedded,
+    /// A registry elsewhere that speaks Confluent's API.
+    Confluent(confluent::Config),
 }
 
 /// What holds where there is no folder of schemas.
@@ -104,17 +120,41 @@ pub struct Contract {
     /// The schema with all that it refers to, which lies under `$defs`; references are pointers into it. It names no
     /// dialect, id or anchor.
     pub schema: serde_json::Value,
+    /// What the schema is written in.
+    pub dialect: Dialect,
     /// Data that satisfies it, where the folder has a valid example of at most 16 KiB: the first by name.
     pub example: Option<serde_json::Value>,
 }
 
+impl Contract {
+    /// The schema as a text of its own, which names its dialect: a registry that is given it judges as this gateway does.
+    #[must_use]
+    pub fn standing_alone(&self) -> serde_json::Value {
+        let mut schema = self.schema.clone();
+        if let Some(members) = schema.as_object_mut() {
+            members.insert("$schema".to_owned(), self.dialect.uri().into());
+        }
+        schema
+    }
+
+    /// Data that satisfies the schema: the example, or else what can be made of the schema, which takes up to some milliseconds.
+    #[must_use]
+    pub fn sample(&self) -> Option<serde_json::Value> {
+        self.example.clone().or_else(|| compat::sample_of(&self.schema))
+    }
+}
+
 /// The outcome of a check that refuses nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checked {
     /// The schema that the data satisfies; `None` when the type has none.
     pub schema: Option<SchemaId>,
+    /// The schema's identity, where it is the registry's.
+    pub guid: Option<Guid>,
     /// The subject, `{eventType}-value`, where the type has a schema.
     pub subject: Option<Arc<str>>,
+    /// The data in the schema's language, where that is not JSON.
+    pub encoded: Option<Encoded>,
 }
 
 impl Checked {
@@ -132,6 +172,10 @@ impl Checked {
 pub struct Violation {
     /// Where, as a pointer into the event (`/data/…`).
     pub pointer: String,
+    /// The same place in the schema's own names, with `*` for what the schema does not name: elements, and members of any
+    /// name. It holds nothing of the data.
+    #[serde(skip)]
+    pub place: String,
     /// The schema's keyword.
     pub keyword: String,
     /// Which rule is broken, without the value.
@@ -167,9 +211,37 @@ pub enum Error {
         /// The schema.
         schema_id: SchemaId,
     },
+    /// The type's schema is of another format than the topic's data.
+    #[error("the schema {schema_id} of {subject} is {}, and the topic holds {}", kind.as_str(), format.as_str())]
+    OtherFormat {
+        /// The subject.
+        subject: Arc<str>,
+        /// The schema.
+        schema_id: SchemaId,
+        /// Its language.
+        kind: Kind,
+        /// The topic's.
+        format: Format,
+    },
+    /// The topic's records name schemas by GUID, and the registry gives this one none.
+    #[error(
+        "the registry gives the schema {schema_id} of {subject} no GUID, by which the topic's records name schemas"
+    )]
+    Nameless {
+        /// The subject.
+        subject: Arc<str>,
+        /// The schema.
+        schema_id: SchemaId,
+    },
     /// The registry is not read yet.
     #[error("the schemas are being loaded")]
     NotReady,
+    /// Another registry has to be asked, or cannot be.
+    #[error("the schema of the event type {event_type} cannot be fetched from its registry now")]
+    Unavailable {
+        /// The type.
+        event_type: EventType,
+    },
     /// The type has no schema and the topic wants one.
     #[error("the event type {event_type} has no schema")]
     Missing {
@@ -196,6 +268,7 @@ pub struct Schemas(Source);
 enum Source {
     Folder { config: Arc<Config>, set: Arc<ArcSwap<Set>> },
     Registry(Registry),
+    Confluent(Confluent),
 }
 
 impl Schemas {
@@ -215,6 +288,12 @@ impl Schemas {
         Self(Source::Registry(registry))
     }
 
+    /// The latest versions of a registry elsewhere.
+    #[must_use]
+    pub const fn fetched(confluent: Confluent) -> Self {
+        Self(Source::Confluent(confluent))
+    }
+
     /// Reads the folder again and puts it in force, or leaves everything as it is; a registry needs none. Blocks.
     ///
     /// # Errors
@@ -222,7 +301,7 @@ impl Schemas {
     pub fn reload(&self) -> Result<(), Vec<LoadError>> {
         match &self.0 {
             Source::Folder { config, set } => set.store(Arc::new(Set::load(config)?)),
-            Source::Registry(_) => {}
+            Source::Registry(_) | Source::Confluent(_) => {}
         }
         Ok(())
     }
@@ -234,7 +313,7 @@ impl Schemas {
     pub fn check_reload(&self) -> Result<(), Vec<LoadError>> {
         match &self.0 {
             Source::Folder { config, .. } => Set::load(config).map(drop),
-            Source::Registry(_) => Ok(()),
+            Source::Registry(_) | Source::Confluent(_) => Ok(()),
         }
     }
 
@@ -244,21 +323,66 @@ impl Schemas {
         match &self.0 {
             Source::Folder { .. } => true,
             Source::Registry(registry) => registry.is_ready(),
+            Source::Confluent(confluent) => confluent.is_ready(),
         }
     }
 
-    /// Judges data by its type's schema; a type without one passes with `schema: None`.
+    /// Whether they come from where they can be had now. Where not, what is known of them goes on.
+    #[must_use]
+    pub fn are_reachable(&self) -> bool {
+        match &self.0 {
+            Source::Folder { .. } | Source::Registry(_) => true,
+            Source::Confluent(confluent) => confluent.is_reachable(),
+        }
+    }
+
+    /// Waits until it is known what judges a type, a few seconds at most; after [`Error::Unavailable`].
+    pub async fn learn(&self, event_type: &EventType) {
+        match &self.0 {
+            Source::Folder { .. } | Source::Registry(_) => {}
+            Source::Confluent(confluent) => confluent.learn(event_type).await,
+        }
+    }
+
+    /// Judges data by its type's schema, which must be of the topic's format; a type without one passes with `schema: None`.
+    /// A folder's schemas judge whatever language they are of, and the data stays JSON.
     ///
     /// # Errors
     /// All but [`Error::Missing`].
-    pub fn check(&self, event_type: &EventType, data: &json::Value<'_>) -> Result<Checked, Error> {
+    pub fn check(
+        &self,
+        event_type: &EventType,
+        format: Format,
+        data: &json::Value<'_>,
+    ) -> Result<Checked, Error> {
         let set = match &self.0 {
             Source::Folder { set, .. } => set.load(),
-            Source::Registry(registry) => return registry.judge_event(event_type, data),
+            Source::Registry(registry) => return registry.judge_event(event_type, format, data),
+            Source::Confluent(confluent) => return confluent.judge_event(event_type, format, data),
         };
-        let Some(compiled) = set.find(event_type) else { return Ok(Checked { schema: None, subject: None }) };
+        let Some(compiled) = set.find(event_type) else { return Ok(Checked::default()) };
         compiled.check(data)?;
-        Ok(Checked { schema: Some(compiled.id), subject: Some(Arc::clone(&compiled.subject)) })
+        let subject = Some(Arc::clone(&compiled.subject));
+        Ok(Checked { schema: Some(compiled.id), guid: None, subject, encoded: None })
+    }
+
+    /// A pointer into an event (`/data/…`) in the words of its data: Protobuf knows a member by its name in JSON and by that in
+    /// the schema, and a key is a key under both.
+    #[must_use]
+    pub fn spelled<'p>(
+        &self,
+        event_type: &EventType,
+        format: Format,
+        data: &json::Value<'_>,
+        pointer: &'p json::Pointer,
+    ) -> Cow<'p, json::Pointer> {
+        let spelled = match (&self.0, format) {
+            (Source::Registry(registry), Format::Protobuf) => registry.spelled(event_type, data, pointer),
+            (Source::Confluent(confluent), Format::Protobuf) => confluent.spelled(event_type, data, pointer),
+            (Source::Registry(_) | Source::Confluent(_), Format::Json | Format::Avro)
+            | (Source::Folder { .. }, _) => None,
+        };
+        spelled.map_or(Cow::Borrowed(pointer), Cow::Owned)
     }
 
     /// What the data of a type must satisfy, where it has a schema. The first call after a load or a change takes about 0.1 ms
@@ -268,6 +392,7 @@ impl Schemas {
         match &self.0 {
             Source::Folder { config, set } => set.load().contract(&config.directory, event_type),
             Source::Registry(registry) => registry.contract(event_type),
+            Source::Confluent(confluent) => confluent.contract(event_type),
         }
     }
 
@@ -277,6 +402,7 @@ impl Schemas {
         match &self.0 {
             Source::Folder { set, .. } => set.load().event_types().to_vec(),
             Source::Registry(registry) => registry.event_types(),
+            Source::Confluent(confluent) => confluent.event_types(),
         }
     }
 }

@@ -23,6 +23,7 @@ mod gateway;
 mod groups;
 mod native;
 mod publishing;
+mod registry;
 mod socket;
 mod stats;
 
@@ -121,6 +122,14 @@ enum Load {
         #[arg(long, default_value_t = 10)]
         partitions: usize,
     },
+    /// A registry of many subjects: what registering, starting and documents take.
+    Subjects {
+        /// Subjects.
+        #[arg(long, default_value_t = 10_000)]
+        subjects: usize,
+    },
+    /// Single POSTs, by turns judged by the registry and by files.
+    Stores,
     /// Everything the README reports.
     All,
 }
@@ -169,8 +178,19 @@ fn run(load: &Load, arguments: &Arguments, time: Duration) -> anyhow::Result<()>
     };
     let setup = Setup {
         kafka: arguments.kafka.clone(),
-        topics: topics.iter().map(|(topic, partitions)| declared(topic, *partitions)).collect(),
+        topics: topics
+            .iter()
+            .map(|(topic, partitions)| declared(topic, *partitions))
+            .chain(matches!(load, Load::Subjects { .. }).then(registry::topic))
+            .collect(),
+        settings: matches!(load, Load::Subjects { .. })
+            .then(|| registry::EMBEDDED.to_owned())
+            .into_iter()
+            .collect(),
     };
+    if matches!(load, Load::Stores) {
+        return registry::beside_files(&setup, arguments.bytes, time);
+    }
     let names: Vec<String> = topics.into_iter().map(|(topic, _)| topic).collect();
     let gateway = Gateway::start(&setup)?;
     match *load {
@@ -191,6 +211,7 @@ fn run(load: &Load, arguments: &Arguments, time: Duration) -> anyhow::Result<()>
             groups::drain(&gateway, &topic, records, members)
         }
         Load::Groups { partitions, .. } => groups::idle(&gateway, &names, partitions, time),
-        Load::All => Ok(()),
+        Load::Subjects { subjects } => registry::subjects(gateway, subjects),
+        Load::Stores | Load::All => Ok(()),
     }
 }

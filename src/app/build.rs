@@ -14,8 +14,6 @@ use crate::feed;
 use crate::http;
 use crate::log_embedded;
 use crate::publish::Publisher;
-use crate::schema::registry::Registry as SchemaRegistry;
-use crate::schema::{self, Schemas, Store};
 use crate::socket::{self, Sessions};
 use crate::telemetry::Registry;
 
@@ -23,7 +21,7 @@ use super::engine::Engine;
 use super::reload::Reload;
 use super::tasks::Tasks;
 use super::topics::{Topics, Wanted};
-use super::{App, ReadSources, check_dev, node, playground};
+use super::{App, ReadSources, check_dev, node, playground, schemas};
 
 /// What every floor stands on.
 struct Ground {
@@ -39,6 +37,7 @@ struct Callers {
     dev_key: Option<auth::dev::Key>,
     dev_token: Option<String>,
     front_page: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    own_token: Option<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 pub(super) async fn build(
@@ -51,15 +50,15 @@ pub(super) async fn build(
     let ground = Ground { clock, registry: Registry::new(), tasks: Tasks::default(), data_directory };
 
     // Before the log makes its directory: a mistake here leaves nothing behind.
-    let (schema_registry, keeper) = SchemaRegistry::new();
-    let schemas = load_schemas(config.schemas.clone(), &schema_registry).await?;
+    let schemas::Judges { schemas, registry: schema_registry, upkeep } =
+        schemas::open(config.schemas.clone(), &ground.registry).await?;
     let (engine, topics) = open_log(&config, &ground).await?;
     let node_name = node::name(config.node.as_deref(), ground.data_directory.as_deref())?;
     config.delivery.node = node_name.as_str().into();
     let callers = let_callers_in(&mut config, &ground)?;
 
     let Ground { clock, registry, tasks, data_directory } = ground;
-    let Callers { authenticator, dev_key, dev_token, front_page } = callers;
+    let Callers { authenticator, dev_key, dev_token, front_page, own_token } = callers;
     let log = engine.log();
     let catalogue = LiveCatalogue::new(config.catalogue);
     let publisher = Publisher::new(
@@ -71,12 +70,15 @@ pub(super) async fn build(
         clock.clone(),
         &registry,
     );
+    // Everything on the way out reads JSON, whatever the topic holds.
+    let decoder = upkeep.decoder(&schema_registry, catalogue.clone(), &registry);
+    let decoded = decoder.log(Arc::clone(&log));
     let (feed_service, feed) =
-        feed::Service::new(config.feed, Arc::clone(&log), catalogue.clone(), clock.clone(), &registry);
+        feed::Service::new(config.feed, Arc::clone(&decoded), catalogue.clone(), clock.clone(), &registry);
     let (delivery_service, delivery) = delivery::Service::new(
         config.delivery,
-        Arc::clone(&log),
-        engine.groups(),
+        Arc::clone(&decoded),
+        decoder.groups(engine.groups()),
         catalogue.clone(),
         clock.clone(),
         &registry,
@@ -94,8 +96,7 @@ pub(super) async fn build(
         &registry,
     );
 
-    let keeping = Arc::clone(&log);
-    tasks.spawn(async move { keeper.run(keeping).await });
+    tasks.spawn(upkeep.run(log, catalogue.clone()));
     let is_dev = dev_key.is_some();
     let shown = Arc::new(Mutex::new(config.view));
     let reload = Reload {
@@ -116,7 +117,7 @@ pub(super) async fn build(
     };
     let parts = http::Parts {
         catalogue,
-        log,
+        log: decoded,
         publisher: publisher.clone(),
         judged_by: schemas,
         schemas: schema_registry,
@@ -129,6 +130,7 @@ pub(super) async fn build(
         config_view: Arc::new(move || shown.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         reload: reload.hook(),
         front_page,
+        own_token,
     };
     let (listeners, server) = serve_http(config.http, parts, is_dev)?;
     Ok(App {
@@ -164,8 +166,9 @@ fn let_callers_in(config: &mut Config, ground: &Ground) -> anyhow::Result<Caller
     // The time limit of a fetch bounds it, and nobody waits for its end.
     ground.tasks.spawn(async move { fetching.fetch_keys().await });
     let dev_token = dev_key.as_ref().map(|key| key.dev_token(clock.now())).transpose()?;
-    let front_page = dev_key.clone().map(|key| playground::server(config, key, clock.clone()));
-    Ok(Callers { authenticator, dev_key, dev_token, front_page })
+    let own_token = dev_key.clone().map(|key| playground::tokens(key, clock.clone()));
+    let front_page = own_token.clone().map(|token| playground::server(config, token));
+    Ok(Callers { authenticator, dev_key, dev_token, front_page, own_token })
 }
 
 /// Binds the listeners and makes what serves them; a development gateway lets its own pages in.
@@ -202,17 +205,6 @@ fn own_origins(scheme: &str, port: u16) -> impl Iterator<Item = http::OriginPatt
     ["127.0.0.1", "localhost", "[::1]"]
         .into_iter()
         .filter_map(move |name| http::OriginPattern::parse(&format!("{scheme}://{name}:{port}")).ok())
-}
-
-async fn load_schemas(config: schema::Config, registry: &SchemaRegistry) -> anyhow::Result<Schemas> {
-    match config.store {
-        Store::Folder => {}
-        Store::Embedded => return Ok(Schemas::registered(registry.clone())),
-    }
-    off_thread(move || Schemas::load(&config)).await?.map_err(|errors| {
-        let list = errors.iter().map(|error| format!("\n  {error}")).collect::<String>();
-        anyhow!("schemas cannot be used:{list}")
-    })
 }
 
 pub(super) async fn off_thread<T: Send + 'static>(

@@ -33,14 +33,21 @@ const SAMPLES: &[(&str, &str, &str)] = &[
 ];
 
 /// Makes the page at every request, each with a token of its own.
-pub(super) fn server(config: &Config, key: dev::Key, clock: Clock) -> Arc<dyn Fn() -> String + Send + Sync> {
+pub(super) fn server(
+    config: &Config,
+    token: Arc<dyn Fn() -> String + Send + Sync>,
+) -> Arc<dyn Fn() -> String + Send + Sync> {
     let page = page(config);
+    Arc::new(move || page.replace("__TOKEN__", &token()))
+}
+
+/// Makes the tokens of the development gateway's own pages.
+pub(super) fn tokens(key: dev::Key, clock: Clock) -> Arc<dyn Fn() -> String + Send + Sync> {
     Arc::new(move || {
-        let token = key.dev_token(clock.now()).unwrap_or_else(|error| {
-            tracing::error!(%error, "the playground has no token");
+        key.dev_token(clock.now()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the gateway's own pages have no token");
             String::new()
-        });
-        page.replace("__TOKEN__", &token)
+        })
     })
 }
 

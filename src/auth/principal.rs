@@ -85,6 +85,12 @@ impl Principal {
         &self.id
     }
 
+    /// The same, to be kept.
+    #[must_use]
+    pub(crate) const fn shared_id(&self) -> &Arc<str> {
+        &self.id
+    }
+
     /// When the credential ends (a token's `exp`, leeway not added; a certificate's end); `None` where it has no end.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {

@@ -56,6 +56,17 @@ impl Args {
         self.ca.as_ref().map(read).transpose()
     }
 
+    /// A client that trusts whom the arguments name.
+    pub(super) fn client(&self, timeout: Duration) -> anyhow::Result<reqwest::Client> {
+        let mut client = reqwest::Client::builder().timeout(timeout);
+        if let Some(pem) = self.ca()? {
+            let trusted =
+                reqwest::Certificate::from_pem_bundle(&pem).context("the file of --ca cannot be used")?;
+            client = client.tls_certs_only(trusted);
+        }
+        Ok(client.build()?)
+    }
+
     /// The credential that the arguments, the environment or the data directory give.
     pub(super) fn credential(&self, environment: &Environment) -> anyhow::Result<Credential> {
         // Clap cannot tell a variable's value from a typed one, which beats what the shell carries about.

@@ -178,15 +178,9 @@ struct Failed {
 impl Sender {
     fn new(args: &Args, environment: &Environment) -> anyhow::Result<Self> {
         let dry_run = if args.dry_run { "&dryRun=true" } else { "" };
-        let mut client = reqwest::Client::builder().timeout(Duration::from_secs(60));
-        if let Some(pem) = args.gateway.ca()? {
-            let trusted =
-                reqwest::Certificate::from_pem_bundle(&pem).context("the file of --ca cannot be used")?;
-            client = client.tls_certs_only(trusted);
-        }
         let gateway = args.gateway.url.trim_end_matches('/').to_owned();
         Ok(Self {
-            client: client.build()?,
+            client: args.gateway.client(Duration::from_secs(60))?,
             url: format!("{gateway}/v1/events?validation=each{dry_run}"),
             gateway,
             header: args.gateway.credential(environment)?.header(),

@@ -1,15 +1,19 @@
 //! `weirgate schemas`: judges schemas before they are in force, for a pipeline or before a commit.
 
+mod register;
+mod registry;
 mod revision;
 mod told;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::config::Environment;
 use crate::schema::compat::{ChangeLevel, Level, Policy};
-use crate::schema::evolution::{Change, Outcome, compare_files, compare_folder};
+use crate::schema::evolution::{Change, Outcome, Single, compare_files, compare_folder};
 use crate::schema::examples::{Report, judge};
-use crate::schema::{Absent, Config, LoadError, Store};
+use crate::schema::registry::Kind;
+use crate::schema::{Absent, Config, LoadError, Store, typescript};
 
 use super::output;
 
@@ -24,13 +28,18 @@ pub(super) struct Args {
 enum Command {
     Check(Check),
     Diff(Diff),
+    Register(register::Args),
+    Types(Types),
 }
 
 /// Judge all schemas of the folder, and their examples.
 ///
-/// The schema of orders.placed.v1 is orders/placed/v1.json, its examples lie in orders/placed/v1.examples/valid and
-/// orders/placed/v1.examples/invalid. With --against each schema is compared with what the folder held at that
-/// revision of git, and what breaks readers is told with an event that shows it. Ends with 1 when a schema or an
+/// The schema of orders.placed.v1 is orders/placed/v1.json (JSON Schema), v1.avsc (Avro) or v1.proto (Protobuf, its first
+/// message), its examples lie in orders/placed/v1.examples/valid and orders/placed/v1.examples/invalid, as JSON that is
+/// posted. Avro files may name types that other files define; Protobuf files import others by their path, seen from their own
+/// folder or from FOLDER. With --against each schema is compared with what the folder held at that
+/// revision of git, and what breaks readers is told with an event that shows it. With --registered each is compared
+/// with the versions in the gateway's registry, as the level of its subject asks. Ends with 1 when a schema or an
 /// example is wrong, or a change is not compatible.
 #[derive(Debug, clap::Args)]
 struct Check {
@@ -40,13 +49,36 @@ struct Check {
     /// Compare with the folder at this revision of git, such as main or HEAD~1.
     #[arg(long, value_name = "REVISION", value_parser = parse_revision)]
     against: Option<String>,
+    /// Compare with the versions in the gateway's registry.
+    #[arg(long)]
+    registered: bool,
+    #[command(flatten)]
+    registry: registry::Args,
     #[command(flatten)]
     rules: Rules,
 }
 
+/// Print the data of the folder's event types in the language of a program.
+#[derive(Debug, clap::Args)]
+struct Types {
+    /// The language.
+    #[arg(long, value_name = "LANGUAGE", value_enum, default_value = "typescript")]
+    lang: Language,
+    /// The folder of the schemas.
+    #[arg(long, value_name = "FOLDER", default_value = "schemas")]
+    directory: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Language {
+    Typescript,
+}
+
 /// Compare two schema files: whether NEW may follow OLD, and if not, what breaks whom.
 ///
-/// References lead to the schemas of the folder. Ends with 1 when NEW is not compatible.
+/// Both are of one language: JSON Schema (.json), Avro (.avsc) or Protobuf (.proto). References lead to the schemas of the
+/// folder; those of an Avro or Protobuf file that lies elsewhere to what lies in its own folder. Nothing is fetched. Ends
+/// with 1 when NEW is not compatible.
 #[derive(Debug, clap::Args)]
 struct Diff {
     /// The schema as it was.
@@ -56,8 +88,29 @@ struct Diff {
     /// The folder of the schemas that the two refer to.
     #[arg(long, value_name = "FOLDER", default_value = "schemas")]
     directory: PathBuf,
+    /// The language of both; as their names say where it is not given.
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    format: Option<Format>,
     #[command(flatten)]
     rules: Rules,
+}
+
+/// The language of a schema.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Avro,
+    Json,
+    Protobuf,
+}
+
+impl From<Format> for Kind {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Avro => Self::Avro,
+            Format::Json => Self::Json,
+            Format::Protobuf => Self::Protobuf,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -67,7 +120,8 @@ struct Rules {
     #[arg(long, value_name = "LEVEL", default_value = "BACKWARD")]
     level: Level,
     /// LENIENT: producers send no members that the schema does not name, readers pass over them, so that members can
-    /// be added. STRICT: to the letter of the schemas.
+    /// be added; of Protobuf, what readers of its bytes see. STRICT: to the letter of the schemas; of Protobuf, also what
+    /// readers of its JSON see. Avro has one rule for both.
     #[arg(long, value_name = "POLICY", default_value = "LENIENT")]
     policy: Policy,
 }
@@ -79,19 +133,20 @@ fn parse_revision(text: &str) -> Result<String, &'static str> {
 /// Prints what is wrong, one finding after the other, or what was judged.
 ///
 /// # Errors
-/// When standard output is closed, or git does not know the revision.
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+/// When standard output is closed, git does not know the revision, or the registry cannot be asked.
+pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<ExitCode> {
     let (text, is_good) = match &args.command {
-        Command::Check(check) => run_check(check)?,
+        Command::Check(check) => run_check(check, environment)?,
         Command::Diff(diff) => run_diff(diff)?,
+        Command::Register(args) => register::run(args, environment)?,
+        Command::Types(types) => run_types(types),
     };
     output::print(&text)?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_check(check: &Check) -> anyhow::Result<(String, bool)> {
-    let report =
-        judge(&Config { store: Store::Folder, directory: check.directory.clone(), absent: Absent::Refused });
+fn run_check(check: &Check, environment: &Environment) -> anyhow::Result<(String, bool)> {
+    let report = judge(&folder(&check.directory));
     let mut told: Vec<String> = report.findings.iter().map(|finding| format!("{finding}\n")).collect();
     let mut summary = describe(&report);
     if let Some(revision) = &check.against {
@@ -108,15 +163,36 @@ fn run_check(check: &Check) -> anyhow::Result<(String, bool)> {
             Err(_) => {}
         }
     }
+    if check.registered && report.findings.is_empty() {
+        let (found, sum) = register::compare(&check.directory, &check.registry, environment)?;
+        told.extend(found);
+        summary.push_str(&sum);
+    }
     if told.is_empty() {
         return Ok((summary, true));
     }
     Ok((format!("{}{}\n", told.concat(), output::counted(told.len(), "finding")), false))
 }
 
+fn folder(directory: &Path) -> Config {
+    Config { store: Store::Folder, directory: directory.to_owned(), absent: Absent::Refused }
+}
+
+fn run_types(types: &Types) -> (String, bool) {
+    let written = match types.lang {
+        Language::Typescript => typescript::of_folder(&folder(&types.directory)),
+    };
+    match written {
+        Ok(text) => (text, true),
+        Err(errors) => (describe_errors(&errors), false),
+    }
+}
+
 fn run_diff(diff: &Diff) -> anyhow::Result<(String, bool)> {
     let Rules { level, policy } = diff.rules;
-    let compared = compare_files(&diff.directory, &diff.old, &diff.new, policy, level);
+    let kind = diff.format.map(Kind::from);
+    let (old, new) = (Single { path: &diff.old, kind }, Single { path: &diff.new, kind });
+    let compared = compare_files(&diff.directory, old, new, policy, level);
     let report = match runtime()?.block_on(compared) {
         Ok(report) => report,
         Err(errors) => return Ok((describe_errors(&errors), false)),
@@ -131,7 +207,7 @@ fn run_diff(diff: &Diff) -> anyhow::Result<(String, bool)> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_time().build()?)
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 /// A schema that is gone judges nothing any more.
@@ -193,117 +269,4 @@ fn describe(report: &Report) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-    use std::process::{Command, ExitCode};
-
-    use clap::Parser as _;
-
-    use super::{Args, Report, describe, run};
-
-    #[derive(clap::Parser)]
-    struct Program {
-        #[command(flatten)]
-        args: Args,
-    }
-
-    fn schemas(arguments: &[&str]) -> ExitCode {
-        let program = Program::try_parse_from(["schemas"].iter().chain(arguments)).unwrap();
-        run(&program.args).unwrap()
-    }
-
-    fn check(directory: &str) -> ExitCode {
-        schemas(&["check", "--directory", directory])
-    }
-
-    #[test]
-    fn the_sample_schemas_and_their_examples_are_good() {
-        assert_eq!(check(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas")), ExitCode::SUCCESS);
-    }
-
-    #[test]
-    fn one_finding_is_one_finding() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = super::Config {
-            store: super::Store::Folder,
-            directory: folder.path().join("absent"),
-            absent: super::Absent::Refused,
-        };
-        let report = super::judge(&config);
-        assert!(describe(&report).ends_with("absent: there is no such folder\n1 finding\n"));
-        let report = Report { schemas: 1, examples: 2, findings: Vec::new() };
-        assert_eq!(describe(&report), "as they should be: 1 schema, 2 examples\n");
-    }
-
-    #[test]
-    fn a_wrong_example_or_an_absent_folder_fails() {
-        let folder = tempfile::tempdir().unwrap();
-        let examples = folder.path().join("a/b/v1.examples/invalid");
-        fs::create_dir_all(&examples).unwrap();
-        fs::write(folder.path().join("a/b/v1.json"), r#"{"type":"string"}"#).unwrap();
-        fs::write(examples.join("number.json"), "1").unwrap();
-        let directory = folder.path().to_str().unwrap();
-        assert_eq!(check(directory), ExitCode::SUCCESS);
-        fs::write(examples.join("text.json"), "\"x\"").unwrap();
-        assert_eq!(check(directory), ExitCode::FAILURE);
-        assert_eq!(check("/nowhere"), ExitCode::FAILURE);
-    }
-
-    #[test]
-    fn a_revision_is_no_option_of_git() {
-        for revision in ["", "-rf", "--output=x"] {
-            let against = format!("--against={revision}");
-            assert!(Program::try_parse_from(["schemas", "check", &against]).is_err(), "{revision}");
-        }
-        for rules in [["--level", "BACKWARDS"], ["--policy", "LAX"]] {
-            assert!(Program::try_parse_from(["schemas", "check"].iter().chain(&rules)).is_err());
-        }
-    }
-
-    fn git(folder: &Path, arguments: &[&str]) {
-        let name = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
-        let output = Command::new("git").arg("-C").arg(folder).args(name).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    #[test]
-    fn a_folder_is_compared_with_what_it_was_at_a_revision() {
-        let folder = tempfile::tempdir().unwrap();
-        let schemas = folder.path().join("work/schemas");
-        let write = |path: &str, text: &str| {
-            let path = schemas.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        let common =
-            |least: u8| format!(r#"{{"$defs":{{"amount":{{"type":"integer","minimum":{least}}}}}}}"#);
-        write("shop/common.json", &common(0));
-        write("a/b/v1.json", r##"{"properties":{"m":{"$ref":"../../shop/common.json#/$defs/amount"}}}"##);
-        write("a/c/v1.json", r#"{"type":"string"}"#);
-        write("a/c/v1.examples/valid/x.json", "\"x\"");
-        git(folder.path(), &["init", "-q", "-b", "main"]);
-        git(folder.path(), &["add", "."]);
-        git(folder.path(), &["commit", "-q", "-m", "first"]);
-        let directory = schemas.to_str().unwrap();
-        let against = |more: &[&str]| {
-            let call = [&["check", "--directory", directory, "--against", "main"], more].concat();
-            self::schemas(&call)
-        };
-        assert_eq!(against(&[]), ExitCode::SUCCESS);
-        write("a/d/v1.json", "{}");
-        write("a/c/v1.json", r#"{"type":["string","null"]}"#);
-        assert_eq!(against(&[]), ExitCode::SUCCESS, "a new type and a wider one");
-        assert_eq!(against(&["--level", "FULL"]), ExitCode::FAILURE, "old readers know no null");
-        write("shop/common.json", &common(1));
-        assert_eq!(against(&[]), ExitCode::FAILURE, "what is referred to is narrower");
-        assert_eq!(against(&["--level", "NONE"]), ExitCode::SUCCESS);
-        write("shop/common.json", &common(0));
-        fs::remove_file(schemas.join("a/c/v1.json")).unwrap();
-        assert_eq!(against(&[]), ExitCode::FAILURE, "a schema is gone");
-        let call = ["check", "--directory", directory, "--against", "absent"];
-        let program = Program::try_parse_from(["schemas"].iter().chain(&call)).unwrap();
-        let problem = run(&program.args).unwrap_err().to_string();
-        assert!(problem.starts_with("absent is no revision that git knows in "), "{problem}");
-    }
-}
+mod tests;

@@ -11,9 +11,15 @@ use super::topics::Topics;
 
 /// Whether the folder of schemas loads; each schema that does not is a mistake.
 pub(super) fn check_schemas(root: &Section<'_>, schemas: &schema::Config) {
-    match schemas.store {
+    match &schemas.store {
         Store::Folder => {}
         Store::Embedded => return,
+        Store::Confluent(confluent) => {
+            if let Err(error) = confluent.check() {
+                root.mistake_below("schemas.confluent.ca", &error.to_string());
+            }
+            return;
+        }
     }
     for error in Schemas::load(schemas).err().unwrap_or_default() {
         root.mistake_below("schemas.directory", &error.to_string());

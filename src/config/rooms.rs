@@ -15,7 +15,7 @@ use crate::telemetry;
 
 use super::section::Section;
 use super::tree::Node;
-use super::{Config, Files, Log, callers, files, groups, kafka, show, topics};
+use super::{Config, Files, Log, callers, confluent, files, groups, kafka, show, topics};
 
 /// What stands for an address that was not understood; the configuration is refused then.
 const UNREAD: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
@@ -197,8 +197,21 @@ fn log(root: &Section<'_>, node: &str) -> Log {
 
 fn schemas(root: &Section<'_>, is_dev: bool) -> schema::Config {
     root.section("schemas").read(|section| {
-        let stores = [("folder", schema::Store::Folder), ("embedded", schema::Store::Embedded)];
-        let store = section.choice("store", &stores).unwrap_or(schema::Store::Folder);
+        let stores = [("folder", "folder"), ("embedded", "embedded"), ("confluent", "confluent")];
+        let confluent = section.section("confluent").read(confluent::read);
+        let store = match section.choice("store", &stores) {
+            Some("embedded") => schema::Store::Embedded,
+            Some("confluent") => {
+                if confluent.urls.is_empty() {
+                    section.mistake_below(
+                        "confluent.urls",
+                        "is empty: schemas.store: confluent needs an address",
+                    );
+                }
+                schema::Store::Confluent(confluent)
+            }
+            _ => schema::Store::Folder,
+        };
         // Read by the HTTP side.
         section.text("registry_path");
         // A folder that somebody named is expected to be there, also in development.

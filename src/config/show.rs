@@ -3,7 +3,7 @@
 use super::tree::{Node, Value};
 
 /// Keys whose values nobody sees.
-const SECRETS: &[&str] = &["ticket_key", "sha256", "password"];
+const SECRETS: &[&str] = &["ticket_key", "sha256", "password", "token"];
 
 /// Parts of librdkafka's names for secrets.
 const SECRET_PARTS: &[&str] = &["password", "passphrase", "secret", ".pem", "jaas", "oauthbearer.config"];

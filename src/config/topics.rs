@@ -1,6 +1,8 @@
 //! Topics and what the catalogue says of them.
 
-use std::collections::{BTreeMap, HashMap};
+mod quarantine;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::event::{
     Catalogue, Enforcement, EventType, KeyRule, Partitioner, Storage, Topic, TopicRule, json::Pointer,
@@ -8,6 +10,7 @@ use crate::event::{
 use crate::log::{Cleanup, TopicSpec};
 use crate::log_kafka::{AllTopicSettings, Compression, TopicSettings};
 
+use super::encoding;
 use super::section::Section;
 
 /// What the topic sections say, together.
@@ -28,17 +31,20 @@ struct Defaults {
 /// Reads `topic_defaults` and `topics`; `None` after a mistake that leaves no usable defaults.
 pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
     let nowhere = Topic::parse("defaults").ok()?;
-    let defaults = read_defaults(root, &nowhere);
+    let store = root.section("schemas").text("store");
+    let defaults = read_defaults(root, &nowhere, &store);
     let mut specs = Vec::new();
     let mut rules: Vec<TopicRule> = Vec::new();
     let mut by_topic = BTreeMap::new();
     let mut bound: HashMap<EventType, Topic> = HashMap::new();
-    for section in root.sections("topics") {
+    let mut own_quarantines = HashSet::new();
+    for (index, section) in root.sections("topics").into_iter().enumerate() {
         let topic = read_name(&section, &nowhere);
         if rules.iter().any(|rule| rule.topic == topic) {
             section.mistake("name", format!("topic '{topic}' is listed twice"));
         }
         let (mut spec, mut rule) = read_settings(&section, &defaults.spec, &defaults.rule);
+        encoding::check(&section, &rule, &store);
         rule.event_types = section
             .list("event_types", "an event type of 1 to 200 characters", |text| EventType::parse(text).ok());
         for event_type in &rule.event_types {
@@ -47,20 +53,24 @@ pub(super) fn read(root: &Section<'_>) -> Option<Topics> {
             }
         }
         by_topic.insert(topic.clone(), kafka_settings(&section, &defaults.settings));
-        section.optional_text("owner");
+        let names_quarantine = |schema: Section<'_>| schema.is_set("quarantine");
+        if section.optional_section("schema").is_some_and(names_quarantine) {
+            own_quarantines.insert(index);
+        }
         section.finish();
         spec.name = topic.clone();
         rule.topic = topic;
         specs.push(spec);
         rules.push(rule);
     }
+    quarantine::check(root, &mut rules, &own_quarantines, &defaults.rule);
     let catalogue = Catalogue::new(rules, defaults.rule);
     let settings = AllTopicSettings { defaults: defaults.settings, by_topic };
     Some(Topics { specs, defaults: defaults.spec, settings, catalogue })
 }
 
 /// What `topic_defaults` says; the topic it is for means nothing.
-fn read_defaults(root: &Section<'_>, nowhere: &Topic) -> Defaults {
+fn read_defaults(root: &Section<'_>, nowhere: &Topic, store: &str) -> Defaults {
     let section = root.section("topic_defaults");
     let rule = TopicRule::plain(nowhere.clone(), Vec::new());
     let spec = TopicSpec {
@@ -71,8 +81,8 @@ fn read_defaults(root: &Section<'_>, nowhere: &Topic) -> Defaults {
         retention_bytes: None,
     };
     let (spec, rule) = read_settings(&section, &spec, &rule);
+    encoding::check(&section, &rule, store);
     let settings = kafka_settings(&section, &TopicSettings::default());
-    section.optional_text("owner");
     section.finish();
     Defaults { spec, rule, settings }
 }
@@ -146,7 +156,9 @@ fn read_settings(section: &Section<'_>, spec: &TopicSpec, rule: &TopicRule) -> (
         rule.partitioner = section.choice("partitioner", &partitioners).unwrap_or(rule.partitioner);
     }
     if section.is_set("envelope") {
-        let storages = [("native", Storage::Native), ("headers", Storage::Headers)];
+        let storages =
+            [Storage::Native, Storage::Headers, Storage::CloudEventsBinary, Storage::CloudEventsStructured]
+                .map(|storage| (storage.as_str(), storage));
         rule.storage = section.choice("envelope", &storages).unwrap_or(rule.storage);
     }
     let pointer = |text: &str| Pointer::parse(text).ok();
@@ -160,18 +172,19 @@ fn read_settings(section: &Section<'_>, spec: &TopicSpec, rule: &TopicRule) -> (
     if section.is_set("dedupe") {
         rule.is_deduped = section.flag("dedupe");
     }
+    if let Some(owner) = section.optional_text("owner") {
+        rule.owner = Some(owner.into());
+    }
     if let Some(schema) = section.optional_section("schema") {
         if schema.is_set("required") {
             rule.is_schema_required = schema.flag("required");
         }
-        let levels = [
-            ("observe", Enforcement::Observe),
-            ("warn", Enforcement::Warn),
-            ("enforce", Enforcement::Enforce),
-        ];
+        encoding::read(&schema, &mut rule);
+        let levels = Enforcement::ALL.map(|level| (level.as_str(), level));
         if schema.is_set("enforcement") {
             rule.enforcement = schema.choice("enforcement", &levels).unwrap_or(rule.enforcement);
         }
+        quarantine::read(&schema, &mut rule);
         schema.finish();
     }
     (spec, rule)
@@ -204,6 +217,52 @@ mod tests {
         let own =
             TopicSettings { replication: None, min_insync: Some(1), compression: Some(Compression::Snappy) };
         assert_eq!(of("b"), own);
+    }
+
+    #[test]
+    fn topics_keep_refused_events_where_they_say_or_inherit_it() {
+        let config = read(
+            "topic_defaults: {schema: {quarantine: kept}}\n\
+             topics: [{name: kept}, {name: a}, {name: b, schema: {quarantine: null}}, {name: c, schema: {quarantine: other}}, \
+             {name: other}]",
+        )
+        .unwrap();
+        let of = |name: &str| {
+            let rule = config.catalogue.rule(&Topic::parse(name).unwrap());
+            rule.quarantine.as_ref().map(ToString::to_string)
+        };
+        assert_eq!((of("a"), of("b"), of("c")), (Some("kept".into()), None, Some("other".into())));
+        assert_eq!((of("kept"), of("other"), of("unlisted")), (None, None, Some("kept".into())));
+    }
+
+    #[test]
+    fn a_topic_whose_records_name_a_schema_keeps_no_refused_events() {
+        let mistakes = read(
+            "schemas: {store: embedded}\n\
+             topics: [{name: a, schema: {quarantine: b}}, {name: b, envelope: headers, schema: {wire: prefix}}]",
+        )
+        .unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(
+            mistakes[0].contains("topics[0].schema.quarantine: topic 'b' names the schema"),
+            "{mistakes:?}"
+        );
+    }
+
+    #[test]
+    fn quarantines_that_cannot_be_are_named() {
+        let mistakes = read(
+            "topic_defaults: {schema: {quarantine: gone}}\n\
+             topics: [{name: a, schema: {quarantine: a}}, {name: b, schema: {quarantine: c}}, {name: c, schema: {quarantine: d}}, \
+             {name: d}, {name: e, schema: {quarantine: nowhere}}]",
+        )
+        .unwrap_err();
+        let has = |text: &str| assert!(mistakes.iter().any(|mistake| mistake.contains(text)), "{mistakes:?}");
+        has("topic_defaults.schema.quarantine: topic 'gone' is not among the topics");
+        has("topics[0].schema.quarantine: a topic cannot keep its own refused events");
+        has("topics[2].schema.quarantine: topic 'c' keeps refused events of others");
+        has("topics[4].schema.quarantine: topic 'nowhere' is not among the topics");
+        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
     }
 
     #[test]

@@ -222,6 +222,7 @@ mod tests {
                 key: Some(Bytes::from("42")),
                 value: Some(Bytes::from("{}")),
                 headers: Headers::new(headers),
+                decoded: None,
             },
             reason: Reason::Rejected,
             error: Some("no such sku".into()),

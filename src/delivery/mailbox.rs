@@ -258,6 +258,7 @@ mod tests {
             key: None,
             value: Some(Bytes::from_static(b"{}")),
             headers: Headers::default(),
+            decoded: None,
         };
         Parcel { tag, attempt: 1, deadline_ms: 1, topic: topic(), record }
     }

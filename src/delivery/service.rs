@@ -306,6 +306,13 @@ impl Delivery {
         self.view(group, policy).await
     }
 
+    /// All groups' policies now, in no order.
+    #[must_use]
+    pub fn policies(&self) -> Vec<(GroupName, Arc<Policy>)> {
+        let all = self.shared.policies.all();
+        all.iter().map(|(group, policy)| (group.clone(), Arc::clone(policy))).collect()
+    }
+
     /// A group's policy now; `None` for an unknown group.
     #[must_use]
     pub fn policy(&self, group: &GroupName) -> Option<Arc<Policy>> {

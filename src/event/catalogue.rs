@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use super::json::Pointer;
-use super::{EventType, Topic};
+use super::{EventType, Format, Topic, Wire};
 
 /// How a topic stores events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -19,6 +19,31 @@ pub enum Storage {
     Native,
     /// The record's value is `data` alone; the envelope's members are `weirgate-*` headers.
     Headers,
+    /// A CloudEvent in binary mode: the record's value is `data` alone, its attributes are `ce_*` headers.
+    #[serde(rename = "cloudevents-binary")]
+    CloudEventsBinary,
+    /// A CloudEvent in structured mode: the record's value is the CloudEvent as JSON.
+    #[serde(rename = "cloudevents-structured")]
+    CloudEventsStructured,
+}
+
+impl Storage {
+    /// As in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Headers => "headers",
+            Self::CloudEventsBinary => "cloudevents-binary",
+            Self::CloudEventsStructured => "cloudevents-structured",
+        }
+    }
+
+    /// Whether records are CloudEvents, for whoever reads them by its Kafka binding.
+    #[must_use]
+    pub const fn is_cloud_events(self) -> bool {
+        matches!(self, Self::CloudEventsBinary | Self::CloudEventsStructured)
+    }
 }
 
 /// Which partition an event without an explicit one goes to.
@@ -45,6 +70,21 @@ pub enum Enforcement {
     Enforce,
 }
 
+impl Enforcement {
+    /// All that a failed check may do.
+    pub const ALL: [Self; 3] = [Self::Observe, Self::Warn, Self::Enforce];
+
+    /// Its name in configuration and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Warn => "warn",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
 /// Where a record's key comes from when the request names none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRule {
@@ -64,6 +104,10 @@ pub struct TopicRule {
     pub event_types: Vec<EventType>,
     /// How events are stored.
     pub storage: Storage,
+    /// In which language data is stored.
+    pub format: Format,
+    /// Where a record says which schema wrote it; other than nowhere, only what satisfies a schema is stored.
+    pub wire: Wire,
     /// Where the key comes from; `None` is the null key.
     pub key: Option<KeyRule>,
     /// Where the event's id comes from when the payload has its own.
@@ -76,6 +120,10 @@ pub struct TopicRule {
     pub is_schema_required: bool,
     /// What a failed schema check does.
     pub enforcement: Enforcement,
+    /// The topic that keeps events which their schema refuses; `None` keeps none.
+    pub quarantine: Option<Topic>,
+    /// Who owns the topic, for people.
+    pub owner: Option<Arc<str>>,
 }
 
 impl TopicRule {
@@ -87,12 +135,16 @@ impl TopicRule {
             topic,
             event_types,
             storage: Storage::Native,
+            format: Format::Json,
+            wire: Wire::None,
             key: None,
             event_id: None,
             partitioner: Partitioner::Murmur2,
             is_deduped: true,
             is_schema_required: true,
             enforcement: Enforcement::Enforce,
+            quarantine: None,
+            owner: None,
         }
     }
 }
@@ -103,19 +155,21 @@ pub struct Catalogue {
     topics: HashMap<Topic, Arc<TopicRule>>,
     types: HashMap<EventType, Arc<TopicRule>>,
     defaults: TopicRule,
+    has_framed: bool,
 }
 
 impl Catalogue {
     /// A catalogue of these rules; `defaults` (whose topic and types mean nothing) rules every topic not listed.
     #[must_use]
     pub fn new(rules: Vec<TopicRule>, defaults: TopicRule) -> Self {
+        let has_framed = defaults.wire.is_framed() || rules.iter().any(|rule| rule.wire.is_framed());
         let rules: Vec<Arc<TopicRule>> = rules.into_iter().map(Arc::new).collect();
         let types = rules
             .iter()
             .flat_map(|rule| rule.event_types.iter().map(|event_type| (event_type.clone(), Arc::clone(rule))))
             .collect();
         let topics = rules.into_iter().map(|rule| (rule.topic.clone(), rule)).collect();
-        Self { topics, types, defaults }
+        Self { topics, types, defaults, has_framed }
     }
 
     /// The rule of a topic; one not listed has the defaults.
@@ -125,6 +179,25 @@ impl Catalogue {
             || Arc::new(TopicRule { topic: topic.clone(), event_types: Vec::new(), ..self.defaults.clone() }),
             Arc::clone,
         )
+    }
+
+    /// Whether the topic is listed, so that its name may label a metric.
+    #[must_use]
+    pub fn lists(&self, topic: &Topic) -> bool {
+        self.topics.contains_key(topic)
+    }
+
+    /// The language of a topic whose records say which schema wrote them; `None` where they do not.
+    #[must_use]
+    pub fn framed(&self, topic: &Topic) -> Option<Format> {
+        let rule = self.topics.get(topic).map_or(&self.defaults, |rule| rule);
+        (rule.wire.is_framed() && !topic.is_internal()).then_some(rule.format)
+    }
+
+    /// Whether the records of any topic say which schema wrote them.
+    #[must_use]
+    pub const fn has_framed(&self) -> bool {
+        self.has_framed
     }
 
     /// The rule of the topic an event type is bound to, where the catalogue binds it.

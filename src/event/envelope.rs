@@ -4,6 +4,7 @@
 //! native, CloudEvent, data ── Draft (given members checked) ── + Fill (absent members) ── seal ── record value and headers
 //! ```
 
+mod binding;
 mod cloud_event;
 mod data;
 mod member;
@@ -15,9 +16,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::cloud_event::Received;
+pub(super) use self::cloud_event::{event_id_of, is_json, is_structured};
 pub(super) use self::seal::HEADERS;
 use super::json::{Pointer, Value};
-use super::{EventId, EventType, HeaderName, Timestamp};
+use super::{EventId, EventType, HeaderName, Storage, Timestamp};
 
 /// Why something received is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +85,8 @@ pub struct Draft<'a> {
     /// The record key a CloudEvent asks for (`partitionkey`).
     pub key: Option<Bytes>,
     timestamp_text: Option<Cow<'a, str>>,
+    /// What only a CloudEvent has, where one was received.
+    cloud_event: Option<Received<'a>>,
 }
 
 /// Envelope members that the sender of raw data gave beside it.
@@ -113,6 +118,15 @@ pub struct Fill {
     pub correlation_id: Option<Arc<str>>,
 }
 
+/// Data in the form in which it is stored, where that is not the one it was received in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The record's value.
+    pub value: Bytes,
+    /// Its media type, where that is not the one received.
+    pub content_type: Option<&'static str>,
+}
+
 /// What goes to the log: the value, and the headers that belong to the envelope and its extensions.
 pub type Sealed = (Bytes, Vec<(HeaderName, Option<Bytes>)>);
 
@@ -127,13 +141,23 @@ impl Draft<'_> {
         given.map_or(Ok(()), |given| member::version_of_type(given, &self.event_type))
     }
 
+    /// Whether the event can be stored in this way.
+    ///
+    /// # Errors
+    /// [`Error::CloudEvent`] for one that readers of CloudEvents in binary mode would take for something else.
+    pub fn check_storage(&self, storage: Storage) -> Result<(), Error> {
+        match (storage, &self.cloud_event) {
+            (Storage::CloudEventsBinary, Some(received)) => received.check_binary(),
+            (Storage::CloudEventsBinary, None)
+            | (Storage::Native | Storage::Headers | Storage::CloudEventsStructured, _) => Ok(()),
+        }
+    }
+
     /// The version as given, else `N.0.0` by the type, `1.0.0` for a type without N.
     #[must_use]
     pub fn version(&self) -> Cow<'_, str> {
-        self.event_version.as_deref().map_or_else(
-            || Cow::Owned(format!("{}.0.0", self.event_type.major().unwrap_or(1))),
-            Cow::Borrowed,
-        )
+        let given = self.event_version.as_deref();
+        given.map_or_else(|| Cow::Owned(default_version(&self.event_type)), Cow::Borrowed)
     }
 
     /// The value a pointer of a key rule leads to (`/eventType`, `/data/…`); absent members are not there.
@@ -174,6 +198,11 @@ impl Draft<'_> {
             Some(text_value(text))
         })
     }
+}
+
+/// The version of an event that tells none: `N.0.0` by its type, `1.0.0` for a type without N.
+pub(super) fn default_version(event_type: &EventType) -> String {
+    format!("{}.0.0", event_type.major().unwrap_or(1))
 }
 
 fn text_value(text: Cow<'_, str>) -> Cow<'_, Value<'_>> {

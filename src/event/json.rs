@@ -10,6 +10,7 @@
 
 mod document;
 mod error;
+mod members;
 mod names;
 mod number;
 mod outline;
@@ -20,8 +21,10 @@ mod value;
 
 pub use document::{Document, Limits, Node};
 pub use error::Error;
+pub(super) use members::Members;
 pub(super) use outline::Outline;
 pub use pointer::{Pointer, PointerError};
+pub(super) use text::read_text;
 pub(crate) use text::write_text;
 pub use value::Value;
 

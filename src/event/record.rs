@@ -68,6 +68,17 @@ impl FromIterator<(HeaderName, Option<Bytes>)> for Headers {
     }
 }
 
+/// What a value that says by which schema it was written comes to for those who read JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// The JSON is the rest of the value, from this byte on.
+    Rest(usize),
+    /// The JSON.
+    Json(Bytes),
+    /// There is none, for this reason.
+    Undecodable(Arc<str>),
+}
+
 /// One record of a partition, as read back. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -81,14 +92,38 @@ pub struct Record {
     pub value: Option<Bytes>,
     /// The headers.
     pub headers: Headers,
+    /// What was made of the value on the way out; `None` where the value is read as it is. Never stored.
+    pub decoded: Option<Decoded>,
 }
 
 impl Record {
-    /// Bytes of key, value and headers: what counts against every byte bound.
+    /// Bytes of key, value, headers and what was made of the value: what counts against every byte bound.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.key.as_ref().map_or(0, Bytes::len)
             + self.value.as_ref().map_or(0, Bytes::len)
             + self.headers.bytes()
+            + self.decoded.as_ref().map_or(0, Decoded::bytes)
+    }
+
+    /// The bytes that are to be read as JSON; `None` for a tombstone.
+    pub(super) fn text(&self) -> Option<Result<&[u8], &str>> {
+        let value = self.value.as_deref()?;
+        Some(match &self.decoded {
+            None => Ok(value),
+            Some(Decoded::Rest(from)) => Ok(value.get(*from..).unwrap_or_default()),
+            Some(Decoded::Json(json)) => Ok(json),
+            Some(Decoded::Undecodable(problem)) => Err(problem),
+        })
+    }
+}
+
+impl Decoded {
+    /// The bytes it holds beside the value.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Json(json) => json.len(),
+            Self::Rest(_) | Self::Undecodable(_) => 0,
+        }
     }
 }

@@ -3,10 +3,14 @@
 //! ```text
 //! value is an envelope ─────────────► "event":{value as stored}          /eventType …, /data/… from the value
 //! weirgate-* headers, value is data ► "meta":{known members},"data":…    /eventType … from headers, /data/… from the value
+//! ce_* headers, value is data ──────► "meta":{known members},"data":…    the same, from the attributes
+//! value is a CloudEvent ────────────► "meta":{known members},"data":…    /eventType …, /data/… from the value
 //! neither (a native producer's) ────► "meta":{},"data":…                 /data/… only
+//! decoded on the way out ───────────► as above, with what was decoded for the value
 //! no JSON ──────────────────────────► "eventBase64":…,"undecodable":…    nothing
 //! ```
 
+mod cloud_event;
 mod write;
 
 use std::borrow::Cow;
@@ -30,8 +34,24 @@ const NAMES: [&str; 8] =
 pub struct RecordView<'a> {
     record: &'a Record,
     form: Form<'a>,
-    envelope: [Option<Cow<'a, str>>; 7],
+    envelope: Envelope<'a>,
+    /// The attributes of a CloudEvent in the value, by the names of their headers in binary mode.
+    attributes: Vec<(String, Cow<'a, str>)>,
     data: OnceCell<Option<Document<'a>>>,
+}
+
+/// The members of the envelope in the order of [`HEADERS`].
+type Envelope<'a> = [Option<Cow<'a, str>>; 7];
+
+/// What a record says beside its data that is an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marks {
+    /// Nothing.
+    None,
+    /// `weirgate-*` headers.
+    Headers,
+    /// The attributes of a CloudEvent, in headers or in the value.
+    CloudEvent,
 }
 
 /// What the record's value is.
@@ -39,43 +59,92 @@ pub struct RecordView<'a> {
 enum Form<'a> {
     /// An envelope with this data.
     Envelope { value: &'a str, data: &'a str },
-    /// Data alone, its envelope in headers or nowhere.
-    Data { value: &'a str, has_headers: bool },
+    /// Data, its envelope beside it or nowhere.
+    Data { value: &'a str, marks: Marks },
+    /// A CloudEvent without data.
+    NoData,
     /// No value.
-    Tombstone { has_headers: bool },
+    Tombstone { marks: Marks },
     /// No JSON.
-    Undecodable { problem: &'static str, has_headers: bool },
+    Undecodable { problem: &'a str, marks: Marks },
 }
 
 impl<'a> RecordView<'a> {
     /// Reads the outline of a record; a record that is no event is all data, and never an error.
     ///
-    /// A record of the other storage than the topic's, from before a change, is seen as what it is.
+    /// A record of another storage than the topic's, from before a change or by another producer, is seen as what it is.
+    /// Data that looks like an envelope is one where the topic stores envelopes, or where nothing else is said of it.
     #[must_use]
     pub fn parse(record: &'a Record, storage: Storage) -> Self {
-        let headers = || HEADERS.map(|(_, header)| record.headers.last_text(header).map(Cow::Borrowed));
-        let has_headers =
-            !record.headers.is_empty() && record.headers.last_text("weirgate-event-type").is_some();
-        let is_preferred = has_headers && storage == Storage::Headers;
-        let form = match record.value.as_deref().map(std::str::from_utf8) {
-            None => Form::Tombstone { has_headers },
-            Some(Err(_)) => Form::Undecodable { problem: "not UTF-8", has_headers },
-            Some(Ok(value)) => match Outline::parse(value, NAMES) {
-                Err(problem) => Form::Undecodable { problem, has_headers },
-                Ok(outline) if !is_preferred => match envelope_of(&outline) {
-                    Some((envelope, data)) => {
-                        return Self::new(record, Form::Envelope { value, data }, envelope);
-                    }
-                    None => Form::Data { value, has_headers },
-                },
-                Ok(_) => Form::Data { value, has_headers },
-            },
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| "not UTF-8");
+        let value = match record.text().map(|bytes| bytes.and_then(text)) {
+            None => return Self::beside(record, |marks| Form::Tombstone { marks }),
+            Some(Err(problem)) => return Self::beside(record, |marks| Form::Undecodable { problem, marks }),
+            Some(Ok(value)) => value,
         };
-        Self::new(record, form, if has_headers { headers() } else { [const { None }; 7] })
+        let outline = match Outline::parse(value, NAMES) {
+            Err(problem) => return Self::beside(record, |marks| Form::Undecodable { problem, marks }),
+            Ok(outline) => outline,
+        };
+        let envelope = || {
+            let (envelope, data) = envelope_of(&outline)?;
+            Some(Self::new(record, Form::Envelope { value, data }, envelope))
+        };
+        if storage == Storage::Native
+            && let Some(view) = envelope()
+        {
+            return view;
+        }
+        if let Some(view) = Self::structured(record, value, storage) {
+            return view;
+        }
+        let view = Self::beside(record, |marks| match marks {
+            Marks::CloudEvent if record.decoded.is_none() && !cloud_event::has_json(&record.headers) => {
+                Form::Undecodable { problem: "data that is said not to be JSON", marks }
+            }
+            Marks::None | Marks::Headers | Marks::CloudEvent => Form::Data { value, marks },
+        });
+        if let Form::Data { marks: Marks::None, .. } = view.form {
+            return envelope().unwrap_or(view);
+        }
+        view
     }
 
-    const fn new(record: &'a Record, form: Form<'a>, envelope: [Option<Cow<'a, str>>; 7]) -> Self {
-        Self { record, form, envelope, data: OnceCell::new() }
+    /// A record whose envelope is in headers, or nowhere.
+    fn beside(record: &'a Record, form: impl FnOnce(Marks) -> Form<'a>) -> Self {
+        let headers = &record.headers;
+        if headers.is_empty() {
+            return Self::new(record, form(Marks::None), [const { None }; 7]);
+        }
+        if headers.last_text("weirgate-event-type").is_some() {
+            let envelope = HEADERS.map(|(_, header)| headers.last_text(header).map(Cow::Borrowed));
+            return Self::new(record, form(Marks::Headers), envelope);
+        }
+        match cloud_event::binary(headers) {
+            Some(envelope) => Self::new(record, form(Marks::CloudEvent), envelope),
+            None => Self::new(record, form(Marks::None), [const { None }; 7]),
+        }
+    }
+
+    /// A record whose value is a CloudEvent.
+    fn structured(record: &'a Record, value: &'a str, storage: Storage) -> Option<Self> {
+        let headers = &record.headers;
+        if !cloud_event::may_be_structured(headers, storage) || headers.last("weirgate-event-type").is_some()
+        {
+            return None;
+        }
+        let found = cloud_event::structured(value, headers)?;
+        let marks = Marks::CloudEvent;
+        let form = match found.data {
+            _ if found.is_encoded => Form::Undecodable { problem: "data in base64", marks },
+            Some(value) => Form::Data { value, marks },
+            None => Form::NoData,
+        };
+        Some(Self { attributes: found.attributes, ..Self::new(record, form, found.envelope) })
+    }
+
+    const fn new(record: &'a Record, form: Form<'a>, envelope: Envelope<'a>) -> Self {
+        Self { record, form, envelope, attributes: Vec::new(), data: OnceCell::new() }
     }
 
     /// The record.
@@ -104,11 +173,20 @@ impl<'a> RecordView<'a> {
             let text = match self.form {
                 Form::Envelope { data, .. } => data,
                 Form::Data { value, .. } => value,
+                Form::NoData => "null",
                 Form::Tombstone { .. } | Form::Undecodable { .. } => return None,
             };
             Document::parse(text.as_bytes(), LIMITS).ok()
         });
         document.as_ref().map(Document::root)
+    }
+
+    /// The bytes of a header as subscribers see it: the last of this name; for a CloudEvent in the value an attribute too.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let attribute =
+            || self.attributes.iter().find(|(have, _)| have == name).map(|(_, text)| text.as_bytes());
+        self.record.headers.last(name).map(|value| &**value).or_else(attribute)
     }
 
     /// The event's id, where the record has an envelope.
@@ -147,7 +225,7 @@ impl<'a> RecordView<'a> {
 }
 
 /// The members and the data of a value that is an envelope: it says its id, its type and its data.
-fn envelope_of<'a>(outline: &Outline<'a, 8>) -> Option<([Option<Cow<'a, str>>; 7], &'a str)> {
+fn envelope_of<'a>(outline: &Outline<'a, 8>) -> Option<(Envelope<'a>, &'a str)> {
     let (data, id, event_type) = (outline.member(7)?, outline.text(0)?, outline.text(1)?);
     let [version, timestamp, source, correlation_id, causation_id] =
         [2, 3, 4, 5, 6].map(|at| outline.text(at));
@@ -165,5 +243,7 @@ pub fn write_members(
     RecordView::parse(record, storage).write_members(out, topic, partition);
 }
 
+#[cfg(test)]
+mod round_trips;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::event::{self, Offset, Storage, Topic};
-use crate::log::{self, Bounds, EventLog, Fetched, Purpose, Reader};
+use crate::log::{self, Bounds, EventLog, Fetched, Incarnation, Purpose, Reader};
 
 use super::entry::Entry;
 use super::meter::Meter;
@@ -37,9 +37,20 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Source {
     pub(super) topic: Topic,
     pub(super) partition: event::Partition,
+    /// Which topic of that name.
+    pub(super) incarnation: Incarnation,
     /// The partition's id in the feed: a recreated topic has another.
     pub(super) id: u64,
     pub(super) storage: Storage,
+}
+
+/// What an idle reader reads, for whoever needs one of the same: a topic's name alone may come to mean another.
+type Place = (Topic, event::Partition, Incarnation);
+
+impl Source {
+    fn place(&self) -> Place {
+        (self.topic.clone(), self.partition, self.incarnation)
+    }
 }
 
 /// Records of one partition that follow one another: all the log has from `from` up to `next`.
@@ -80,7 +91,7 @@ pub(super) struct Backlog {
 
 #[derive(Debug)]
 struct Idle {
-    id: u64,
+    place: Place,
     reader: Box<dyn Reader>,
     since: Instant,
 }
@@ -251,12 +262,12 @@ impl Backlog {
         let late = |_| log::Error::Unavailable(Arc::new(Late));
         let fetched = timeout(READ_TIMEOUT, reader.next(bytes_max)).await.map_err(late)??;
         drop(working);
-        self.idle().push_back(Idle { id: source.id, reader, since: Instant::now() });
+        self.idle().push_back(Idle { place: source.place(), reader, since: Instant::now() });
         Ok(fetched)
     }
 
     async fn reader(&self, source: &Source, at: Offset) -> Result<Box<dyn Reader>, log::Error> {
-        if let Some(mut reader) = self.take_idle(source.id, at) {
+        if let Some(mut reader) = self.take_idle(&source.place(), at) {
             if reader.position() != at {
                 reader.seek(at);
             }
@@ -266,10 +277,10 @@ impl Backlog {
     }
 
     /// An idle reader of this partition, one that stands there already if possible; else makes room for a new one.
-    fn take_idle(&self, id: u64, at: Offset) -> Option<Box<dyn Reader>> {
+    fn take_idle(&self, place: &Place, at: Offset) -> Option<Box<dyn Reader>> {
         let mut idle = self.idle();
-        let there = idle.iter().position(|idle| idle.id == id && idle.reader.position() == at);
-        let index = there.or_else(|| idle.iter().position(|idle| idle.id == id));
+        let there = idle.iter().position(|idle| idle.place == *place && idle.reader.position() == at);
+        let index = there.or_else(|| idle.iter().position(|idle| idle.place == *place));
         if let Some(index) = index {
             return idle.remove(index).map(|idle| idle.reader);
         }

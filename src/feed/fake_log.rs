@@ -92,6 +92,7 @@ impl FakeLog {
             key: key.map(|key| Bytes::from(key.to_owned())),
             value: Some(Bytes::from(value.to_owned())),
             headers: Headers::default(),
+            decoded: None,
         });
         drop(topics);
         self.moved();

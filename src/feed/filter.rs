@@ -138,9 +138,7 @@ impl Source {
         };
         match self {
             Self::Key => judge(view.record().key.as_ref().map_or(Found::Nothing, |key| text(key))),
-            Self::Header(name) => {
-                judge(view.record().headers.last(name).map_or(Found::Nothing, |value| text(value)))
-            }
+            Self::Header(name) => judge(view.header(name).map_or(Found::Nothing, text)),
             Self::Pointer(pointer) => match view.at(pointer) {
                 None => judge(Found::Nothing),
                 Some(value) => judge(Scalar::of_value(&value).map_or(Found::Structure, Found::Scalar)),
@@ -200,6 +198,7 @@ mod tests {
             key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             value: Some(Bytes::copy_from_slice(value.as_bytes())),
             headers: headers.collect::<Headers>(),
+            decoded: None,
         }
     }
 

@@ -86,8 +86,9 @@ impl Feed {
             return Err(Error::UnknownPartition { topic: topic.clone(), partition });
         }
         let storage = self.0.catalogue.load().rule(topic).storage;
-        // Readers of single events share none with subscriptions, whose partitions are numbered from 1.
-        let source = Source { topic: topic.clone(), partition, id: 0, storage };
+        // No block is kept of a single event, so it needs no partition's id, which are numbered from 1.
+        let (id, incarnation) = (0, info.incarnation);
+        let source = Source { topic: topic.clone(), partition, incarnation, id, storage };
         let records = match self.0.backlog.read_alone(&source, offset).await {
             Ok(fetched) => fetched.records,
             Err(log::Error::OffsetOutOfRange { .. }) => Vec::new(),

@@ -206,6 +206,7 @@ impl Hub {
         let source = Source {
             topic: stream.topic.clone(),
             partition: partition.number,
+            incarnation: stream.incarnation,
             id: partition.id,
             storage: self.catalogue.load().rule(&stream.topic).storage,
         };

@@ -16,16 +16,19 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::Value;
 
+use crate::auth::Principal;
 use crate::problem::{Code, Problem};
 
-use self::known::{Known, Origin, View};
+use self::known::{Known, View};
 pub(super) use self::rendered::Kept;
 use self::rendered::{Form, Rendered};
 use super::answer;
 use super::call::Call;
+use super::origin::Origin;
 use super::query::{Query, RawQuery, invalid};
 use super::serve::Shared;
 
@@ -49,6 +52,30 @@ pub(super) async fn yaml(
     answer(&shared, &call, &query, &headers, Form::Yaml).await
 }
 
+/// Something made of the document as the caller may know it.
+pub(super) async fn page<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    principal: &Arc<Principal>,
+    origin: Origin,
+    make: impl FnOnce(&Value) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let groups = shared.parts.delivery.groups().await.map_err(|error| answer::problem_of(&error))?;
+    let (shared, principal) = (Arc::clone(shared), Arc::clone(principal));
+    off_thread(move || {
+        let registry = shared.config.registry_path.place("/registry");
+        let known = Known::gather(&shared.parts, &principal, groups, (origin, registry), View::Gateway);
+        make(&document::document(&known))
+    })
+    .await
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "the AsyncAPI document could not be made");
+        Problem::hidden(Code::Internal)
+    })
+}
+
 async fn answer(
     shared: &Arc<Shared>,
     call: &Call,
@@ -62,20 +89,18 @@ async fn answer(
         Some("client") => View::Client,
         Some(_) => return Err(invalid("'view' must be gateway or client")),
     };
-    let origin = origin(shared, call, headers);
+    let origin = Origin::of(shared, call, headers);
+    let registry = shared.config.registry_path.place("/registry");
     let principal = Arc::clone(call.principal()?);
     let groups = shared.parts.delivery.groups().await.map_err(|error| answer::problem_of(&error))?;
     let work = {
         let shared = Arc::clone(shared);
         move || {
-            let known = Known::gather(&shared.parts, &principal, groups, origin, view);
+            let known = Known::gather(&shared.parts, &principal, groups, (origin, registry), view);
             shared.asyncapi.render(known, form)
         }
     };
-    let rendered = tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "the AsyncAPI document could not be made");
-        Problem::hidden(Code::Internal)
-    })?;
+    let rendered = off_thread(work).await?;
     Ok(respond(&rendered, headers))
 }
 
@@ -100,14 +125,4 @@ fn respond(rendered: &Rendered, headers: &HeaderMap) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Authorization, X-Api-Key"));
     response
-}
-
-/// Where the caller reached the gateway, as far as it can tell.
-fn origin(shared: &Shared, call: &Call, headers: &HeaderMap) -> Origin {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let is_forwarded = || {
-        let proto = headers.get("x-forwarded-proto").and_then(|proto| proto.to_str().ok());
-        shared.admission.is_trusted(call.connection().peer()) && proto == Some("https")
-    };
-    Origin { host: host.to_owned(), is_tls: shared.tls.is_some() || is_forwarded() }
 }

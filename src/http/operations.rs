@@ -49,8 +49,14 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Response
     if !shared.parts.judged_by.are_ready() {
         reasons.push(json!({"part": "schemas", "detail": "the schema registry is being loaded"}));
     }
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer::json_of(status, &json!({"ready": reasons.is_empty(), "reasons": reasons}))
+    let is_ready = reasons.is_empty();
+    // To send traffic elsewhere would help nobody: other gateways ask the same registry.
+    if !shared.parts.judged_by.are_reachable() {
+        let detail = "the schema registry cannot be asked; the schemas that are known go on";
+        reasons.push(json!({"part": "schemas", "detail": detail}));
+    }
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer::json_of(status, &json!({"ready": is_ready, "reasons": reasons}))
 }
 
 /// Who calls, and what they may do.

@@ -78,7 +78,8 @@ pub(super) async fn front(
     Ok(response)
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a request's `Host` is this machine's own name.
+pub(super) fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,

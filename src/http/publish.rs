@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -59,7 +60,10 @@ pub(super) async fn events(
     let shape = match (media, attributes) {
         (Media::CloudEvent, _) => Shape::Single(Form::CloudEvent),
         (Media::CloudEventBatch, _) => Shape::Batch(BatchForm::CloudEvents),
-        (_, Some(attributes)) => Shape::Single(Form::CloudEventBinary { attributes }),
+        (_, Some(attributes)) => {
+            let content_type = content_type(&parts.headers);
+            Shape::Single(Form::CloudEventBinary { attributes, content_type })
+        }
         (Media::Json, None) if is_array(&body) => Shape::Batch(BatchForm::Native),
         (Media::Json, None) => Shape::Single(Form::Native),
         (Media::JsonBased | Media::Lines | Media::Other, None) => {
@@ -69,6 +73,12 @@ pub(super) async fn events(
         }
     };
     answer(&shared, &call, (&parts.method, &parts.uri, media), given, shape, body).await
+}
+
+/// The media type of the body, where it is not just `application/json`.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?.trim();
+    (!text.eq_ignore_ascii_case("application/json")).then(|| text.to_owned())
 }
 
 /// `POST /v1/topics/{topic}/events`: the body is the data alone.
@@ -172,7 +182,7 @@ async fn publish(
 }
 
 /// The answer to a publish that failed. Only two errors say more than their problem.
-fn refused(error: &Error, call: &Call) -> Result<Response, Problem> {
+pub(super) fn refused(error: &Error, call: &Call) -> Result<Response, Problem> {
     let problem = problem_of(error);
     match error {
         Error::BatchRefused(batch) => {
@@ -182,7 +192,7 @@ fn refused(error: &Error, call: &Call) -> Result<Response, Problem> {
             }
             let mut response = answer::json_of(StatusCode::UNPROCESSABLE_ENTITY, &body)?;
             let media_type = HeaderValue::from_static("application/problem+json");
-            response.headers_mut().insert(http::header::CONTENT_TYPE, media_type);
+            response.headers_mut().insert(CONTENT_TYPE, media_type);
             Ok(response)
         }
         Error::RateLimited { used, .. } => {
@@ -209,8 +219,7 @@ fn add_rate(response: &mut Response, used: &Used) {
 /// Keeps an answer for repeats of its request.
 async fn keep(lease: Lease, response: Response) -> Result<Response, Problem> {
     let (parts, body) = response.into_parts();
-    let is_problem =
-        parts.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    let is_problem = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
     let content_type = if is_problem { "application/problem+json" } else { "application/json" };
     let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| {
         tracing::error!(%error, "an answer formed in memory cannot be read");
@@ -224,7 +233,7 @@ fn replay(first: &Answer) -> Response {
     let status = StatusCode::from_u16(first.status).unwrap_or(StatusCode::OK);
     let mut response = answer::json(status, first.body.clone());
     let headers = response.headers_mut();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(first.content_type));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(first.content_type));
     headers.insert(publish_options::REPLAYED, HeaderValue::from_static("true"));
     response
 }

@@ -145,7 +145,7 @@ impl Stream {
     /// Hands one line over.
     async fn take(&mut self, line: Line) {
         let submitted = match line {
-            Line::Event(body) => self.series.submit(body),
+            Line::Event(body) => self.series.submit(body).await,
             Line::TooLong { bytes, bytes_max } => {
                 let error = Error::TooLarge { part: Part::Event, bytes, bytes_max };
                 Submitted::Done(self.series.refuse(error))

@@ -114,6 +114,11 @@ impl Segments {
         self.0.get(index).map_or("", String::as_str)
     }
 
+    /// The parameter at this place split into a name and the verb behind its last `:`; `None` where it has no verb.
+    pub(super) fn verb(&self, index: usize) -> Option<(&str, &str)> {
+        self.get(index).rsplit_once(':')
+    }
+
     /// The parameter at this place as a topic; what can be no topic's name does not exist.
     pub(super) fn topic(&self, index: usize) -> Result<Topic, Problem> {
         let name = self.get(index);

@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn warnings_are_added() {
-        let warning =
-            Violation { pointer: "/data/a".into(), keyword: "type".into(), message: "must be \"x\"".into() };
+        let (pointer, place) = ("/data/a".to_owned(), "/data/a".to_owned());
+        let warning = Violation { pointer, place, keyword: "type".into(), message: "must be \"x\"".into() };
         let (_, body) = answer(Outcome::Accepted(receipt()), vec![warning]);
         assert_eq!(
             body["warnings"],

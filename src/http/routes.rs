@@ -11,7 +11,7 @@ use crate::problem::{Code, Problem};
 
 use super::registry::{schemas, settings, subjects};
 use super::serve::Shared;
-use super::{asyncapi, body, groups, operations, pages, publish, read, upgrade};
+use super::{asyncapi, body, docs, event_types, groups, operations, pages, publish, read, upgrade};
 
 type Route = MethodRouter<Arc<Shared>>;
 
@@ -23,6 +23,9 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/v1/topics/{topic}/events/{partition}/{offset}", get(read::event)),
         ("/v1/topics/{topic}/cursor", get(read::cursor)),
         ("/v1/stream", get(upgrade::stream)),
+        ("/v1/event-types", get(event_types::list)),
+        ("/v1/event-types/{eventType}", get(event_types::one).post(event_types::act)),
+        ("/v1/event-types/{eventType}/diff", get(event_types::difference)),
         ("/v1/groups", get(groups::list)),
         ("/v1/groups/{group}", get(groups::one).put(groups::put)),
         ("/v1/groups/{group}/dead-letters", get(groups::dead_letters)),
@@ -37,6 +40,13 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/openapi.json", get(pages::openapi_json)),
         ("/asyncapi.yaml", get(asyncapi::yaml)),
         ("/asyncapi.json", get(asyncapi::json)),
+        ("/docs", get(docs::catalogue)),
+        ("/docs/types/{eventType}", get(docs::event_type)),
+        ("/docs/types/{eventType}/versions", get(docs::versions)),
+        ("/docs/types/{eventType}/schema", get(docs::schema)),
+        ("/docs/http", get(docs::http_api)),
+        ("/docs/events", get(docs::events)),
+        ("/docs/assets/{name}", get(docs::asset)),
         ("/", get(pages::front)),
     ]
 }
@@ -74,6 +84,8 @@ fn registry() -> Vec<(&'static str, Route)> {
             get(settings::mode).put(settings::put_mode).delete(settings::delete_mode),
         ),
         ("/registry/contexts", get(settings::contexts)),
+        ("/registry/v1/metadata/id", get(settings::cluster)),
+        ("/registry/v1/metadata/version", get(settings::release)),
         ("/registry/associations/resources/{namespace}/{name}", get(settings::associations)),
     ]
 }

@@ -168,7 +168,7 @@ impl Batch {
                 (key.map(|range| self.bytes.slice(range)), value.map(|range| self.bytes.slice(range)));
             let headers = self.headers(&mut at, names)?;
             if offset >= from {
-                let record = Record { offset, timestamp, key, value, headers };
+                let record = Record { offset, timestamp, key, value, headers, decoded: None };
                 bytes += record.bytes() + RECORD_OVERHEAD;
                 records.push(record);
             }
@@ -309,7 +309,7 @@ mod tests {
                     let headers =
                         headers.into_iter().map(|(name, value)| (HeaderName::from(name), value)).collect();
                     let timestamp = Timestamp::from_millis(millis);
-                    Record { offset, timestamp, key, value, headers: Headers::new(headers) }
+                    Record { offset, timestamp, key, value, headers: Headers::new(headers), decoded: None }
                 })
                 .collect()
         })
@@ -319,7 +319,7 @@ mod tests {
         let mut builder = Builder::new(LogId::new(7), Offset::new(1_000), Timestamp::from_millis(5), 0);
         for record in records {
             let before = builder.len();
-            let Record { offset, timestamp, key, value, headers } = record;
+            let Record { offset, timestamp, key, value, headers, .. } = record;
             let content =
                 Content { timestamp: *timestamp, key: key.as_ref(), value: value.as_ref(), headers };
             builder.push(*offset, content);
@@ -372,6 +372,7 @@ mod tests {
             key: None,
             value: None,
             headers: Headers::default(),
+            decoded: None,
         };
         let batch = sealed(&[record]);
         assert!(Batch::open(LogId::new(8), batch.bytes).is_err());

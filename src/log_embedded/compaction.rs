@@ -189,7 +189,7 @@ impl Latest {
         }
         let mut builder = Builder::new(log, batch.base, batch.time, 0);
         for record in records.iter().filter(stays) {
-            let Record { offset, timestamp, key, value, headers } = record;
+            let Record { offset, timestamp, key, value, headers, .. } = record;
             let content =
                 Content { timestamp: *timestamp, key: key.as_ref(), value: value.as_ref(), headers };
             builder.push(*offset, content);

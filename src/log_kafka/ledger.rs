@@ -209,6 +209,7 @@ mod tests {
             key: Some("t".into()),
             value: entry.map(|(incarnation, after)| value(&Entry { incarnation, after })),
             headers: Headers::default(),
+            decoded: None,
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) fn read(message: &BorrowedMessage<'_>, names: &mut Names, metrics: &M
         key: message.key().map(Bytes::copy_from_slice),
         value: message.payload().map(Bytes::copy_from_slice),
         headers: headers(message, names, metrics),
+        decoded: None,
     }
 }
 

@@ -210,7 +210,8 @@ mod tests {
         };
         let after =
             tokio::time::timeout(Duration::from_secs(20), answered).await.expect("the next one answers");
-        assert_eq!(after, before);
+        // The engine itself may write to its ledger in the meantime.
+        assert!(after.start == before.start && after.end >= before.end, "{after:?} comes after {before:?}");
         engine.close().await;
     }
 }

@@ -73,7 +73,7 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, false, "Unsupported media type", "The body's media type is not taken here. The detail lists those that are.";
     UnsupportedEncoding = "unsupported_encoding", 415, false, "Unsupported encoding", "Send the body without a content coding.";
     SchemaViolation = "schema_violation", 422, false, "Event breaks its schema", "The event's data does not fit the registered schema; it was not stored. The errors name the places.";
-    SchemaMissing = "schema_missing", 422, false, "No schema", "The topic takes only events with a registered schema, and this type has none.";
+    SchemaMissing = "schema_missing", 422, false, "No schema", "The topic takes only events with a registered schema of its format, and this type has none.";
     VersionMismatch = "version_mismatch", 422, false, "Version and type disagree", "The major number of eventVersion is not the vN of eventType.";
     PatternLimit = "pattern_limit", 422, false, "Pattern too costly", "A pattern of the schema costs too much on this value, so the event could not be judged.";
     IdempotencyKeyReused = "idempotency_key_reused", 422, false, "Idempotency key reused", "This idempotency key was used before with another request.";
@@ -85,6 +85,7 @@ codes! {
     Internal = "internal", 500, false, "Internal error", "The gateway made a mistake. It is logged under the request id in instance.";
     NotSupported = "not_supported", 501, false, "Not supported", "This gateway or its log cannot do this.";
     KeysUnavailable = "keys_unavailable", 503, true, "Issuer's keys unavailable", "The keys of the token's issuer cannot be fetched, so the token cannot be judged; nothing was stored. Retry after the time given.";
+    SchemasUnavailable = "schemas_unavailable", 503, true, "Schema unavailable", "The schema of the event's type has to be fetched from the schema registry, which cannot be asked now; nothing was stored. Retry after the time given.";
     LogUnavailable = "log_unavailable", 503, true, "Log unavailable", "The log cannot serve now; what was to be published is surely not stored. Retry after the time given.";
     Overloaded = "overloaded", 503, true, "Overloaded", "A queue is full; nothing was stored. Retry after the time given.";
     Draining = "draining", 503, true, "Going away", "This gateway is shutting down; what was to be published is surely not stored. Retry, and another one will answer.";

@@ -62,7 +62,7 @@ impl From<&registry::Error> for Fault {
             Error::Incompatible(_) => 40_901,
             Error::InvalidSchema(_) | Error::ReferenceNotFound(_) => 42_201,
             Error::InvalidVersion(_) => 42_202,
-            Error::NotPermitted(_) => 42_205,
+            Error::NotPermitted(_) | Error::Elsewhere => 42_205,
             Error::Referred { .. } => 42_206,
             Error::IdMismatch(_) => 42_207,
             Error::TooLarge { .. } => 42_209,

@@ -12,7 +12,7 @@ use crate::log;
 use crate::publish;
 use crate::schema;
 
-use super::{CloseCode, Code, Problem, Violation};
+use super::{CloseCode, Code, Problem, Quarantine, Violation};
 
 const SOON: Duration = Duration::from_secs(1);
 /// Issuers are asked for their keys at most every `jwks_cooldown`.
@@ -60,8 +60,19 @@ impl From<&schema::Error> for Problem {
             schema::Error::Violation { errors, .. } => Self::new(Code::SchemaViolation, violated(errors))
                 .with_errors(errors.iter().map(Violation::from).collect()),
             schema::Error::PatternLimit { .. } => Self::new(Code::PatternLimit, error.to_string()),
-            schema::Error::Unusable { .. } => Self::new(Code::NotSupported, error.to_string()),
+            schema::Error::Unusable { .. } | schema::Error::Nameless { .. } => {
+                Self::new(Code::NotSupported, error.to_string())
+            }
+            schema::Error::OtherFormat { .. } => Self::new(
+                Code::SchemaMissing,
+                format!(
+                    "{error}; a version of the topic's format, or the topic's schema.format, has to change"
+                ),
+            ),
             schema::Error::NotReady => Self::hidden(Code::LogUnavailable).with_retry_after(SOON),
+            schema::Error::Unavailable { .. } => {
+                Self::new(Code::SchemasUnavailable, error.to_string()).with_retry_after(SOON)
+            }
             schema::Error::Missing { .. } => {
                 Self::new(Code::SchemaMissing, format!("{error}, and the topic takes only events with one"))
             }
@@ -143,6 +154,7 @@ impl From<&publish::Error> for Problem {
             Error::Envelope(error) => return error.into(),
             Error::Auth(error) => return error.into(),
             Error::Schema(error) => return error.into(),
+            Error::Quarantined { refusal, kept } => return quarantined(refusal, kept),
             Error::Log(error) => return error.into(),
             Error::NotABatch | Error::NotSingle | Error::EmptyBatch => Code::InvalidEnvelope,
             Error::TooManyItems { .. } => Code::BodyTooLarge,
@@ -166,6 +178,26 @@ impl From<&publish::Error> for Problem {
         };
         Self::new(code, error.to_string())
     }
+}
+
+fn quarantined(refusal: &schema::Error, kept: &publish::Quarantine) -> Problem {
+    let problem = Problem::from(refusal);
+    let (place, told) = match kept.state {
+        publish::KeptState::At(partition, offset) => (
+            Some((partition.number(), offset.number())),
+            format!("the event is kept in '{}' at {partition}:{offset}", kept.topic),
+        ),
+        publish::KeptState::Failed => (None, format!("it could not be kept in '{}'", kept.topic)),
+        publish::KeptState::Unknown => (None, format!("it may be kept in '{}'", kept.topic)),
+    };
+    let quarantine = Quarantine {
+        state: kept.state.as_str(),
+        topic: kept.topic.to_string(),
+        partition: place.map(|(partition, _)| partition),
+        offset: place.map(|(_, offset)| offset),
+    };
+    let detail = format!("{}; {told}", problem.detail);
+    Problem { detail, quarantine: Some(Box::new(quarantine)), ..problem }
 }
 
 impl From<&feed::Error> for Problem {

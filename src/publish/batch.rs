@@ -5,15 +5,16 @@
 //!                             └─ ready ──► quota ─ topics ─ queue ─ groups (one append each) ─► results by index
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::auth::Principal;
 use crate::event::json::{Document, Limits, Node};
-use crate::event::{Catalogue, Draft, EventId, Topic};
+use crate::event::{Catalogue, Draft, EventId, EventType, Topic};
 
 use super::dedupe::{EventKey, Fingerprint, Seen};
 use super::guess::guess;
@@ -22,7 +23,11 @@ use super::judge::{Judged, Labels, Refused, Request};
 use super::lanes::Lanes;
 use super::parts::Parts;
 use super::pending::Arrival;
+use super::quarantine::Keeping;
 use super::{Batch, BatchForm, Error, Item, ItemResult, Options, Outcome, Published, Validation, dispatch};
+
+/// What is to be kept of refused events, by their places.
+type Keepings = Vec<(usize, Box<Keeping>)>;
 
 /// One event of a batch after its judgement.
 #[derive(Debug)]
@@ -44,8 +49,15 @@ pub(super) async fn publish(
     let arrival = (Instant::now(), parts.clock.now());
     let refused = |error| parts.refused(&Labels::default(), error);
     check_options(options).map_err(refused)?;
-    let mut slots = judge(parts, principal, &body, form, options, arrival)?;
+    let mut judged = judge(parts, principal, &body, form, options, arrival)?;
+    let unfetched = unfetched(&judged.0);
+    if !unfetched.is_empty() {
+        join_all(unfetched.iter().map(|event_type| parts.schemas.learn(event_type))).await;
+        judged = judge(parts, principal, &body, form, options, arrival)?;
+    }
+    let (mut slots, keepings) = judged;
     drop(body);
+    keep(parts, principal, &mut slots, keepings).await;
     if validation == Validation::All && slots.iter().any(|slot| matches!(slot, Slot::Refused { .. })) {
         let items = slots.into_iter().enumerate().map(|(index, slot)| refused_item(parts, index, slot));
         return Err(Error::BatchRefused(Box::new(Batch { items: items.collect() })));
@@ -59,6 +71,15 @@ pub(super) async fn publish(
     make_topics(parts, &mut slots).await?;
     let ticket = parts.queue.enter(size(&slots).1).map_err(|_full| refused(Error::Overloaded))?;
     Ok(dispatch::dispatch(parts, slots, ticket, options.ack, arrival).await)
+}
+
+/// The event types whose schemas have to be fetched before anything can be said of their events.
+fn unfetched(slots: &[Slot]) -> BTreeSet<EventType> {
+    let event_type = |slot: &Slot| match slot {
+        Slot::Refused { error, .. } => error.unfetched().cloned(),
+        Slot::Ready(_) | Slot::Aborted { .. } => None,
+    };
+    slots.iter().filter_map(event_type).collect()
 }
 
 fn check_options(options: &Options) -> Result<(), Error> {
@@ -78,7 +99,7 @@ fn judge(
     form: BatchForm,
     options: &Options,
     arrival: Arrival,
-) -> Result<Vec<Slot>, Error> {
+) -> Result<(Vec<Slot>, Keepings), Error> {
     let refused = |error| parts.refused(&Labels::default(), error);
     // The array itself is one level more than an event alone has.
     let limits = Limits { depth_max: parts.config.load().json_depth_max + 1 };
@@ -91,14 +112,38 @@ fn judge(
     let elements = document.elements().filter(|_| items <= items_max);
     let elements = elements.ok_or_else(|| refused(Error::TooManyItems { items, items_max }))?;
     let catalogue = parts.catalogue.load();
-    let mut judgement =
-        Judgement { parts, form, catalogue: &catalogue, held: Lanes::default(), ids: HashMap::new() };
+    let mut judgement = Judgement {
+        parts,
+        form,
+        catalogue: &catalogue,
+        held: Lanes::default(),
+        ids: HashMap::new(),
+        keepings: Vec::new(),
+    };
     let slots = elements.into_iter().enumerate().map(|(index, node)| {
         let request =
             Request { catalogue: &catalogue, principal, options, topic: None, index, now: arrival.1 };
         judgement.judge(request, node)
     });
-    Ok(slots.collect())
+    let slots = slots.collect();
+    Ok((slots, judgement.keepings))
+}
+
+/// Keeps refused events, all at once, and tells in their refusals what became of that.
+async fn keep(parts: &Arc<Parts>, principal: &Principal, slots: &mut [Slot], keepings: Keepings) {
+    let mut refusals = Vec::with_capacity(keepings.len());
+    for (index, keeping) in keepings {
+        if let Some(Slot::Refused { error, .. }) = slots.get_mut(index) {
+            // The answer stands in for it in a moment.
+            let refusal = std::mem::replace(error, Error::OutcomeUnknown { event_id: None });
+            refusals.push((index, parts.keep(principal.id(), *keeping, refusal)));
+        }
+    }
+    for (index, refusal) in refusals {
+        if let Some(Slot::Refused { error, .. }) = slots.get_mut(index) {
+            *error = refusal.await;
+        }
+    }
 }
 
 /// The judgement of a batch as far as it has come.
@@ -111,6 +156,7 @@ struct Judgement<'j> {
     held: Lanes,
     /// Ids of this batch: the entries of dedupe are made later, at the hand-over.
     ids: HashMap<EventKey, Fingerprint>,
+    keepings: Keepings,
 }
 
 impl Judgement<'_> {
@@ -121,7 +167,7 @@ impl Judgement<'_> {
         };
         let judged = match draft {
             Ok(draft) => self.parts.judge(request, &draft, &[node.bytes()]),
-            Err(error) => Err(Box::new(guess(self.catalogue, self.form, node, error))),
+            Err(error) => Err(Box::new(guess(&self.parts.schemas, self.catalogue, self.form, node, error))),
         };
         match judged {
             Ok(judged) if self.held.holds(&judged.rule.topic, judged.record.key.as_ref()) => {
@@ -131,15 +177,17 @@ impl Judgement<'_> {
             Ok(judged) if self.is_conflict(&judged) => {
                 let lane = judged.lane();
                 let error = self.parts.conflict(judged.event_id.clone());
-                self.refuse(Refused { error, event_id: Some(judged.event_id), lane, labels: judged.labels })
+                let (event_id, labels) = (Some(judged.event_id), judged.labels);
+                self.refuse(request.index, Refused { error, event_id, lane, labels, keeping: None })
             }
             Ok(judged) => Slot::Ready(Box::new(judged)),
-            Err(refused) => self.refuse(*refused),
+            Err(refused) => self.refuse(request.index, *refused),
         }
     }
 
-    fn refuse(&mut self, refused: Refused) -> Slot {
-        let Refused { error, event_id, lane, labels } = refused;
+    fn refuse(&mut self, index: usize, refused: Refused) -> Slot {
+        let Refused { error, event_id, lane, labels, keeping } = refused;
+        self.keepings.extend(keeping.map(|keeping| (index, keeping)));
         self.held.hold(lane);
         Slot::Refused { event_id, error: self.parts.refused(&labels, error) }
     }

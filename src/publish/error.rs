@@ -7,7 +7,7 @@ use crate::event::{EventId, EventType, Partition, Topic, envelope, json};
 use crate::log;
 use crate::schema;
 
-use super::Batch;
+use super::{Batch, Quarantine};
 
 /// Which part of an event is above its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +115,14 @@ pub enum Error {
     /// The data breaks its schema, or there is none.
     #[error(transparent)]
     Schema(#[from] schema::Error),
+    /// The data breaks its schema, and the topic keeps such events.
+    #[error("{refusal}")]
+    Quarantined {
+        /// Why it was refused.
+        refusal: schema::Error,
+        /// What became of the keeping.
+        kept: Quarantine,
+    },
     /// The event has no usable key.
     #[error("the key at {pointer} {problem}")]
     InvalidKey {
@@ -225,6 +233,22 @@ impl Error {
         }
     }
 
+    /// A refusal by a schema with what became of the event's keeping.
+    pub(super) fn quarantined(self, kept: Quarantine) -> Self {
+        match self {
+            Self::Schema(refusal) => Self::Quarantined { refusal, kept },
+            other => other,
+        }
+    }
+
+    /// The event type whose schema has to be fetched before anything can be said of the event.
+    pub(super) const fn unfetched(&self) -> Option<&EventType> {
+        match self {
+            Self::Schema(schema::Error::Unavailable { event_type }) => Some(event_type),
+            _ => None,
+        }
+    }
+
     const fn nature(&self) -> Nature<'_> {
         match self {
             Self::Json(_)
@@ -237,14 +261,24 @@ impl Error {
             | Self::InvalidHeader { .. }
             | Self::InvalidPartition { .. }
             | Self::TopicNotFound { .. }
-            | Self::Schema(_)
+            | Self::Schema(
+                schema::Error::Violation { .. }
+                | schema::Error::PatternLimit { .. }
+                | schema::Error::Unusable { .. }
+                | schema::Error::OtherFormat { .. }
+                | schema::Error::Nameless { .. }
+                | schema::Error::Missing { .. },
+            )
+            | Self::Quarantined { .. }
             | Self::InvalidKey { .. }
             | Self::TooLarge { .. }
             | Self::TooManyHeaders { .. }
             | Self::Conflict { .. }
             | Self::BatchRefused(_) => Nature::Callers,
             Self::RateLimited { retry_after, .. } => Nature::Early(*retry_after),
-            Self::Auth(auth::Error::Unavailable) | Self::Draining => Nature::Gateways,
+            Self::Auth(auth::Error::Unavailable)
+            | Self::Draining
+            | Self::Schema(schema::Error::NotReady | schema::Error::Unavailable { .. }) => Nature::Gateways,
             Self::Auth(_) => Nature::Callers,
             Self::Overloaded | Self::OutcomeUnknown { .. } => Nature::Logs,
             Self::Log(error) => Nature::AsOf(error),

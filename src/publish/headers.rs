@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::event::{Draft, HeaderName, Headers};
+use crate::event::{Draft, HeaderName, Headers, Storage};
 
 use super::parts::Parts;
 use super::{Error, Options, Part};
@@ -14,7 +14,8 @@ const HEADERS_MAX: usize = 64;
 /// How large the name and value of one of them may be.
 const HEADER_BYTES_MAX: usize = 4_096;
 /// Record headers that only the gateway writes.
-const RESERVED: &[&str] = &["weirgate-", "__dlq.", "traceparent", "tracestate", "ce_"];
+const RESERVED: &[&str] =
+    &["weirgate-", "__dlq.", "traceparent", "tracestate", "ce_", "__value_schema_id", "__key_schema_id"];
 
 impl Parts {
     /// All headers of the record: the envelope's and extensions, the caller's, the trace context's.
@@ -23,7 +24,14 @@ impl Parts {
         mut sealed: Vec<(HeaderName, Option<Bytes>)>,
         draft: &Draft<'_>,
         options: &Options,
+        storage: Storage,
     ) -> Result<Headers, Error> {
+        if storage.is_cloud_events()
+            && let Some((name, _)) = options.headers.iter().find(|(name, _)| **name == *"content-type")
+        {
+            let problem = "is the gateway's where the topic stores CloudEvents";
+            return Err(Error::InvalidHeader { name: name.to_string(), problem });
+        }
         let given = draft.extensions.len() + options.headers.len();
         if given > HEADERS_MAX {
             return Err(Error::TooManyHeaders { headers: given, headers_max: HEADERS_MAX });

@@ -9,16 +9,20 @@ use bytes::Bytes;
 use uuid::{NoContext, Uuid};
 
 use crate::auth::{Object, Operation, Principal};
+use crate::event::envelope::{self, Sealed};
 use crate::event::{
-    Catalogue, Draft, Enforcement, EventId, EventType, Fill, Partition, Timestamp, Topic, TopicRule, envelope,
+    Catalogue, Draft, Enforcement, EventId, EventType, Fill, Partition, Timestamp, Topic, TopicRule,
 };
 use crate::log::{NewRecord, TopicInfo};
-use crate::schema::{self, SchemaId, Violation};
+use crate::schema::framing::Framed;
+use crate::schema::{self, Checked, SchemaId, Schemas, Violation};
 
 use super::dedupe::{EventKey, Fingerprint};
 use super::key;
 use super::lanes::Lane;
 use super::parts::Parts;
+use super::quarantine::{Keeping, RefusedEvent};
+use super::sightings::Expected;
 use super::{Error, Options, Part};
 
 /// An event that may be appended.
@@ -40,6 +44,8 @@ pub(super) struct Judged {
     pub(super) identity: Option<(EventKey, Fingerprint)>,
     pub(super) schema_id: Option<SchemaId>,
     pub(super) warnings: Vec<Violation>,
+    /// To be remembered of its type once it is stored.
+    pub(super) expected: Option<Expected>,
 }
 
 impl Judged {
@@ -64,12 +70,14 @@ pub(super) struct Refused {
     pub(super) event_id: Option<EventId>,
     pub(super) lane: Option<Lane>,
     pub(super) labels: Labels,
+    /// What its topic keeps of it.
+    pub(super) keeping: Option<Box<Keeping>>,
 }
 
 /// An event of which nothing can be told.
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error, event_id: None, lane: None, labels: Labels::default() }
+        Self { error, event_id: None, lane: None, labels: Labels::default(), keeping: None }
     }
 }
 
@@ -127,10 +135,20 @@ struct Outline {
 }
 
 impl Outline {
-    fn refuse(&self, error: Error) -> Box<Refused> {
+    fn refuse(&self, request: Request<'_>, draft: &Draft<'_>, error: Error) -> Box<Refused> {
+        let event = RefusedEvent {
+            principal: request.principal,
+            options: request.options,
+            draft,
+            rule: &self.rule,
+            fill: &self.fill,
+            key: self.key.as_ref(),
+            labels: &self.labels,
+        };
+        let keeping = Keeping::of(event, &error);
         let lane = self.key.clone().map(|key| (self.rule.topic.clone(), key));
         let event_id = self.is_id_stable.then(|| self.fill.event_id.clone());
-        Box::new(Refused { error, event_id, lane, labels: self.labels.clone() })
+        Box::new(Refused { error, event_id, lane, labels: self.labels.clone(), keeping })
     }
 }
 
@@ -145,9 +163,13 @@ impl Parts {
         let mut outline = self.outline(request, draft);
         match self.check(request, draft, &mut outline) {
             Ok((info, schema_id, warnings, record)) => {
-                Ok(judged(request, draft, received, outline, (info, schema_id, warnings, record)))
+                let event_type = outline.labels.event_type.as_ref();
+                let expected =
+                    event_type.and_then(|known| self.sightings.expect(known, request.principal.shared_id()));
+                let passed = (info, schema_id, warnings, record);
+                Ok(judged(request, draft, received, outline, passed, expected))
             }
-            Err(error) => Err(outline.refuse(error)),
+            Err(error) => Err(outline.refuse(request, draft, error)),
         }
     }
 
@@ -158,14 +180,15 @@ impl Parts {
         // A source that is refused was given, so nothing is filled in for it.
         let (source, source_error) = source
             .map_or_else(|error| (Arc::from(""), Some(error.into())), |source| (Arc::from(source), None));
-        let (event_id, is_id_stable, id_error) = match identify(request, draft, &rule) {
+        let (event_id, is_id_stable, id_error) = match identify(&self.schemas, request, draft, &rule) {
             Ok(Some(event_id)) => (event_id, true, None),
             Ok(None) => (random_id(request.now), false, None),
             Err(error) => (random_id(request.now), false, Some(error)),
         };
         let correlation_id = request.options.correlation_id.as_deref().map(Arc::from);
         let fill = Fill { event_id, timestamp: request.now, source, correlation_id };
-        let (key, key_error) = match key::key_of(draft, &fill, &rule, request.options.key.as_ref()) {
+        let given = request.options.key.as_ref();
+        let (key, key_error) = match key::key_of(&self.schemas, draft, &fill, &rule, given) {
             Ok(key) => (key, None),
             Err(error) => (None, Some(error)),
         };
@@ -181,16 +204,18 @@ impl Parts {
         let info = self.topic_info(topic, &draft.event_type)?;
         outline.source_error.take().map_or(Ok(()), Err)?;
         draft.check_version()?;
-        let (schema_id, warnings) = self.check_schema(&outline.rule, draft, &outline.labels)?;
+        let (checked, warnings) = self.check_schema(request, &outline.rule, draft, &outline.labels)?;
         outline.key_error.take().map_or(Ok(()), Err)?;
         if let (Some(partition), Some(info)) = (request.options.partition, &info) {
             check_partition(partition, info)?;
         }
-        let (value, headers) = draft.seal(&outline.fill, outline.rule.storage);
-        let headers = self.headers(headers, draft, request.options)?;
+        let storage = outline.rule.storage;
+        draft.check_storage(storage)?;
+        let (value, headers) = self.seal(draft, outline, &checked)?;
+        let headers = self.headers(headers, draft, request.options, storage)?;
         let record = NewRecord { key: outline.key.clone(), value: Some(value), headers, timestamp: None };
         self.check_size(&record)?;
-        Ok((info, schema_id, warnings, record))
+        Ok((info, checked.schema, warnings, record))
     }
 
     fn topic_info(&self, topic: &Topic, event_type: &EventType) -> Result<Option<Arc<TopicInfo>>, Error> {
@@ -207,42 +232,67 @@ impl Parts {
 
     fn check_schema(
         &self,
+        request: Request<'_>,
         rule: &TopicRule,
         draft: &Draft<'_>,
         labels: &Labels,
-    ) -> Result<(Option<SchemaId>, Vec<Violation>), Error> {
-        let error = match self.schemas.check(&draft.event_type, draft.data) {
+    ) -> Result<(Checked, Vec<Violation>), Error> {
+        let error = match self.schemas.check(&draft.event_type, rule.format, draft.data) {
             Ok(checked) if rule.is_schema_required => {
-                return Ok((checked.into_required(&draft.event_type)?.schema, Vec::new()));
+                return Ok((checked.into_required(&draft.event_type)?, Vec::new()));
             }
-            Ok(checked) => return Ok((checked.schema, Vec::new())),
+            Ok(checked) => return Ok((checked, Vec::new())),
             // Nothing is known of the data then, whatever a violation would do.
-            Err(error @ (schema::Error::NotReady | schema::Error::Unusable { .. })) => {
-                return Err(error.into());
-            }
+            Err(
+                error @ (schema::Error::NotReady
+                | schema::Error::Unavailable { .. }
+                | schema::Error::Unusable { .. }
+                | schema::Error::Nameless { .. }
+                | schema::Error::OtherFormat { .. }),
+            ) => return Err(error.into()),
             Err(error) => error,
-        };
-        let enforcement = match rule.enforcement {
-            Enforcement::Observe => "observe",
-            Enforcement::Warn => "warn",
-            Enforcement::Enforce => "enforce",
         };
         self.metrics
             .schema_violations
-            .with_label_values(&[labels.event_type(), labels.topic(), enforcement])
+            .with_label_values(&[labels.event_type(), labels.topic(), rule.enforcement.as_str()])
             .inc();
+        self.violators.count(request.principal.id(), &error);
+        if let Some(event_type) = &labels.event_type {
+            self.sightings.count(event_type, &error);
+        }
+        let broken = |schema| Checked { schema, ..Checked::default() };
         match (rule.enforcement, error) {
-            (Enforcement::Observe, error) => Ok((schema_id(&error), Vec::new())),
+            (Enforcement::Observe, error) => Ok((broken(schema_id(&error)), Vec::new())),
             (Enforcement::Warn, schema::Error::Violation { schema_id, errors, .. }) => {
-                Ok((Some(schema_id), errors))
+                Ok((broken(Some(schema_id)), errors))
             }
             (Enforcement::Warn, schema::Error::PatternLimit { schema_id, .. }) => {
                 let message = "a pattern of the schema takes too many steps on the data".to_owned();
                 let (pointer, keyword) = ("/data".to_owned(), "pattern".to_owned());
-                Ok((Some(schema_id), vec![Violation { pointer, keyword, message }]))
+                let place = pointer.clone();
+                Ok((broken(Some(schema_id)), vec![Violation { pointer, place, keyword, message }]))
             }
             (Enforcement::Enforce | Enforcement::Warn, error) => Err(error.into()),
         }
+    }
+
+    /// The record's value, and the headers that the envelope and the schema put beside it.
+    fn seal(&self, draft: &Draft<'_>, outline: &Outline, checked: &Checked) -> Result<Sealed, Error> {
+        let rule = &outline.rule;
+        if !rule.wire.is_framed() {
+            return Ok(draft.seal(&outline.fill, rule.storage, None));
+        }
+        let nameless = || match (&checked.subject, checked.schema) {
+            (Some(subject), Some(schema_id)) => {
+                schema::Error::Nameless { subject: Arc::clone(subject), schema_id }
+            }
+            _ => schema::Error::Missing { event_type: draft.event_type.clone() },
+        };
+        let Framed { stored, header } =
+            Framed::new(rule.wire, checked, draft.data_bytes).ok_or_else(nameless)?;
+        let (value, mut headers) = draft.seal(&outline.fill, rule.storage, Some(stored));
+        headers.extend(header.map(|header| (Arc::clone(&self.names.value_schema_id), Some(header))));
+        Ok((value, headers))
     }
 
     fn check_size(&self, record: &NewRecord) -> Result<(), Error> {
@@ -264,6 +314,7 @@ fn judged(
     received: &[&[u8]],
     outline: Outline,
     (info, schema_id, warnings, record): Passed,
+    expected: Option<Expected>,
 ) -> Judged {
     let Outline { rule, labels, fill, is_id_stable, .. } = outline;
     let identity = (is_id_stable && rule.is_deduped).then(|| {
@@ -287,6 +338,7 @@ fn judged(
         identity,
         schema_id,
         warnings,
+        expected,
     }
 }
 
@@ -326,12 +378,18 @@ pub(super) fn rule_of_text(catalogue: &Catalogue, event_type: &str) -> Option<Ar
 
 /// The event's id where it would be the same if the event came again: given, taken from the data, or derived from
 /// the idempotency key.
-fn identify(request: Request<'_>, draft: &Draft<'_>, rule: &TopicRule) -> Result<Option<EventId>, Error> {
+fn identify(
+    schemas: &Schemas,
+    request: Request<'_>,
+    draft: &Draft<'_>,
+    rule: &TopicRule,
+) -> Result<Option<EventId>, Error> {
     if draft.event_id.is_some() {
         return Ok(draft.event_id.clone());
     }
     if let Some(pointer) = &rule.event_id
-        && let Some(value) = draft.view_at(pointer)
+        && let Some(value) =
+            draft.view_at(&schemas.spelled(&draft.event_type, rule.format, draft.data, pointer))
     {
         let invalid = |problem: String| envelope::Error::Invalid { pointer: pointer.to_string(), problem };
         let text = key::text_of(&value)
@@ -353,6 +411,11 @@ const fn schema_id(error: &schema::Error) -> Option<SchemaId> {
         schema::Error::Violation { schema_id, .. } | schema::Error::PatternLimit { schema_id, .. } => {
             Some(*schema_id)
         }
-        schema::Error::Missing { .. } | schema::Error::Unusable { .. } | schema::Error::NotReady => None,
+        schema::Error::Missing { .. }
+        | schema::Error::Unusable { .. }
+        | schema::Error::OtherFormat { .. }
+        | schema::Error::Nameless { .. }
+        | schema::Error::Unavailable { .. }
+        | schema::Error::NotReady => None,
     }
 }

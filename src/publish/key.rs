@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::event::json::Value;
 use crate::event::{Draft, Fill, TopicRule};
+use crate::schema::Schemas;
 
 use super::{Error, Part};
 
@@ -14,6 +15,7 @@ pub(super) const KEY_BYTES_MAX: usize = 1_024;
 
 /// The key of an event; `None` is the null key, while an empty one is a key.
 pub(super) fn key_of(
+    schemas: &Schemas,
     draft: &Draft<'_>,
     fill: &Fill,
     rule: &TopicRule,
@@ -29,7 +31,8 @@ pub(super) fn key_of(
     let invalid = |problem| {
         if key_rule.is_optional { Ok(None) } else { Err(invalid(&key_rule.pointer.to_string(), problem)) }
     };
-    let Some(value) = draft.view_filled_at(fill, &key_rule.pointer) else { return invalid("is missing") };
+    let pointer = schemas.spelled(&draft.event_type, rule.format, draft.data, &key_rule.pointer);
+    let Some(value) = draft.view_filled_at(fill, &pointer) else { return invalid("is missing") };
     let Some(text) = text_of(&value) else { return invalid("must be a string, an integer or a boolean") };
     if text.contains('\0') {
         return invalid("must not hold U+0000");

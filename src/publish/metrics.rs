@@ -1,8 +1,9 @@
 //! What the room counts.
 
+use crate::event::{Enforcement, EventType, Topic};
 use crate::telemetry::{Counter, CounterBy, Gauge, Histogram, Registry};
 
-/// The room's metrics. Labels come from the catalogue, so their number is bounded by configuration.
+/// The room's metrics. Labels come from the catalogue, so their number is bounded by configuration, or are counted.
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
     pub(super) events_published: CounterBy,
@@ -16,6 +17,8 @@ pub(super) struct Metrics {
     pub(super) quota_refusals: CounterBy,
     pub(super) quota_principals: Gauge,
     pub(super) schema_violations: CounterBy,
+    pub(super) quarantined: CounterBy,
+    pub(super) schema_violators: CounterBy,
     pub(super) topics_created: Counter,
     pub(super) dedupe_entries: Gauge,
     pub(super) dedupe_evictions: Counter,
@@ -27,10 +30,29 @@ pub(super) struct Metrics {
     pub(super) idempotency_replays: Counter,
 }
 
+/// What became of the events of one type, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Stored.
+    pub stored: u64,
+    /// Found to break their schema, whatever was done about it; judged only or published.
+    pub broken: u64,
+}
+
 const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 impl Metrics {
+    /// Reads the counters of a type; those that are not there yet are made.
+    pub(super) fn counts(&self, event_type: &EventType, topic: &Topic) -> Counts {
+        let labels = [event_type.as_str(), topic.as_str()];
+        let broken = Enforcement::ALL.map(|enforcement| {
+            let [event_type, topic] = labels;
+            self.schema_violations.with_label_values(&[event_type, topic, enforcement.as_str()]).get()
+        });
+        Counts { stored: self.events_published.with_label_values(&labels).get(), broken: broken.iter().sum() }
+    }
+
     pub(super) fn register(registry: &Registry) -> Self {
         Self {
             events_published: registry.counter_by(
@@ -79,6 +101,16 @@ impl Metrics {
                 "weirgate_schema_violations_total",
                 "Events whose data broke their schema, by what was done about it.",
                 &["event_type", "topic", "enforcement"],
+            ),
+            schema_violators: registry.counter_by(
+                "weirgate_schema_violations_by_producer_total",
+                "Events whose data broke their schema, by who offered them and the subject; after 1,000 pairs 'other'.",
+                &["producer", "subject"],
+            ),
+            quarantined: registry.counter_by(
+                "weirgate_quarantine_events_total",
+                "Refused events of topics that keep such, by whether they were kept.",
+                &["topic", "state"],
             ),
             topics_created: registry.counter(
                 "weirgate_publish_topics_created_total",

@@ -23,7 +23,9 @@ use super::metrics::Metrics;
 use super::queue::Queue;
 use super::quota::Quotas;
 use super::resolve::{Content, Lookup, Resolved};
+use super::sightings::{Expected, Sightings};
 use super::spread::Spread;
+use super::violators::Violators;
 use super::{Checked, Config, Error, Outcome, Published, Queued, Receipt};
 
 /// What the way in works with.
@@ -40,6 +42,8 @@ pub(super) struct Parts {
     pub(super) dedupe: Dedupe,
     pub(super) queue: Queue,
     pub(super) quotas: Quotas,
+    pub(super) violators: Violators,
+    pub(super) sightings: Sightings,
     pub(super) spread: Spread,
     pub(super) names: Names,
     /// How many searches for events of unknown outcome run at once.
@@ -55,6 +59,7 @@ pub(super) struct Parts {
 pub(super) struct Names {
     pub(super) traceparent: HeaderName,
     pub(super) tracestate: HeaderName,
+    pub(super) value_schema_id: HeaderName,
 }
 
 /// What remains of an event once its record is the log's, until the log answers.
@@ -67,6 +72,8 @@ pub(super) struct Handed {
     labels: Labels,
     correlation_id: Option<Arc<str>>,
     warnings: Vec<Violation>,
+    /// To be remembered of its type once it is stored.
+    expected: Option<Expected>,
     started: Instant,
     at: Timestamp,
     /// The entry to be settled, and the record to look for if the answer never comes.
@@ -97,6 +104,7 @@ impl Handed {
             labels: judged.labels,
             correlation_id: judged.correlation_id,
             warnings: judged.warnings,
+            expected: judged.expected,
             started,
             at,
             entry,
@@ -158,6 +166,9 @@ impl Parts {
             reservation.end(&Ending::Stored(Place { partition, offset, timestamp }));
         }
         self.metrics.events_published.with_label_values(&[labels.event_type(), labels.topic()]).inc();
+        if let Some(expected) = handed.expected {
+            expected.stored(self.clock.now());
+        }
         tracing::debug!(
             eventId = %event_id,
             eventType = %event_type,

@@ -53,6 +53,11 @@ impl Pending {
         Self(State::Answered(Some(Ok(published))))
     }
 
+    /// A refusal that follows.
+    pub(super) fn refused(refusal: impl Future<Output = Error> + Send + 'static) -> Self {
+        Self(State::Waiting(refusal.map(Err).boxed()))
+    }
+
     /// Hands an event over, unless its id is known; then its answer is the earlier one's.
     pub(super) fn hand_over(
         parts: &Arc<Parts>,

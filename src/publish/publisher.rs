@@ -11,9 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Authenticator, Principal};
 use crate::event::json::{Document, Limits};
-use crate::event::{Clock, Draft, LiveCatalogue};
+use crate::event::{Clock, Draft, EventType, LiveCatalogue, Topic};
 use crate::log::EventLog;
 use crate::schema::Schemas;
+use crate::schema::framing::HEADER;
 use crate::telemetry::Registry;
 
 use super::batch;
@@ -26,8 +27,13 @@ use super::parts::{Names, Parts};
 use super::pending::{Arrival, Pending};
 use super::queue::Queue;
 use super::quota::Quotas;
+use super::sightings::Sightings;
 use super::spread::Spread;
-use super::{Batch, BatchForm, Config, Error, Form, Idempotency, Options, Published, Series, Validation};
+use super::violators::Violators;
+use super::{
+    Batch, BatchForm, Config, Counts, Error, Form, Idempotency, Options, Published, Series, Sighting,
+    Validation,
+};
 
 /// Searches read old records; more at once would only slow each other down.
 const SEARCHES_MAX: usize = 4;
@@ -58,8 +64,14 @@ impl Publisher {
             dedupe: Dedupe::new(config.dedupe_window, config.dedupe_entries_max, Arc::clone(&metrics)),
             queue: Queue::new(config.queue_bytes_max, Arc::clone(&metrics)),
             quotas: Quotas::new(&config.quotas, Arc::clone(&metrics)),
+            violators: Violators::new(Arc::clone(&metrics)),
+            sightings: Sightings::default(),
             spread: Spread::new(),
-            names: Names { traceparent: "traceparent".into(), tracestate: "tracestate".into() },
+            names: Names {
+                traceparent: "traceparent".into(),
+                tracestate: "tracestate".into(),
+                value_schema_id: HEADER.into(),
+            },
             searches: Semaphore::new(SEARCHES_MAX),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -85,14 +97,19 @@ impl Publisher {
         form: Form,
         options: &Options,
     ) -> Result<Published, Error> {
-        self.submit(principal, body, form, options)?.await
+        let arrival = self.arrival();
+        let pending = match self.judge_known(principal, &body, &form, options, arrival).await {
+            Ok(judged) => self.hand_over(principal, judged, options, arrival),
+            Err(refused) => self.refuse(principal, *refused),
+        };
+        pending?.await
     }
 
     /// Judges one event and hands it over without waiting; the order of calls is the order in the log. The answer
     /// follows by [`Pending`], which may be dropped: the event is stored all the same.
     ///
     /// # Errors
-    /// Why it was refused; nothing was handed over then.
+    /// Why it was refused; nothing was handed over then. A refused event that its topic keeps is answered later.
     #[expect(clippy::needless_pass_by_value, reason = "the body and its form are used up")]
     pub fn submit(
         &self,
@@ -102,8 +119,10 @@ impl Publisher {
         options: &Options,
     ) -> Result<Pending, Error> {
         let arrival = self.arrival();
-        let judged = self.judge(principal, &body, &form, options, arrival);
-        self.hand_over(principal, judged.map_err(|refused| refused.error)?, options, arrival)
+        match self.judge(principal, &body, &form, options, arrival) {
+            Ok(judged) => self.hand_over(principal, judged, options, arrival),
+            Err(refused) => self.refuse(principal, *refused),
+        }
     }
 
     /// Begins a series of events, each handed over in the order of the calls, with at most `lanes_max` lanes held.
@@ -112,12 +131,32 @@ impl Publisher {
         Series::new(self.clone(), principal, options, lanes_max)
     }
 
+    /// What became of the events of a type that the catalogue binds to a topic, since the start.
+    #[must_use]
+    pub fn counts(&self, event_type: &EventType, topic: &Topic) -> Counts {
+        self.parts.metrics.counts(event_type, topic)
+    }
+
+    /// What is remembered of a type since the start, for people.
+    #[must_use]
+    pub fn sighting(&self, event_type: &EventType) -> Sighting {
+        self.parts.sightings.look(event_type)
+    }
+
     pub(super) fn parts(&self) -> &Parts {
         &self.parts
     }
 
     pub(super) fn arrival(&self) -> Arrival {
         (Instant::now(), self.parts.clock.now())
+    }
+
+    /// Refuses an event: at once, or when it is known what became of its keeping.
+    pub(super) fn refuse(&self, principal: &Principal, refused: Refused) -> Result<Pending, Error> {
+        match refused.keeping {
+            None => Err(refused.error),
+            Some(keeping) => Ok(Pending::refused(self.parts.keep(principal.id(), *keeping, refused.error))),
+        }
     }
 
     /// Hands an event over, its judgement being good.
@@ -187,7 +226,27 @@ impl Publisher {
         options: &Options,
         arrival: Arrival,
     ) -> Result<Judged, Box<Refused>> {
+        self.counted(self.judge_uncounted(principal, body, form, options, arrival))
+    }
+
+    /// As [`Self::judge`], after a wait where the event's schema has to be fetched first.
+    pub(super) async fn judge_known(
+        &self,
+        principal: &Principal,
+        body: &[u8],
+        form: &Form,
+        options: &Options,
+        arrival: Arrival,
+    ) -> Result<Judged, Box<Refused>> {
         let judged = self.judge_uncounted(principal, body, form, options, arrival);
+        let Some(event_type) = judged.as_ref().err().and_then(|refused| refused.error.unfetched()) else {
+            return self.counted(judged);
+        };
+        self.parts.schemas.learn(event_type).await;
+        self.judge(principal, body, form, options, arrival)
+    }
+
+    fn counted(&self, judged: Result<Judged, Box<Refused>>) -> Result<Judged, Box<Refused>> {
         judged.inspect_err(|refused| {
             self.parts.count_refused(&refused.labels, &refused.error);
         })
@@ -217,12 +276,12 @@ impl Publisher {
             }
             (Form::Native, Some(node)) => (Draft::from_native(node, &catalogue), None),
             (Form::CloudEvent, Some(node)) => (Draft::from_cloud_event(node, &catalogue), None),
-            (Form::CloudEventBinary { attributes }, node) => {
+            (Form::CloudEventBinary { attributes, content_type }, node) => {
                 let mut texts: Vec<_> = attributes.iter().collect();
                 // Proxies may bring headers into another order.
                 texts.sort();
                 received.extend(texts.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]));
-                (Draft::from_cloud_event_binary(attributes, node, &catalogue), None)
+                (Draft::from_cloud_event_binary(attributes, content_type.as_deref(), node, &catalogue), None)
             }
             (Form::Data { topic, members }, Some(node)) => {
                 let texts =
@@ -235,7 +294,9 @@ impl Publisher {
             }
         };
         let draft = draft.map_err(|error| match (form, node) {
-            (Form::Native, Some(node)) => Box::new(guess(&catalogue, BatchForm::Native, node, error)),
+            (Form::Native, Some(node)) => {
+                Box::new(guess(&parts.schemas, &catalogue, BatchForm::Native, node, error))
+            }
             (Form::Native | Form::CloudEvent | Form::CloudEventBinary { .. } | Form::Data { .. }, _) => {
                 refused(error.into())
             }

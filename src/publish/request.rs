@@ -17,6 +17,8 @@ pub enum Form {
     CloudEventBinary {
         /// The attributes: names in lower case without `ce-`, values percent-decoded.
         attributes: Vec<(String, String)>,
+        /// The media type of the data, where it is not just `application/json`.
+        content_type: Option<String>,
     },
     /// The body is the data alone.
     Data {

@@ -20,7 +20,7 @@ use crate::auth::Principal;
 use crate::event::EventId;
 
 use super::batch::{aborted, answered, failed};
-use super::judge::Labels;
+use super::judge::{Labels, Refused};
 use super::lanes::{Lane, Lanes};
 use super::{Error, Form, Item, Options, Pending, Published, Publisher};
 
@@ -66,17 +66,15 @@ impl Series {
         Self { publisher, principal, options, next: 0, held: Lanes::default(), lanes_max }
     }
 
-    /// Judges the next event and hands it over without waiting, unless its lane is held.
-    #[expect(clippy::needless_pass_by_value, reason = "the body is used up")]
-    pub fn submit(&mut self, body: Bytes) -> Submitted {
+    /// Judges the next event and hands it over, unless its lane is held. Waits only where the event's schema has to be
+    /// fetched first.
+    pub async fn submit(&mut self, body: Bytes) -> Submitted {
         let (index, arrival) = (self.count(), self.publisher.arrival());
-        let judged = match self.publisher.judge(&self.principal, &body, &Form::Native, &self.options, arrival)
-        {
+        let (principal, options) = (&self.principal, &self.options);
+        let judged = self.publisher.judge_known(principal, &body, &Form::Native, options, arrival).await;
+        let judged = match judged {
             Ok(judged) => judged,
-            Err(refused) => {
-                self.held.hold(refused.lane);
-                return Submitted::Done(failed(index, refused.event_id, refused.error));
-            }
+            Err(refused) => return self.refused(index, *refused),
         };
         let is_told = judged.is_id_stable || !self.options.dry_run;
         let event_id = Some(judged.event_id.clone()).filter(|_| is_told);
@@ -91,6 +89,16 @@ impl Series {
                 self.held.hold(lane);
                 Submitted::Done(answered(index, event_id, Err(error)))
             }
+        }
+    }
+
+    /// Holds the lane of an event that was refused.
+    fn refused(&mut self, index: usize, refused: Refused) -> Submitted {
+        let (event_id, lane) = (refused.event_id.clone(), refused.lane.clone());
+        self.held.hold(lane.clone());
+        match self.publisher.refuse(&self.principal, refused) {
+            Ok(pending) => Submitted::Open(Underway { index, event_id, lane, pending }),
+            Err(error) => Submitted::Done(failed(index, event_id, error)),
         }
     }
 

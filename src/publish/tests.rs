@@ -9,6 +9,7 @@ mod fake_log;
 mod gateway;
 mod keys;
 mod metrics;
+mod quarantine;
 mod repeats;
 mod series;
 mod single;

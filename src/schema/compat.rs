@@ -2,7 +2,7 @@
 //!
 //! Two engines must agree on a yes: containment of the sets of values, and our own differ, which also tells each
 //! difference. A no comes with an event that shows it, tried with the real validator, where one can be made. Nothing
-//! here is ever fetched, and everything is bounded; [`Comparer`] adds a limit of time.
+//! here is ever fetched, and everything is bounded, by a [`TimeBox`] too; [`Comparer`] lets nobody wait beyond it.
 //!
 //! ```text
 //! versions ── bundled ── writer closed, reader open (LENIENT) ──┬── differ ──────── differences, examples
@@ -20,8 +20,12 @@ mod members;
 mod place;
 mod sample;
 mod text;
+mod time_box;
 mod types;
+mod ways;
 mod words;
+
+use std::time::Duration;
 
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
 use serde_json::Value;
@@ -32,6 +36,7 @@ use self::containment::{Answer, Canonical, Containment};
 use self::differ::{Finding, Wish, differ};
 pub use self::level::{ChangeLevel, Direction, Level, Policy, UnknownName};
 use self::place::Node;
+pub use self::time_box::TimeBox;
 use super::compiled::{BACKTRACK_MAX, Dialect, PATTERN_BYTES_MAX, registry};
 
 /// The dialect of bundles.
@@ -40,6 +45,13 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 const PLACE: &str = "weirgate:/schema.json";
 /// So many findings are searched for an example.
 const SEARCHED_MAX: usize = 8;
+/// What making data that shows a schema may take.
+const SAMPLE_TIME_MAX: Duration = Duration::from_secs(1);
+/// In more ways than this a value may not satisfy a schema whose set is compared: what compares sets cannot be stopped, and
+/// takes up to a second for so many.
+const WAYS_MAX: u64 = 300;
+/// Why nothing more is known when the time is over.
+const LATE: &str = "could not be proved: it took too long";
 
 /// A version of a schema with all that it refers to, ready to be compared.
 #[derive(Debug, Clone)]
@@ -94,10 +106,25 @@ pub struct Difference {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CounterExample {
-    /// Data that the real validator takes by the writer's schema and refuses by the reader's.
+    /// Data that the writer's schema takes and the reader's refuses, as was tried: JSON by the real validator, other
+    /// languages by writing it and failing to read what was written.
     Data(Value),
-    /// A schema of such data.
+    /// Data that the writer's schema takes, and that the reader's takes for something else, as was tried.
+    Misread {
+        /// As it is written.
+        data: Value,
+        /// As the reader reads it.
+        read: Value,
+    },
+    /// A schema of data that the writer's takes and the reader's refuses.
     Schema(Value),
+}
+
+impl Break {
+    /// One of which nothing more is known; whoever walks the versions says which it is of.
+    pub(super) const fn new(direction: Direction) -> Self {
+        Self { earlier: 0, direction, unproved: None, differences: Vec::new(), counter_example: None }
+    }
 }
 
 impl Version {
@@ -137,17 +164,43 @@ impl Version {
 /// Compares a new version with the earlier ones, oldest first, as far as the level asks. Takes as long as it takes.
 #[must_use]
 pub fn compare(earlier: &[Version], new: &Version, policy: Policy, level: Level) -> Report {
+    compare_within(earlier, new, (policy, level), &TimeBox::endless())
+}
+
+/// As [`compare`], but what could not be shown before the time was over is not compatible.
+#[must_use]
+pub fn compare_within(
+    earlier: &[Version],
+    new: &Version,
+    (policy, level): (Policy, Level),
+    time: &TimeBox,
+) -> Report {
+    let judge = |old: &Version, direction| judge(old, new, policy, direction, time);
+    compare_by(earlier, level, time, judge, |old| old.says_same(new) || accept_same(old, new, time))
+}
+
+/// As [`compare_within`], in any language: by what stands against one reader of one writer, one of which is an earlier
+/// version, and by whether that takes and writes the same data. When the time is over, no more is looked for.
+pub(super) fn compare_by<V>(
+    earlier: &[V],
+    level: Level,
+    time: &TimeBox,
+    judge: impl Fn(&V, Direction) -> Option<Break>,
+    is_same: impl Fn(&V) -> bool,
+) -> Report {
     let latest = earlier.len().saturating_sub(1);
     let first = if level.is_transitive() { 0 } else { latest };
-    let mut breaks = Vec::new();
+    let mut breaks: Vec<Break> = Vec::new();
     for (index, old) in earlier.iter().enumerate().skip(first) {
         for direction in level.directions() {
-            breaks.extend(judge(old, new, policy, *direction).map(|found| Break { earlier: index, ..found }));
+            if breaks.is_empty() || !time.is_over() {
+                breaks.extend(judge(old, *direction).map(|found| Break { earlier: index, ..found }));
+            }
         }
     }
     let change_level = earlier.last().map(|old| {
         let breaks_latest = match level {
-            Level::None => judge(old, new, policy, Direction::Backward).is_some(),
+            Level::None => judge(old, Direction::Backward).is_some(),
             Level::Backward
             | Level::BackwardTransitive
             | Level::Forward
@@ -155,9 +208,9 @@ pub fn compare(earlier: &[Version], new: &Version, policy: Policy, level: Level)
             | Level::Full
             | Level::FullTransitive => breaks.iter().any(|found: &Break| found.earlier == latest),
         };
-        if breaks_latest {
+        if breaks_latest || time.is_over() {
             ChangeLevel::Major
-        } else if old.says_same(new) || accept_same(old, new) {
+        } else if is_same(old) {
             ChangeLevel::Patch
         } else {
             ChangeLevel::Minor
@@ -167,7 +220,13 @@ pub fn compare(earlier: &[Version], new: &Version, policy: Policy, level: Level)
 }
 
 /// What stands against one reader of one writer.
-fn judge(old: &Version, new: &Version, policy: Policy, direction: Direction) -> Option<Break> {
+fn judge(
+    old: &Version,
+    new: &Version,
+    policy: Policy,
+    direction: Direction,
+    time: &TimeBox,
+) -> Option<Break> {
     let (writer, reader) = match direction {
         Direction::Backward => (&old.bundle, &new.bundle),
         Direction::Forward => (&new.bundle, &old.bundle),
@@ -176,8 +235,7 @@ fn judge(old: &Version, new: &Version, policy: Policy, direction: Direction) -> 
     if old.says_same(new) && (is_spoken || old.bundle == new.bundle) {
         return None;
     }
-    let found =
-        Break { earlier: 0, direction, unproved: None, differences: Vec::new(), counter_example: None };
+    let found = Break::new(direction);
     if let Some(keyword) = writer.unspoken.or(reader.unspoken) {
         return Some(Break { unproved: Some(format!("{keyword} cannot be compared")), ..found });
     }
@@ -185,11 +243,19 @@ fn judge(old: &Version, new: &Version, policy: Policy, direction: Direction) -> 
         Policy::Strict => (writer.schema.clone(), content_model::fill(&reader.schema)),
         Policy::Lenient => (content_model::close(&writer.schema), content_model::open(&reader.schema)),
     };
-    let findings = differ(&written, &read, &reader.origins);
+    let sides = (Node::timed(&written, time), Node::timed(&read, time));
+    let findings = differ(sides.0, sides.1, &reader.origins);
     let differences = findings.iter().map(|finding| words::difference(finding, direction)).collect();
     let found = Break { differences, ..found };
-    if let Some(data) = example(&written, &read, &findings) {
+    if let Some(data) = example(sides, &findings) {
         return Some(Break { counter_example: Some(CounterExample::Data(data)), ..found });
+    }
+    if time.is_over() {
+        return Some(Break { unproved: Some(LATE.to_owned()), ..found });
+    }
+    if ways::most(&written).max(ways::most(&read)) > WAYS_MAX {
+        let reason = "it has too many alternatives that hold at once to be proved".to_owned();
+        return Some(Break { unproved: Some(reason), ..found });
     }
     let unproved = match (Canonical.is_within(&written, &read), findings.is_empty()) {
         (Answer::Within, true) => return None,
@@ -197,17 +263,17 @@ fn judge(old: &Version, new: &Version, policy: Policy, direction: Direction) -> 
         (Answer::Unknown(reason), _) => Some(reason),
         (Answer::Beyond, _) => None,
     };
-    let counter_example = beyond(&written, &read);
+    let counter_example = if time.is_over() { None } else { beyond(sides) };
     let unproved = unproved.filter(|_| !matches!(counter_example, Some(CounterExample::Data(_))));
     Some(Break { unproved, counter_example, ..found })
 }
 
 /// The shortest data that shows a finding, or anything else that the writer may write and the reader refuses.
-fn example(written: &Value, read: &Value, findings: &[Finding]) -> Option<Value> {
+fn example((written, read): (Node<'_>, Node<'_>), findings: &[Finding]) -> Option<Value> {
     if findings.is_empty() {
         return None;
     }
-    let (writer, reader) = (validator(Node::root(written))?, validator(Node::root(read))?);
+    let (writer, reader) = (validator(written)?, validator(read)?);
     let is_shown = |data: &Value| writer.is_valid(data) && !reader.is_valid(data);
     let shown = findings.iter().take(SEARCHED_MAX).filter_map(|finding| {
         let wishes = [finding.wish.clone(), Wish::Anything];
@@ -221,19 +287,32 @@ fn example(written: &Value, read: &Value, findings: &[Finding]) -> Option<Value>
 }
 
 /// From the difference of the sets: data where some can be made of it, else its schema.
-fn beyond(written: &Value, read: &Value) -> Option<CounterExample> {
-    let rest = Canonical.beyond(written, read)?;
-    let (writer, reader) = (validator(Node::root(written))?, validator(Node::root(read))?);
+fn beyond((written, read): (Node<'_>, Node<'_>)) -> Option<CounterExample> {
+    let rest = Canonical.beyond(written.schema, read.schema)?;
+    let (writer, reader) = (validator(written)?, validator(read)?);
     let data = (0..sample::VARIANTS)
-        .filter_map(|variant| sample::sample(&rest, &[], &Wish::Anything, variant))
+        .filter_map(|variant| sample::sample(Node::root(&rest), &[], &Wish::Anything, variant))
         .find(|data| writer.is_valid(data) && !reader.is_valid(data));
     Some(data.map_or(CounterExample::Schema(rest), CounterExample::Data))
 }
 
+/// Data that a schema takes by the real validator, where some can be made of it.
+pub(super) fn sample_of(schema: &Value) -> Option<Value> {
+    let version = Version::new(schema, Dialect::Draft202012, &[]).ok()?;
+    let time = TimeBox::new(SAMPLE_TIME_MAX);
+    let root = Node::timed(&version.bundle.schema, &time);
+    let validator = validator(root)?;
+    (0..sample::VARIANTS)
+        .filter_map(|variant| sample::sample(root, &[], &Wish::Anything, variant))
+        .find(|data| validator.is_valid(data))
+}
+
 /// Whether each takes what the other takes, shown by the differ alone.
-fn accept_same(old: &Version, new: &Version) -> bool {
-    let is_within =
-        |writer: &Bundle, reader: &Bundle| differ(&writer.schema, &reader.schema, &reader.origins).is_empty();
+fn accept_same(old: &Version, new: &Version, time: &TimeBox) -> bool {
+    let is_within = |writer: &Bundle, reader: &Bundle| {
+        let sides = (Node::timed(&writer.schema, time), Node::timed(&reader.schema, time));
+        differ(sides.0, sides.1, &reader.origins).is_empty()
+    };
     let is_spoken = old.bundle.unspoken.is_none() && new.bundle.unspoken.is_none();
     is_spoken && is_within(&old.bundle, &new.bundle) && is_within(&new.bundle, &old.bundle)
 }
@@ -261,8 +340,11 @@ fn asserting(schema: &Value) -> Value {
     }
 }
 
-/// The real validator of a schema of a bundle, with the definitions that it refers to.
+/// The real validator of a schema of a bundle, with the definitions that it refers to; none when the time is over.
 fn validator(node: Node<'_>) -> Option<Validator> {
+    if node.is_over() {
+        return None;
+    }
     let mut schema = node.schema.clone();
     if let (Some(members), Some(definitions)) = (schema.as_object_mut(), node.bundle.get("$defs")) {
         members.entry("$defs").or_insert_with(|| definitions.clone());

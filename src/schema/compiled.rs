@@ -10,10 +10,12 @@ use sha2::{Digest as _, Sha256};
 use super::borrowed::Borrowed;
 use super::budget::{References, check_size};
 use super::bundle::bundle;
+use super::codec::Rule;
+use super::coded::{Coded, link};
 use super::examples::first_valid;
 use super::explain::explain;
-use super::folder::{File, error, read, samples};
-use super::{Config, Contract, Error, LoadError, SchemaId, Violation};
+use super::folder::{File, Folder, error, read};
+use super::{Config, Contract, Error, LoadError, SchemaId, Violation, folder, samples};
 use crate::event::EventType;
 use crate::event::json::Value;
 
@@ -74,6 +76,15 @@ impl Dialect {
         }
     }
 
+    /// How a schema names it.
+    pub(super) const fn uri(self) -> &'static str {
+        match self {
+            Self::Draft7 => "http://json-schema.org/draft-07/schema#",
+            Self::Draft201909 => "https://json-schema.org/draft/2019-09/schema",
+            Self::Draft202012 => "https://json-schema.org/draft/2020-12/schema",
+        }
+    }
+
     pub(super) const fn draft(self) -> Draft {
         match self {
             Self::Draft7 => Draft::Draft7,
@@ -127,6 +138,9 @@ pub(super) struct Set {
     event_types: Vec<EventType>,
     /// As they were read, for those who want to know what is asked of events.
     files: Vec<File>,
+    coded: Vec<Coded>,
+    /// Whether those are built in, as their examples are.
+    are_samples: bool,
     /// By event type, once somebody asked.
     contracts: OnceLock<HashMap<Arc<str>, Arc<Contract>>>,
 }
@@ -136,14 +150,15 @@ pub(super) struct Set {
 pub(super) struct Compiled {
     pub(super) subject: Arc<str>,
     pub(super) id: SchemaId,
-    schema: Arc<Schema>,
+    rule: Arc<Rule>,
 }
 
 impl Set {
     /// Reads and compiles a folder; all mistakes at once.
     pub(super) fn load(config: &Config) -> Result<Self, Vec<LoadError>> {
-        let (files, mut errors) =
-            if config.uses_samples() { samples(&config.directory) } else { read(&config.directory) };
+        let are_samples = config.uses_samples();
+        let (Folder { files, coded }, mut errors) =
+            if are_samples { folder::samples(&config.directory) } else { read(&config.directory) };
         for file in &files {
             if let Err(problem) = check_size(&file.schema) {
                 errors.push(error(&file.path, problem));
@@ -160,8 +175,8 @@ impl Set {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let set = Self::compile(config, &files, &recursive)?;
-        Ok(Self { files, ..set })
+        let set = Self::compile(config, &files, &recursive, &coded)?;
+        Ok(Self { files, coded, are_samples, ..set })
     }
 
     /// What the data of a type must satisfy, where it has a schema.
@@ -177,12 +192,32 @@ impl Set {
         let contract = |(at, file): (usize, &File)| {
             let event_type = file.event_type.as_ref()?;
             let Compiled { subject, id, .. } = self.find(event_type)?;
-            let (schema, example) =
-                (bundle(&self.files, &references, at)?, first_valid(directory, event_type));
-            let contract = Contract { subject: Arc::clone(subject), id: *id, schema, example };
+            let schema = bundle(&self.files, &references, at)?;
+            let dialect = Dialect::of(&file.schema, Dialect::Draft202012).ok()?;
+            let example = if self.are_samples {
+                samples::example(event_type)
+            } else {
+                first_valid(directory, event_type)
+            };
+            let contract = Contract { subject: Arc::clone(subject), id: *id, schema, dialect, example };
             Some((Arc::from(event_type.as_str()), Arc::new(contract)))
         };
-        self.files.iter().enumerate().filter_map(contract).collect()
+        let coded_contract = |file: &Coded| {
+            let event_type = file.event_type.as_ref()?;
+            let Compiled { subject, id, .. } = self.find(event_type)?;
+            let schema = link(file, &self.coded).ok()?.json_schema()?;
+            let example = first_valid(directory, event_type);
+            let contract = Contract {
+                subject: Arc::clone(subject),
+                id: *id,
+                schema,
+                dialect: Dialect::Draft202012,
+                example,
+            };
+            Some((Arc::from(event_type.as_str()), Arc::new(contract)))
+        };
+        let coded = self.coded.iter().filter_map(coded_contract);
+        self.files.iter().enumerate().filter_map(contract).chain(coded).collect()
     }
 
     /// The schema of a type; one without a version has the schema of version 1.
@@ -194,7 +229,12 @@ impl Set {
         &self.event_types
     }
 
-    fn compile(config: &Config, files: &[File], recursive: &[bool]) -> Result<Self, Vec<LoadError>> {
+    fn compile(
+        config: &Config,
+        files: &[File],
+        recursive: &[bool],
+        coded: &[Coded],
+    ) -> Result<Self, Vec<LoadError>> {
         let shared = files.iter().map(|file| (file.uri.as_str(), &file.schema));
         let registry = registry(shared, Dialect::Draft202012).map_err(|problem| {
             blame(config, files).unwrap_or_else(|| vec![error(&config.directory, problem)])
@@ -203,31 +243,41 @@ impl Set {
         for (file, is_recursive) in files.iter().zip(recursive) {
             let Some(event_type) = &file.event_type else { continue };
             match compile(&file.schema, &file.uri, Dialect::Draft202012, &registry, *is_recursive) {
-                Ok(schema) => set.insert(event_type, id_of(&file.bytes, &mut ids), Arc::new(schema)),
+                Ok(schema) => set.insert(event_type, id_of(&file.bytes, &mut ids), Rule::Json(schema)),
                 Err(problem) => errors.push(error(&file.path, problem)),
+            }
+        }
+        for file in coded {
+            match (link(file, coded).and_then(|linked| linked.codec()), &file.event_type) {
+                (Ok(codec), Some(event_type)) => {
+                    set.insert(event_type, id_of(file.text.as_bytes(), &mut ids), Rule::Coded(codec));
+                }
+                (Ok(_), None) => {}
+                (Err(problem), _) => errors.push(error(&file.path, problem)),
             }
         }
         set.event_types.sort();
         if errors.is_empty() { Ok(set) } else { Err(errors) }
     }
 
-    fn insert(&mut self, event_type: &EventType, id: SchemaId, schema: Arc<Schema>) {
+    fn insert(&mut self, event_type: &EventType, id: SchemaId, rule: Rule) {
+        let rule = Arc::new(rule);
         let subject = |name: &str| Arc::from(format!("{name}-value"));
         if let Some((stem, 1)) = event_type.split_version() {
-            let compiled = Compiled { subject: subject(stem), id, schema: Arc::clone(&schema) };
+            let compiled = Compiled { subject: subject(stem), id, rule: Arc::clone(&rule) };
             self.schemas.entry(stem.into()).or_insert(compiled);
         }
-        let compiled = Compiled { subject: subject(event_type.as_str()), id, schema };
+        let compiled = Compiled { subject: subject(event_type.as_str()), id, rule };
         self.schemas.insert(event_type.as_str().into(), compiled);
         self.event_types.push(event_type.clone());
     }
 }
 
 impl Compiled {
-    /// Judges data; the reasons are looked for only when it is refused.
+    /// Judges data; the reasons are looked for only when it is refused. What another language made of it is let go.
     pub(super) fn check(&self, data: &Value<'_>) -> Result<(), Error> {
         let (subject, schema_id) = (|| Arc::clone(&self.subject), self.id);
-        match self.schema.judge(data) {
+        match self.rule.judge(data).0 {
             Verdict::Valid => Ok(()),
             Verdict::Broken(errors) => Err(Error::Violation { subject: subject(), schema_id, errors }),
             Verdict::PatternLimit => Err(Error::PatternLimit { subject: subject(), schema_id }),

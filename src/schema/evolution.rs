@@ -1,15 +1,18 @@
 //! How a folder's schemas follow those that it held before, and how one schema file follows another.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod beside;
+mod version;
 
-use jsonschema::Registry;
+use std::path::{Path, PathBuf};
 
 use super::LoadError;
-use super::compat::{Comparer, Level, Policy, Report, Version};
-use super::compiled::{Dialect, registry};
-use super::folder::{File, error, parse, read, read_bytes};
+use super::coded::kind_of;
+use super::compat::{Level, Policy, Report};
+use super::folder::{Folder, error, parse, parse_coded, read, read_bytes};
+use super::registry::Kind;
 use crate::event::EventType;
+
+use self::version::{Versions, compare};
 
 /// What became of the schema of a type that the folder described before.
 #[derive(Debug)]
@@ -31,6 +34,15 @@ pub enum Outcome {
     Gone,
 }
 
+/// A schema file that is compared by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Single<'p> {
+    /// Where it is.
+    pub path: &'p Path,
+    /// Its language; as its name says where it is not given.
+    pub kind: Option<Kind>,
+}
+
 /// Compares the schemas of a folder with what its files held before: paths below the folder, with their bytes. Types
 /// that are new are no change.
 ///
@@ -43,86 +55,77 @@ pub async fn compare_folder(
     level: Level,
 ) -> Result<Vec<Change>, Vec<LoadError>> {
     let (now, mut errors) = read(directory);
-    let mut earlier = Vec::new();
-    for (relative, bytes) in before {
-        let path = directory.join(relative);
-        match parse(directory, &path, bytes) {
-            Ok(file) => earlier.push(file),
-            Err(problem) => errors.push(error(&path, format!("as it was before: {problem}"))),
-        }
-    }
+    let before = before.into_iter().map(|(relative, bytes)| (directory.join(relative), Ok(bytes)));
+    let (earlier, mistakes) = Folder::of(directory, before);
+    let told = |mistake: LoadError| error(&mistake.path, format!("as it was before: {}", mistake.problem));
+    errors.extend(mistakes.into_iter().map(told));
     if !errors.is_empty() {
         return Err(errors);
     }
-    let (old, new) = (Schemas::of(directory, &earlier)?, Schemas::of(directory, &now)?);
+    let (old, new) = (Versions::of(directory, &earlier)?, Versions::of(directory, &now)?);
     let mut changes = Vec::new();
-    for file in &earlier {
-        let Some(event_type) = &file.event_type else { continue };
-        let outcome = match now.iter().find(|new| new.uri == file.uri) {
-            Some(successor) => {
-                let (old, new) = (old.version(file)?, new.version(successor)?);
-                Outcome::Compared(compare(old, new, policy, level).await)
+    for (event_type, path) in old.event_types() {
+        let (path, outcome) = match new.find(event_type)? {
+            Some((path, version)) => {
+                let (_, before) = old.find(event_type)?.unwrap_or_else(|| (path, version.clone()));
+                (path, Outcome::Compared(compare(before, version, policy, level).await))
             }
-            None => Outcome::Gone,
+            None => (path, Outcome::Gone),
         };
-        changes.push(Change { event_type: event_type.clone(), path: file.path.clone(), outcome });
+        changes.push(Change { event_type: event_type.clone(), path: path.to_owned(), outcome });
     }
     Ok(changes)
 }
 
-/// Compares one schema file with another. Each may refer to the schemas of the folder; one that lies elsewhere is
-/// read as if it lay where the other does.
+/// Compares one schema file with another.
+///
+/// Each may refer to the schemas of the folder; one that lies elsewhere is read as if it lay where the other does. Where neither lies in the folder, Avro and Protobuf files may refer to what lies in
+/// their own.
 ///
 /// # Errors
 /// Files that hold no schemas; all at once.
 pub async fn compare_files(
     directory: &Path,
-    old: &Path,
-    new: &Path,
+    old: Single<'_>,
+    new: Single<'_>,
     policy: Policy,
     level: Level,
 ) -> Result<Report, Vec<LoadError>> {
-    let (files, errors) = if directory.is_dir() { read(directory) } else { (Vec::new(), Vec::new()) };
+    let (folder, errors) = if directory.is_dir() { read(directory) } else { (Folder::default(), Vec::new()) };
     if !errors.is_empty() {
         return Err(errors);
     }
-    let of = |path: &Path, other: &Path| -> Result<Version, Vec<LoadError>> {
-        let here = |path: &Path| place(directory, path);
-        let stands = here(path).or_else(|| here(other)).unwrap_or_else(|| directory.join("schema.json"));
-        let read = read_bytes(path).and_then(|bytes| parse(directory, &stands, bytes));
-        let own = read.map_err(|problem| vec![error(path, problem)])?;
-        let schemas = files.iter().filter(|file| file.uri != own.uri).chain([&own]);
-        Schemas::of(path, schemas)?.version(&own)
+    let of = |one: Single<'_>, other: &Path| {
+        let blame = |problem| vec![error(one.path, problem)];
+        let kind = one.kind.or_else(|| kind_of(one.path));
+        let kind = kind.ok_or_else(|| {
+            blame("is called neither .json nor .avsc nor .proto; --format says what it is".to_owned())
+        })?;
+        let place = place(directory, one.path).or_else(|| place(directory, other));
+        let bytes = read_bytes(one.path).map_err(blame)?;
+        if kind == Kind::Json {
+            let stands = place.unwrap_or_else(|| directory.join("schema.json"));
+            let own = parse(directory, &stands, bytes).map_err(blame)?;
+            return version::json(one.path, &folder.files, &own);
+        }
+        match place {
+            Some(stands) => {
+                let own = parse_coded(kind, directory, &stands, bytes).map_err(blame)?;
+                version::coded(&own, &folder.coded).map_err(blame)
+            }
+            None => {
+                let own = beside::folder_of(one.path);
+                let file = parse_coded(kind, own, &own.join(one.path.file_name().unwrap_or_default()), bytes);
+                let file = file.map_err(blame)?;
+                version::coded(&file, &beside::read(own, &file).map_err(blame)?).map_err(blame)
+            }
+        }
     };
-    Ok(compare(of(old, new)?, of(new, old)?, policy, level).await)
+    Ok(compare(of(old, new.path)?, of(new, old.path)?, policy, level).await)
 }
 
 /// The path of a file below the folder, as the folder is named.
 fn place(directory: &Path, path: &Path) -> Option<PathBuf> {
     let (root, path) = (directory.canonicalize().ok()?, path.canonicalize().ok()?);
     path.strip_prefix(root).ok().map(|relative| directory.join(relative))
-}
-
-async fn compare(old: Version, new: Version, policy: Policy, level: Level) -> Report {
-    Comparer::new().compare(Arc::from([old]), Arc::new(new), policy, level).await
-}
-
-/// The schemas of a folder that may refer to each other.
-struct Schemas {
-    registry: Registry<'static>,
-}
-
-impl Schemas {
-    fn of<'f>(blamed: &Path, files: impl IntoIterator<Item = &'f File>) -> Result<Self, Vec<LoadError>> {
-        let schemas = files.into_iter().map(|file| (file.uri.as_str(), &file.schema));
-        let registry =
-            registry(schemas, Dialect::Draft202012).map_err(|problem| vec![error(blamed, problem)])?;
-        Ok(Self { registry })
-    }
-
-    fn version(&self, file: &File) -> Result<Version, Vec<LoadError>> {
-        Dialect::of(&file.schema, Dialect::Draft202012)
-            .and_then(|dialect| Version::within(&self.registry, &file.uri, dialect))
-            .map_err(|problem| vec![error(&file.path, problem)])
-    }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::folder::{entries, error, read_bytes};
 use super::{Config, Error, LoadError, Schemas};
-use crate::event::EventType;
 use crate::event::json::{Document, Limits};
+use crate::event::{EventType, Format};
 
 /// A larger example is not shown in documents.
 const SHOWN_BYTES_MAX: usize = 16 * 1_024;
@@ -87,7 +87,7 @@ fn judge_example(
 ) -> Result<(), String> {
     let bytes = read_bytes(path)?;
     let document = Document::parse(&bytes, Limits::default()).map_err(|error| error.to_string())?;
-    match (schemas.check(event_type, document.root()), expected) {
+    match (schemas.check(event_type, Format::Json, document.root()), expected) {
         (Ok(_), Expected::Valid) | (Err(Error::Violation { .. }), Expected::Invalid) => Ok(()),
         (Ok(_), Expected::Invalid) => Err(format!("satisfies the schema of {event_type}, but should not")),
         (Err(Error::Violation { errors, .. }), Expected::Valid) => {
@@ -98,7 +98,10 @@ fn judge_example(
             Err(
                 error @ (Error::PatternLimit { .. }
                 | Error::Unusable { .. }
+                | Error::OtherFormat { .. }
+                | Error::Nameless { .. }
                 | Error::NotReady
+                | Error::Unavailable { .. }
                 | Error::Missing { .. }),
             ),
             _,

@@ -26,7 +26,8 @@ pub(super) fn explain(validator: &Validator<Borrowed>, is_recursive: bool, data:
     let mut violations = Vec::new();
     if is_recursive && is_deeper(data, RECURSIVE_DEPTH_MAX) {
         let message = "breaks the schema; it is nested too deep to say where".to_owned();
-        violations.push(Violation { pointer: "/data".to_owned(), keyword: "$ref".to_owned(), message });
+        let (pointer, place) = ("/data".to_owned(), "/data".to_owned());
+        violations.push(Violation { pointer, place, keyword: "$ref".to_owned(), message });
     } else if count_up_to(data, COLLECTED_VALUES_MAX) < COLLECTED_VALUES_MAX {
         for error in validator.iter_errors(data) {
             if is_pattern_limit(error.kind()) {
@@ -86,22 +87,51 @@ fn is_pattern_limit(kind: &ValidationErrorKind) -> bool {
 /// One violation for each error; for missing and unexpected members, one at each member.
 fn describe(error: &ValidationError<'_>, violations: &mut Vec<Violation>) {
     let (kind, at) = (error.kind(), format!("/data{}", error.instance_path().as_str()));
-    let mut tell = |pointer: String, message: String| {
-        violations.push(Violation { pointer, keyword: kind.keyword().to_owned(), message });
+    let place = place_of(error.instance_path().as_str(), error.evaluation_path().as_str());
+    let mut tell = |pointer: String, place: String, message: String| {
+        violations.push(Violation { pointer, place, keyword: kind.keyword().to_owned(), message });
     };
-    let below = |name: &str| format!("{at}/{}", shorten(name).replace('~', "~0").replace('/', "~1"));
+    let below = |name: &str| format!("/{}", shorten(name).replace('~', "~0").replace('/', "~1"));
     match kind {
         ValidationErrorKind::Required { property } => {
-            tell(below(property.as_str().unwrap_or_default()), "is required".to_owned());
+            let step = below(property.as_str().unwrap_or_default());
+            tell(format!("{at}{step}"), format!("{place}{step}"), "is required".to_owned());
         }
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             for name in unexpected.iter().take(VIOLATIONS_MAX) {
-                tell(below(name), "is not a member that the schema knows".to_owned());
+                let message = "is not a member that the schema knows".to_owned();
+                tell(format!("{at}{}", below(name)), format!("{place}/*"), message);
             }
         }
-        _ => tell(shorten_pointer(at.clone()), message_of(kind)),
+        _ => tell(shorten_pointer(at), place, message_of(kind)),
     }
+}
+
+/// A place in the data in the schema's own names, which are those that the way through the schema has behind `properties`.
+fn place_of(instance: &str, evaluation: &str) -> String {
+    let mut way = evaluation.split('/');
+    let mut place = "/data".to_owned();
+    for step in instance.split('/').skip(1) {
+        let is_named = {
+            let mut rest = way.clone();
+            let found = loop {
+                match rest.next() {
+                    Some("properties") if rest.clone().next() == Some(step) => break true,
+                    Some(_) => {}
+                    None => break false,
+                }
+            };
+            if found {
+                rest.next();
+                way = rest;
+            }
+            found
+        };
+        place.push('/');
+        place.push_str(if is_named { step } else { "*" });
+    }
+    shorten_pointer(place)
 }
 
 fn message_of(kind: &ValidationErrorKind) -> String {

@@ -1,14 +1,17 @@
 //! The schema files of a folder, read strictly and within bounds.
 //!
-//! `{directory}/{type without .vN, dots as /}/v{N}.json` is the schema of a type; any other `.json` file is a shared
-//! schema that others refer to by its relative path or its `$id`. Folders named `*.examples` hold examples, names
-//! that begin with a dot are passed over.
+//! `{directory}/{type without .vN, dots as /}/v{N}.json` is the schema of a type, and so are `v{N}.avsc` and `v{N}.proto`;
+//! any other file of these kinds is a shared schema that others refer to: JSON Schemas by its relative path or its `$id`, the
+//! other languages as [`super::coded`] says. Folders named `*.examples` hold examples, names that begin with a dot are passed over.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LoadError;
+use super::coded::{Coded, kind_of};
+use super::registry::Kind;
 use super::samples::SAMPLES;
 use crate::event::EventType;
 use crate::event::json::{Document, Limits};
@@ -20,7 +23,16 @@ const SCHEMA_BYTES_MAX: u64 = 256 * 1_024;
 const FILES_MAX: usize = 10_000;
 const FOLDERS_DEPTH_MAX: usize = 32;
 
-/// A schema file, parsed.
+/// The schema files of a folder, by path.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    /// JSON Schemas.
+    pub(super) files: Vec<File>,
+    /// Those of other languages.
+    pub(super) coded: Vec<Coded>,
+}
+
+/// A JSON Schema file, parsed.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) path: PathBuf,
@@ -32,39 +44,74 @@ pub(super) struct File {
     pub(super) bytes: Vec<u8>,
 }
 
+impl Folder {
+    /// Takes files with their bytes; mistakes are told one by one.
+    pub(super) fn of(
+        directory: &Path,
+        files: impl IntoIterator<Item = (PathBuf, Result<Vec<u8>, String>)>,
+    ) -> (Self, Vec<LoadError>) {
+        let (mut folder, mut errors) = (Self::default(), Vec::new());
+        let mut described = HashMap::new();
+        for (path, bytes) in files {
+            let taken = bytes.and_then(|bytes| folder.take(directory, &path, bytes, &mut described));
+            errors.extend(taken.err().map(|problem| error(&path, problem)));
+        }
+        (folder, errors)
+    }
+
+    /// Takes a file; a type has one schema, in one language.
+    fn take(
+        &mut self,
+        directory: &Path,
+        path: &Path,
+        bytes: Vec<u8>,
+        described: &mut HashMap<EventType, PathBuf>,
+    ) -> Result<(), String> {
+        let mut describe = |event_type: Option<&EventType>| {
+            let Some(event_type) = event_type else { return Ok(()) };
+            match described.insert(event_type.clone(), path.to_owned()) {
+                Some(other) => Err(format!("{event_type} has another schema, {}", other.display())),
+                None => Ok(()),
+            }
+        };
+        match kind_of(path).unwrap_or(Kind::Json) {
+            Kind::Json => {
+                let file = parse(directory, path, bytes)?;
+                describe(file.event_type.as_ref())?;
+                self.files.push(file);
+            }
+            kind @ (Kind::Avro | Kind::Protobuf) => {
+                let file = parse_coded(kind, directory, path, bytes)?;
+                describe(file.event_type.as_ref())?;
+                self.coded.push(file);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads all schema files below `directory`, by path; mistakes are told one by one.
-pub(super) fn read(directory: &Path) -> (Vec<File>, Vec<LoadError>) {
-    let (mut files, mut errors) = (Vec::new(), Vec::new());
-    let mut paths = Vec::new();
+pub(super) fn read(directory: &Path) -> (Folder, Vec<LoadError>) {
+    let (mut paths, mut errors) = (Vec::new(), Vec::new());
     walk(directory, 0, &mut paths, &mut errors);
     if paths.len() > FILES_MAX {
         errors.push(error(directory, format!("holds more than {FILES_MAX} schema files")));
-        return (files, errors);
+        return (Folder::default(), errors);
     }
     paths.sort();
-    for path in paths {
-        match read_bytes(&path).and_then(|bytes| parse(directory, &path, bytes)) {
-            Ok(file) => files.push(file),
-            Err(problem) => errors.push(error(&path, problem)),
-        }
-    }
-    (files, errors)
+    let files = paths.into_iter().map(|path| (path.clone(), read_bytes(&path)));
+    let (folder, mistakes) = Folder::of(directory, files);
+    errors.extend(mistakes);
+    (folder, errors)
 }
 
 /// The built-in schemas, as if they lay in `directory`.
-pub(super) fn samples(directory: &Path) -> (Vec<File>, Vec<LoadError>) {
-    let (mut files, mut errors) = (Vec::new(), Vec::new());
-    for (relative, bytes) in SAMPLES {
-        let path = directory.join(relative);
-        match parse(directory, &path, bytes.to_vec()) {
-            Ok(file) => files.push(file),
-            Err(problem) => errors.push(error(&path, problem)),
-        }
-    }
-    (files, errors)
+pub(super) fn samples(directory: &Path) -> (Folder, Vec<LoadError>) {
+    let files = SAMPLES.iter().map(|(relative, bytes)| (directory.join(relative), Ok(bytes.to_vec())));
+    Folder::of(directory, files)
 }
 
-/// A schema or example file as a strict JSON document.
+/// The bytes of a schema or example file.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
     if size > SCHEMA_BYTES_MAX {
@@ -113,7 +160,7 @@ fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>, errors: &mut Vec<
             if !has_extension("examples") && paths.len() <= FILES_MAX {
                 walk(&path, depth + 1, paths, errors);
             }
-        } else if has_extension("json") {
+        } else if kind_of(&path).is_some() {
             paths.push(path);
         }
     }
@@ -122,9 +169,7 @@ fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>, errors: &mut Vec<
 pub(super) fn parse(directory: &Path, path: &Path, bytes: Vec<u8>) -> Result<File, String> {
     let document = Document::parse(&bytes, Limits::default()).map_err(|error| error.to_string())?;
     let schema = document.root().to_owned_value();
-    let relative = path.strip_prefix(directory).unwrap_or(path);
-    let segments: Vec<String> =
-        relative.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let segments = segments(directory, path);
     let encoded: Vec<String> = segments
         .iter()
         .map(|segment| percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC))
@@ -140,10 +185,28 @@ pub(super) fn parse(directory: &Path, path: &Path, bytes: Vec<u8>) -> Result<Fil
     })
 }
 
+/// A schema file of a language other than JSON.
+pub(super) fn parse_coded(
+    kind: Kind,
+    directory: &Path,
+    path: &Path,
+    bytes: Vec<u8>,
+) -> Result<Coded, String> {
+    let segments = segments(directory, path);
+    let event_type = event_type_of(&segments)?;
+    let text = String::from_utf8(bytes).map_err(|_| "is no UTF-8")?;
+    Ok(Coded { path: path.to_owned(), name: segments.join("/"), kind, event_type, text })
+}
+
+fn segments(directory: &Path, path: &Path) -> Vec<String> {
+    let relative = path.strip_prefix(directory).unwrap_or(path);
+    relative.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+}
+
 /// `orders/placed/v1.json` is the type `orders.placed.v1`; a file not named so is shared.
 fn event_type_of(segments: &[String]) -> Result<Option<EventType>, String> {
     let Some((file, folders)) = segments.split_last() else { return Ok(None) };
-    let version = file.strip_suffix(".json").unwrap_or(file);
+    let version = file.rsplit_once('.').map_or(file.as_str(), |(version, _)| version);
     let is_version = version.strip_prefix('v').is_some_and(|number| {
         !number.starts_with('0') && number.parse::<u32>().is_ok_and(|number| number > 0)
     });

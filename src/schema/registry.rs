@@ -9,13 +9,16 @@
 //! _weirgate.schemas ── read to its end ── change::register ── appended at that end ── id ┘
 //!                 └─ reading: subjects, versions, schemas by id, who refers to whom
 //! ```
+//! `confluent` is the client of a registry elsewhere, which then stands in for this one.
 
 mod admission;
 mod change;
 mod compatibility;
+pub mod confluent;
 mod content;
 mod error;
 mod handle;
+mod history;
 mod judges;
 mod level;
 mod live;
@@ -24,10 +27,12 @@ mod looks;
 mod model;
 mod reading;
 mod rows;
+mod writers;
 
 pub use change::Force;
 pub use content::{Content, Guid, Kind, Reference, Version};
 pub use error::Error;
-pub use handle::{Keeper, Registration, Registry};
+pub use handle::{Keeper, Registered, Registration, Registry};
+pub use history::Difference;
 pub use level::{Level, Mode, Policy, Settings};
 pub use reading::{Deleted, Versioned, Which};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Absent, Config, Dialect, Error, Schema, Schemas, Store, Verdict, Violation};
-use crate::event::EventType;
 use crate::event::json::{Document, Limits};
+use crate::event::{EventType, Format};
 
 fn write(folder: &Path, files: &[(&str, &str)]) {
     for (path, text) in files {
@@ -31,7 +31,7 @@ fn load(files: &[(&str, &str)]) -> Result<Schemas, String> {
 
 fn check(schemas: &Schemas, event_type: &str, data: &str) -> Result<Option<String>, Error> {
     let document = Document::parse(data.as_bytes(), Limits::default()).unwrap();
-    let checked = schemas.check(&EventType::parse(event_type).unwrap(), document.root())?;
+    let checked = schemas.check(&EventType::parse(event_type).unwrap(), Format::Json, document.root())?;
     Ok(checked.subject.map(|subject| subject.to_string()))
 }
 
@@ -44,7 +44,7 @@ fn broken(schema: &str, data: &str) -> Vec<(String, String, String)> {
     match judge(schema, data) {
         Verdict::Broken(violations) => violations
             .into_iter()
-            .map(|Violation { pointer, keyword, message }| (pointer, keyword, message))
+            .map(|Violation { pointer, keyword, message, .. }| (pointer, keyword, message))
             .collect(),
         other => panic!("{other:?}"),
     }
@@ -224,6 +224,36 @@ fn violations_name_the_field_and_the_rule_never_the_value() {
 }
 
 #[test]
+fn places_hold_names_of_the_schema_and_nothing_of_the_data() {
+    let schema = r##"{
+        "properties": {
+            "items": {"type": "array", "items": {"$ref": "#/$defs/item"}},
+            "prices": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "tags": {"patternProperties": {"^x": {"properties": {"a/b": {"type": "string"}}}}},
+            "properties": {"required": ["name"]}
+        },
+        "additionalProperties": false,
+        "$defs": {"item": {"properties": {"sku": {"type": "string"}}, "required": ["sku"]}}
+    }"##;
+    let data = r#"{"items":[{"sku":1},{}],"prices":{"jane@example.com":"x","items":""},"tags":{"x1":{"a/b":1}},
+        "properties":{},"secret":1}"#;
+    let Verdict::Broken(violations) = judge(schema, data) else { panic!() };
+    let places: Vec<&str> = violations.iter().map(|one| one.place.as_str()).collect();
+    assert_eq!(
+        places,
+        [
+            "/data/items/*/sku",
+            "/data/items/*/sku",
+            "/data/prices/*",
+            "/data/prices/*",
+            "/data/properties/name",
+            "/data/*",
+            "/data/tags/*/a~1b",
+        ]
+    );
+}
+
+#[test]
 fn violations_are_few_and_sorted() {
     let list = format!("[{}]", vec!["\"x\""; 1_000].join(","));
     let told = broken(r#"{"items":{"type":"integer"}}"#, &list);
@@ -291,7 +321,11 @@ fn ids_depend_on_the_content_alone() {
     .unwrap();
     let id = |event_type: &str| {
         let document = Document::parse(b"\"x\"", Limits::default()).unwrap();
-        schemas.check(&EventType::parse(event_type).unwrap(), document.root()).unwrap().schema.unwrap()
+        schemas
+            .check(&EventType::parse(event_type).unwrap(), Format::Json, document.root())
+            .unwrap()
+            .schema
+            .unwrap()
     };
     assert_eq!(id("a.b.v1"), id("a.c.v1"));
     assert_ne!(id("a.b.v1"), id("a.d.v1"));
@@ -328,4 +362,60 @@ fn contracts_stand_alone() {
 fn a_reference_may_begin_at_the_folder() {
     let recursive = [("a/v1.json", r#"{"$ref":"/b.json"}"#), ("b.json", r#"{"$ref":"/a/v1.json"}"#)];
     assert!(load(&recursive).unwrap_err().contains("refers to itself without ever looking into the value"));
+}
+
+#[test]
+fn files_of_other_languages_judge_what_is_posted_and_it_stays_json() {
+    let order = r#"{"type":"record","name":"shop.Order","doc":"What is bought.","fields":[
+        {"name":"id","type":"string"},{"name":"total","type":"Money"},{"name":"note","type":["null","string"],"default":null}]}"#;
+    let money = r#"{"type":"record","name":"shop.Money","fields":[{"name":"cents","type":"long"}]}"#;
+    let paid = "import \"shop/money.proto\"; message Paid { required string id = 1; optional shop.Money total = 2; } message Other { }";
+    let schemas = load(&[
+        ("orders/placed/v1.avsc", order),
+        ("shop/money.avsc", money),
+        ("orders/paid/v1.proto", paid),
+        ("shop/money.proto", "package shop; message Money { optional int64 cents = 1; }"),
+        ("orders/gone/v1.json", r#"{"type":"object"}"#),
+    ])
+    .unwrap();
+    for (event_type, data, broken) in [
+        ("orders.placed.v1", r#"{"id":"a","total":{"cents":5}}"#, ""),
+        ("orders.placed", r#"{"id":"a","total":{"cents":5},"note":"x"}"#, ""),
+        ("orders.placed.v1", r#"{"id":"a","total":{"cents":"5"}}"#, "/data/total/cents"),
+        ("orders.placed.v1", r#"{"id":"a","total":{"cents":5},"more":1}"#, "/data/more"),
+        ("orders.paid.v1", r#"{"id":"a","total":{"cents":"5"}}"#, ""),
+        ("orders.paid.v1", r#"{"total":{"cents":5}}"#, "/data/id"),
+        ("orders.gone.v1", "{}", ""),
+    ] {
+        match check(&schemas, event_type, data) {
+            Ok(_) => assert_eq!(broken, "", "{data}"),
+            Err(Error::Violation { errors, .. }) => assert_eq!(errors[0].pointer, broken, "{data}"),
+            Err(error) => panic!("{data}: {error}"),
+        }
+    }
+    let contract = schemas.contract(&EventType::parse("orders.placed.v1").unwrap()).unwrap();
+    assert_eq!(
+        (&*contract.subject, &contract.schema["description"]),
+        ("orders.placed.v1-value", &"What is bought.".into())
+    );
+    let contract = schemas.contract(&EventType::parse("orders.paid.v1").unwrap()).unwrap();
+    assert_eq!(contract.schema["required"][0], "id");
+}
+
+#[test]
+fn mistakes_in_files_of_other_languages_are_told_with_their_paths() {
+    let problem = load(&[
+        ("a/a/v1.avsc", r#"{"type":"record","name":"R","fields":[{"name":"r","type":"R"}]}"#),
+        ("a/b/v1.avsc", "\"Nowhere\""),
+        ("a/c/v1.proto", "import \"elsewhere.proto\"; message A { }"),
+        ("a/d/v1.proto", "message A {"),
+        ("shared.avsc", "{"),
+    ])
+    .unwrap_err();
+    assert_eq!(problem.lines().count(), 5, "{problem}");
+    for part in ["a/a/v1.avsc: ", "names Nowhere", "imports elsewhere.proto", "shared.avsc: "] {
+        assert!(problem.contains(part), "{problem}");
+    }
+    let problem = load(&[("a/b/v1.json", "{}"), ("a/b/v1.avsc", "\"int\"")]).unwrap_err();
+    assert!(problem.contains("a/b/v1.json: a.b.v1 has another schema, "), "{problem}");
 }

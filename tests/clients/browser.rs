@@ -13,7 +13,7 @@ use crate::gateway::Gateway;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// One browser window.
-struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     session: String,
     client: reqwest::Client,
@@ -21,7 +21,7 @@ struct Browser {
 }
 
 impl Browser {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
@@ -58,23 +58,23 @@ impl Browser {
         Self { driver, session: format!("{base}/{id}"), client, _profile: profile }
     }
 
-    async fn command(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn command(&self, path: &str, body: Value) -> Value {
         let url = format!("{}/{path}", self.session);
         let answer = self.client.post(url).json_body(&body).send().await.unwrap().json_value().await;
         assert!(answer["value"]["error"].is_null(), "{answer}");
         answer["value"].clone()
     }
 
-    async fn go(&self, url: &str) {
+    pub(crate) async fn go(&self, url: &str) {
         self.command("url", json!({"url": url})).await;
     }
 
-    async fn run(&self, script: &str) -> Value {
+    pub(crate) async fn run(&self, script: &str) -> Value {
         self.command("execute/sync", json!({"script": script, "args": []})).await
     }
 
     /// Waits until a script gives something true; fails at the deadline.
-    async fn wait(&self, script: &str) -> Value {
+    pub(crate) async fn wait(&self, script: &str) -> Value {
         let search = async {
             let mut interval = tokio::time::interval(Duration::from_millis(50));
             loop {
@@ -91,17 +91,17 @@ impl Browser {
         }
     }
 
-    async fn click(&self, id: &str) {
+    pub(crate) async fn click(&self, id: &str) {
         self.run(&format!("document.getElementById('{id}').click()")).await;
     }
 
     /// What the console says at level SEVERE.
-    async fn errors(&self) -> Vec<Value> {
+    pub(crate) async fn errors(&self) -> Vec<Value> {
         let log = self.command("se/log", json!({"type": "browser"})).await;
         log.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE").cloned().collect()
     }
 
-    async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         drop(self.client.delete(&self.session).send().await);
         drop(self.driver.kill());
         drop(self.driver.wait());

@@ -2,8 +2,17 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+use super::engine;
+
+/// A gateway is ready sooner, on a busy machine too.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// Where it writes what it says, in its directory.
+const LOG: &str = "stderr";
 
 /// A running gateway; ends with this value.
 #[derive(Debug)]
@@ -11,7 +20,7 @@ pub(crate) struct Gateway {
     child: Child,
     pub(crate) url: String,
     pub(crate) token: String,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Gateway {
@@ -24,13 +33,14 @@ impl Gateway {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weirgate"));
         command.args(["dev", "--listen", "127.0.0.1:0", "--set", "http.metrics_listen=null", "--data-dir"]);
         command.arg(directory.path());
-        for set in sets {
+        let engine = engine::sets();
+        for set in engine.iter().map(String::as_str).chain(sets.iter().copied()) {
             command.args(["--set", set]);
         }
         let mut child = command
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(directory.path().join(LOG)).unwrap())
             .spawn()
             .unwrap();
         let (mut url, mut token) = (None, None);
@@ -47,7 +57,22 @@ impl Gateway {
                 break;
             }
         }
-        Self { child, url: url.unwrap(), token: token.unwrap(), _directory: directory }
+        Self { child, url: url.unwrap(), token: token.unwrap(), directory }
+    }
+
+    /// What it said so far, for the words of a failure.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join(LOG)).unwrap()
+    }
+
+    /// Waits until it can do everything; it serves a little before its registry is read.
+    pub(crate) async fn ready(&self) {
+        let ready = async {
+            while reqwest::get(format!("{}/readyz", self.url)).await.unwrap().status() != 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(READY_MAX, ready).await.expect("the gateway is ready in time");
     }
 }
 

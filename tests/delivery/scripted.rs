@@ -92,6 +92,7 @@ impl Script {
             key: None,
             value: Some(Bytes::from_static(b"{}")),
             headers: Headers::default(),
+            decoded: None,
         };
         let records = offsets.map(record).collect();
         self.say(Ok(MemberEvent::Records { topic: topic("orders.v1"), partition: FIRST, records, end }));

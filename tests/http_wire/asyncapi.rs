@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use weirgate::event::{EventType, Topic, TopicRule};
+use weirgate::event::{EventType, Format, Topic, TopicRule, Wire};
 use weirgate::schema::Store;
 
 use crate::gateway::{Gateway, READER, SHOP, STRANGER};
@@ -101,6 +101,35 @@ fn documents_of_no_one_and_a_thousand_types_are_asyncapi() {
         let topics = keys(&document, "/channels").iter().filter(|key| key.starts_with("topic.")).count();
         assert_eq!(topics, count);
     }
+}
+
+#[test]
+#[cfg_attr(not(has_suites), ignore = "needs ../shared/suites")]
+fn who_reads_the_log_is_told_where_records_name_their_schema() {
+    let topic = |name: &str, format, wire| {
+        let types = vec![EventType::parse(name).unwrap()];
+        TopicRule { format, wire, ..TopicRule::plain(Topic::parse(name).unwrap(), types) }
+    };
+    let topics = vec![
+        topic("plain.v1", Format::Json, Wire::None),
+        topic("prefix.v1", Format::Avro, Wire::Prefix),
+        topic("header.v1", Format::Protobuf, Wire::Header),
+    ];
+    let gateway = Gateway::with(|setup| setup.topics = Some(topics));
+    let document = document(&gateway, SHOP);
+    assert_is_asyncapi(&document);
+    let registry = &document["servers"]["http"]["bindings"]["kafka"];
+    assert_eq!(registry["schemaRegistryUrl"], "http://gateway/registry");
+    let message = |name: &str| &document["components"]["messages"][format!("record.{name}")];
+    let kafka = |name: &str| &message(name)["bindings"]["kafka"];
+    assert_eq!(kafka("plain.v1").get("schemaIdLocation"), None);
+    assert_eq!(kafka("prefix.v1")["schemaIdLocation"], "payload");
+    assert_eq!(kafka("prefix.v1")["schemaIdPayloadEncoding"], "confluent");
+    assert_eq!(kafka("header.v1")["schemaIdLocation"], "header");
+    let formats =
+        ["plain.v1", "prefix.v1", "header.v1"].map(|name| message(name)["x-format"].as_str().unwrap());
+    assert_eq!(formats, ["json", "avro", "protobuf"]);
+    assert_eq!(message("prefix.v1")["contentType"], "application/json", "as it is read here");
 }
 
 /// A topic with one type, whose name and schema are such as documents trip over.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use weirgate::problem::Code;
+use weirgate::schema::Store;
+use weirgate::schema::registry::confluent;
 
 use crate::client::{Answer, request};
 use crate::gateway::{Gateway, JSON, READER, SHOP, SLOW, STRANGER, envelope, until};
@@ -29,6 +31,13 @@ fn every_code_is_met_over_the_wire_with_its_status() {
         );
         assert_eq!(answer.headers("www-authenticate"), if answer.status == 401 { 2 } else { 0 });
     }
+}
+
+/// A gateway that judges by a registry at a port that is never bound.
+fn away() -> Gateway {
+    let urls = vec![confluent::Address::parse("http://127.0.0.1:1").unwrap()];
+    let elsewhere = confluent::Config { urls, auth: None, ca: None };
+    Gateway::with(|setup| setup.store = Store::Confluent(elsewhere))
 }
 
 /// The answer that tells this code; `None` for one that only sockets tell.
@@ -103,6 +112,7 @@ fn raise(code: Code) -> Option<Answer> {
         Code::Internal => in_mood(&gateway, Mood::Damaged),
         Code::NotSupported => gateway.post("?atomic=true", &[], &format!("[{}]", envelope(""))),
         Code::KeysUnavailable => get("/v1/whoami", &[("authorization", &token_of_an_absent_issuer())]),
+        Code::SchemasUnavailable => away().post("", &[], &envelope("")),
         Code::LogUnavailable => in_mood(&gateway, Mood::Unavailable),
         Code::Overloaded => in_mood(&gateway, Mood::Overloaded),
         Code::Draining => {

@@ -22,11 +22,13 @@ use weirgate::http::{
 };
 use weirgate::publish::{Publisher, Quota};
 use weirgate::schema::Schemas;
+use weirgate::schema::registry::confluent::Confluent;
 use weirgate::socket::Sessions;
 use weirgate::telemetry::Registry;
 use weirgate::{delivery, feed, publish, schema, socket};
 
 use crate::client::{Answer, Client};
+use crate::contract;
 use crate::log::MemoryLog;
 
 /// May do everything.
@@ -64,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) drain_delay: Duration,
     pub(crate) drain_window: Duration,
     pub(crate) front_page: Option<&'static str>,
+    pub(crate) own_token: Option<&'static str>,
     pub(crate) tls: Option<Tls>,
     pub(crate) schemas: PathBuf,
     pub(crate) registry_path: RegistryPath,
@@ -95,6 +98,7 @@ impl Default for Setup {
             drain_delay: Duration::ZERO,
             drain_window: Duration::from_secs(10),
             front_page: None,
+            own_token: None,
             tls: None,
             schemas: Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas"),
             registry_path: RegistryPath::default(),
@@ -144,9 +148,11 @@ impl Gateway {
         Client::connect(self.address)
     }
 
-    /// One request on a connection of its own.
+    /// One request on a connection of its own, whose answer is held to the contract.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.client().send(method, path, headers, body.as_bytes())
+        let answer = self.client().send(method, path, headers, body.as_bytes());
+        contract::hold(method, path, &answer);
+        answer
     }
 
     /// Posts a native envelope as the shop.
@@ -193,11 +199,16 @@ async fn run(
         absent: schema::Absent::Refused,
         store: schema::Store::Folder,
     };
+    let catalogue = catalogue(setup.topics);
     let schemas = match setup.store {
         schema::Store::Folder => Schemas::load(&schemas).unwrap(),
         schema::Store::Embedded => Schemas::registered(schema_registry.clone()),
+        schema::Store::Confluent(elsewhere) => {
+            let (confluent, keeper) = Confluent::new(&elsewhere, &registry).unwrap();
+            tokio::spawn(keeper.run(catalogue.clone()));
+            Schemas::fetched(confluent)
+        }
     };
-    let catalogue = catalogue(setup.topics);
     let event_log: Arc<dyn weirgate::log::EventLog> = Arc::new(log.clone());
     let publisher = Publisher::new(
         publishing(&setup.limits),
@@ -256,6 +267,7 @@ async fn run(
         config_view: Arc::new(|| serde_json::json!({"node": "g1"})),
         reload: Arc::new(|| Err(ReloadError::Refused("line 7: http.listen: must be an address".to_owned()))),
         front_page: setup.front_page.map(|page| Arc::new(move || page.to_owned()) as Arc<_>),
+        own_token: setup.own_token.map(|token| Arc::new(move || token.to_owned()) as Arc<_>),
     };
     let result = Server::new(config, parts).unwrap().run(listeners, shutdown).await;
     background.cancel();

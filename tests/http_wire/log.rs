@@ -106,6 +106,7 @@ impl MemoryLog {
                 key: new.key,
                 value: new.value,
                 headers: new.headers,
+                decoded: None,
             });
         }
         drop(state);

@@ -27,6 +27,9 @@ use waiting::{eventually_within, in_time};
 /// The longest any condition may take to come true.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
+/// A gateway that is not ready by then never will be, on a busy machine too.
+pub(crate) const READY_MAX: Duration = Duration::from_secs(90);
+
 /// The longest a gateway may take to end, in this process or in its own: as promised, and a little for a machine that
 /// does other things.
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(35);
@@ -109,6 +112,12 @@ impl TestGateway {
 
     pub(crate) fn with(yaml: &str) -> Builder {
         Builder::default().with(yaml)
+    }
+
+    /// Waits until it can do everything; it serves a little before its registry is read.
+    pub(crate) async fn until_ready(&self) {
+        let is_ready = async || (self.get("/readyz").await.status == 200).then_some(());
+        eventually_within(READY_MAX, "the gateway is ready", is_ready).await;
     }
 
     /// Writes another configuration file; it holds after a reload.

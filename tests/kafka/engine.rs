@@ -2,7 +2,7 @@
 
 use tokio::task::spawn_blocking;
 
-use crate::broker::Cluster;
+use crate::broker::{self, Cluster};
 
 /// A broker.
 #[derive(Debug)]
@@ -23,4 +23,14 @@ impl Engine {
 pub(crate) fn flags(cluster: &Cluster) -> Vec<(String, String)> {
     let brokers = serde_json::json!(cluster.addresses()).to_string();
     vec![("log.engine".to_owned(), "kafka".to_owned()), ("log.kafka.brokers".to_owned(), brokers)]
+}
+
+/// What a gateway is told on its command line to use the broker that all share, which is new and has much to do: it may take
+/// its time. Blocks until that runs.
+pub(crate) fn sets() -> Vec<String> {
+    vec![
+        "log.engine=kafka".to_owned(),
+        format!("log.kafka.brokers=[{}]", broker::shared().join(",")),
+        "log.kafka.delivery_timeout=60s".to_owned(),
+    ]
 }

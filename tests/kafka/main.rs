@@ -23,7 +23,8 @@
 //! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
 //! - `statistics`: what librdkafka says of itself, as the gateway's metrics show it.
 //! - `tables`: transactions, and tables that two gateways write at once.
-//! - `shop`: the shop's story and the kill -9 of `tests/integration`, unchanged.
+//! - `clients`: the registry's official clients of `tests/clients`, unchanged, and where such clients lie.
+//! - `shop`: the shop's story, the formats, refused events and the kill -9 of `tests/integration`, unchanged.
 
 #![expect(
     clippy::expect_used,
@@ -90,10 +91,26 @@ mod socket {
     mod groups;
     mod publish;
 }
+#[path = "../clients"]
+mod clients {
+    #[cfg(has_kafka)]
+    use crate::engine;
+
+    #[cfg(has_kafka)]
+    #[expect(dead_code, reason = "the other binary uses more of it")]
+    mod gateway;
+    pub(crate) mod native;
+    mod npm;
+    #[cfg(has_kafka)]
+    mod registry;
+}
 #[path = "../integration"]
-#[expect(dead_code, reason = "the other binary uses more of it")]
 mod shop {
+    #[cfg(has_kafka)]
+    mod formats;
     pub(crate) mod harness;
+    #[cfg(has_kafka)]
+    mod quarantine;
     #[cfg(has_kafka)]
     mod restart;
     #[cfg(has_kafka)]
@@ -106,6 +123,11 @@ use shop::harness;
 #[test]
 #[ignore = "needs Java 17 and Maven"]
 fn the_shops_story_and_restart() {}
+
+#[cfg(not(has_kafka))]
+#[test]
+#[ignore = "needs Java 17 and Maven"]
+fn round_trips_of_the_registrys_official_clients() {}
 
 #[cfg(not(has_kafka))]
 #[test]

@@ -37,8 +37,8 @@ pub(crate) async fn race(run: &str, gateways: [Registry; 2]) {
             racing.push(tokio::spawn(async move {
                 let registration = registration(&run, number);
                 let own = Subject::parse(&format!("{run}-{number}")).unwrap();
-                let there = registry.register(&shared, &registration).await.unwrap();
-                let here = registry.register(&own, &registration).await.unwrap();
+                let there = registry.register(&shared, &registration).await.unwrap().versioned;
+                let here = registry.register(&own, &registration).await.unwrap().versioned;
                 assert_eq!(here.version.number(), 1);
                 (number, [there.id, here.id], there.version)
             }));

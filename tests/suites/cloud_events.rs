@@ -38,7 +38,7 @@ fn told(draft: &Draft<'_>) -> (BTreeMap<String, String>, Option<Value>) {
         source: "unused".into(),
         correlation_id: None,
     };
-    let (value, headers) = draft.seal(&fill, Storage::Headers);
+    let (value, headers) = draft.seal(&fill, Storage::Headers, None);
     let mut attributes = BTreeMap::new();
     for (name, value) in headers {
         let text = String::from_utf8(value.unwrap().to_vec()).unwrap();
@@ -116,7 +116,46 @@ fn binary_mode_tells_the_same_events() {
             .map(|text| base64::engine::general_purpose::STANDARD.decode(text).unwrap());
         let document = body.as_deref().map(|body| Document::parse(body, Limits::default()).unwrap());
         let node = document.as_ref().map(Document::node);
-        let draft = Draft::from_cloud_event_binary(&attributes, node, &catalogue).unwrap();
+        let draft = Draft::from_cloud_event_binary(&attributes, None, node, &catalogue).unwrap();
         assert_eq!(told(&draft), expected(case, false), "{}", case["id"]);
     }
+}
+
+#[test]
+#[cfg_attr(not(has_suites), ignore = "needs ../shared/suites")]
+fn topics_of_cloud_events_hold_what_the_kafka_binding_says() {
+    let cases = json_lines("cloudevents/events.jsonl");
+    let catalogue = catalogue(&types(&cases));
+    let (mut binary, mut without_data) = (0, 0);
+    for case in &cases {
+        let (id, event) = (case["id"].as_str().unwrap(), case["event"].to_string());
+        let document = Document::parse(event.as_bytes(), Limits::default()).unwrap();
+        let Ok(draft) = Draft::from_cloud_event(document.node(), &catalogue) else { continue };
+        let fill = Fill {
+            event_id: EventId::parse("unused").unwrap(),
+            timestamp: Timestamp::from_millis(0),
+            source: "unused".into(),
+            correlation_id: None,
+        };
+        let (value, _) = draft.seal(&fill, Storage::CloudEventsStructured, None);
+        assert_eq!(&value[..], event.as_bytes(), "{id}");
+        if case["valid"] != true {
+            continue;
+        }
+        if draft.check_storage(Storage::CloudEventsBinary).is_err() {
+            assert!(case["event"].get("data").is_none(), "{id}");
+            without_data += 1;
+            continue;
+        }
+        let (value, headers) = draft.seal(&fill, Storage::CloudEventsBinary, None);
+        let attributes: BTreeMap<String, String> = headers
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("weirgate-"))
+            .map(|(name, value)| (name.to_string(), String::from_utf8(value.unwrap().to_vec()).unwrap()))
+            .collect();
+        let told = (attributes, Some(serde_json::from_slice(&value).unwrap()));
+        assert_eq!(told, expected(case, true), "{id}");
+        binary += 1;
+    }
+    assert!(binary >= 10 && without_data >= 10, "{binary} with data, {without_data} without");
 }

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a suite that cannot be read must fail")]
 
+/// Apache Avro: schemas, canonical forms, compatibility and data.
+mod avro;
 /// CloudEvents 1.0: events taken and refused, in structured and binary mode.
 mod cloud_events;
 /// JSONTestSuite: texts that a parser must take, refuse, or may do either with.

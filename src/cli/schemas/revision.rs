@@ -7,6 +7,8 @@ use std::thread;
 
 use anyhow::{Context as _, anyhow, bail};
 
+/// What files of schemas are called.
+const EXTENSIONS: [&str; 3] = ["avsc", "json", "proto"];
 /// A file of schemas may have this many bytes, now and before.
 const FILE_BYTES_MAX: u64 = 256 * 1_024;
 /// So many files are read.
@@ -31,12 +33,12 @@ pub(super) fn files_at(directory: &Path, revision: &str) -> anyhow::Result<Vec<(
     read(directory, &commit, names)
 }
 
-/// As the folder is read now: `.json` files, but no examples and nothing hidden.
+/// As the folder is read now: `.json`, `.avsc` and `.proto` files, but no examples and nothing hidden.
 fn is_schema(name: &str) -> bool {
     let (folders, file) = name.rsplit_once('/').unwrap_or(("", name));
     let is_passed_over = |part: &str| part.starts_with('.') || part.ends_with(".examples");
     !name.contains('\n')
-        && Path::new(file).extension().is_some_and(|extension| extension == "json")
+        && Path::new(file).extension().is_some_and(|extension| EXTENSIONS.iter().any(|own| extension == *own))
         && !file.starts_with('.')
         && !folders.split('/').any(is_passed_over)
 }
@@ -109,9 +111,15 @@ mod tests {
     #[test]
     fn examples_and_hidden_files_are_no_schemas() {
         assert!(is_schema("orders/placed/v1.json") && is_schema("common.json"));
-        for name in
-            ["orders/v1.examples/valid/a.json", ".hidden/v1.json", "a/.v1.json", "README.md", "a/json"]
-        {
+        assert!(is_schema("orders/placed/v1.avsc") && is_schema("shop/money.proto"));
+        for name in [
+            "orders/v1.examples/valid/a.json",
+            ".hidden/v1.json",
+            "a/.v1.json",
+            "README.md",
+            "a/json",
+            "v1.proto3",
+        ] {
             assert!(!is_schema(name), "{name}");
         }
     }

@@ -40,6 +40,12 @@ fn describe(found: &Break, text: &mut String) {
                 "  the {writer} schema allows this, the {reader} one refuses it: {data}\n"
             ));
         }
+        Some(CounterExample::Misread { data, read }) => {
+            let (data, read) = (cut(&data.to_string()), cut(&read.to_string()));
+            text.push_str(&format!(
+                "  the {writer} schema writes this, and the {reader} one reads something else: {data} as {read}\n"
+            ));
+        }
         Some(CounterExample::Schema(schema)) => {
             let schema = cut(&schema.to_string());
             text.push_str(&format!(

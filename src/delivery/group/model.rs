@@ -238,6 +238,7 @@ impl World {
                 .map(|key| Bytes::copy_from_slice(&[u8::try_from(key).unwrap()])),
             value: None,
             headers: Headers::default(),
+            decoded: None,
         });
         let records = records.collect();
         partition.reading = Some(to);

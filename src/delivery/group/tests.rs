@@ -56,6 +56,7 @@ impl Story {
             key: Some(Bytes::from_static(b"k")),
             value: None,
             headers: Headers::default(),
+            decoded: None,
         };
         self.group.records(SLOT, offsets.map(record).collect(), self.now);
     }

@@ -1,9 +1,10 @@
 //! CloudEvents 1.0: the JSON format and HTTP's binary mode, mapped to the envelope.
 //!
 //! `id` → eventId (a UUIDv5 of source and id where it is no UUID; the id stays in `ce_id`), `type` → eventType,
-//! `time` → timestamp, `correlationid`, `causationid` and `source` by their names, `partitionkey` → the record's key; all
-//! others become record headers `ce_{name}`. `ce_specversion` is not written: with it, CloudEvents readers would take
-//! the record for the binary mode of the Kafka binding, which it is not.
+//! `time` → timestamp, `correlationid`, `causationid`, `eventversion` and `source` by their names, `partitionkey` → the
+//! record's key; all others become record headers `ce_{name}`. Where the topic does not store CloudEvents,
+//! `ce_specversion` is not written: with it, readers would take the record for the binary mode of the Kafka binding,
+//! which it is not.
 
 mod attribute;
 
@@ -13,16 +14,56 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use self::attribute::{
-    check_name, check_text, invalid, is_json, is_media_type, is_uri, is_uri_reference, plain, text_of,
-};
-use super::member::is_uuid;
+use self::attribute::{check_name, invalid, is_media_type, is_uri, plain, text_of};
+pub(in crate::event) use self::attribute::{check_text, is_json, is_uri_reference};
+use super::member::{event_version, is_uuid};
 use super::{Draft, Error};
 use crate::event::json::{Node, Value};
 use crate::event::{Catalogue, EventId, EventType, HeaderName, Timestamp};
 
 /// The data of an event that has none.
 const NO_DATA: &Value<'static> = &Value::Null;
+
+/// What a draft keeps of a CloudEvent beside its members.
+#[derive(Debug, Clone)]
+pub(super) struct Received<'a> {
+    /// The event in the JSON format as received, where it came so.
+    pub(super) json: Option<&'a [u8]>,
+    pub(super) has_data: bool,
+    pub(super) content_type: Option<Cow<'a, str>>,
+}
+
+impl Received<'_> {
+    /// Whether those who read the record in binary mode would see this event.
+    pub(super) fn check_binary(&self) -> Result<(), Error> {
+        if !self.has_data {
+            let problem =
+                "is required where the topic stores CloudEvents in binary mode: no value means deletion";
+            return Err(invalid("data", problem));
+        }
+        if self.content_type.as_deref().is_some_and(is_structured) {
+            let problem = "must not be a CloudEvent itself where the topic stores CloudEvents in binary mode";
+            return Err(invalid("datacontenttype", problem));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a media type says that a CloudEvent lies in the value, rather than its data alone.
+pub(in crate::event) fn is_structured(media_type: &str) -> bool {
+    const STRUCTURED: &[u8] = b"application/cloudevents";
+    let beginning = media_type.as_bytes().get(..STRUCTURED.len());
+    beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(STRUCTURED))
+}
+
+/// The event's id for a CloudEvent whose own id is no UUID; the same id of the same source gives the same again.
+pub(in crate::event) fn event_id_of(id: &str, source: &str) -> Option<EventId> {
+    if is_uuid(id) {
+        return None;
+    }
+    let of_source = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, source.as_bytes());
+    Some(EventId::from_uuid(uuid::Uuid::new_v5(&of_source, id.as_bytes())))
+}
 
 /// An event's attributes by name, checked one by one.
 #[derive(Default)]
@@ -35,6 +76,7 @@ struct Attributes<'a> {
     content_type: Option<Cow<'a, str>>,
     correlation_id: Option<Cow<'a, str>>,
     causation_id: Option<Cow<'a, str>>,
+    event_version: Option<Cow<'a, str>>,
     partition_key: Option<Cow<'a, str>>,
     extensions: Vec<(HeaderName, Bytes)>,
 }
@@ -65,7 +107,7 @@ impl<'a> Draft<'a> {
         if data.is_some() && encoded.is_some() {
             return Err(invalid("data_base64", "must not be given beside data"));
         }
-        let draft = attributes.into_draft(data, catalogue)?;
+        let draft = attributes.into_draft(data, Some(event.bytes()), catalogue)?;
         match encoded {
             Some(()) => Err(Error::UnsupportedData { problem: "data_base64 is not supported".to_owned() }),
             None => Ok(draft),
@@ -73,12 +115,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Reads a CloudEvent 1.0 in binary mode: attributes without their prefix, percent-decoded, names in lower case;
-    /// `data` is `None` for an empty body.
+    /// `data` is `None` for an empty body, `content_type` for plain JSON.
     ///
     /// # Errors
     /// [`Error::CloudEvent`] and [`Error::UnsupportedData`].
     pub fn from_cloud_event_binary(
         attributes: &'a [(String, String)],
+        content_type: Option<&'a str>,
         data: Option<Node<'a>>,
         catalogue: &Catalogue,
     ) -> Result<Self, Error> {
@@ -92,7 +135,10 @@ impl<'a> Draft<'a> {
             }
             found.set(name, Cow::Borrowed(value))?;
         }
-        found.into_draft(data, catalogue)
+        if let (Some(content_type), Some(_)) = (content_type, data) {
+            found.set("datacontenttype", Cow::Borrowed(content_type))?;
+        }
+        found.into_draft(data, None, catalogue)
     }
 }
 
@@ -108,6 +154,11 @@ impl<'a> Attributes<'a> {
             "time" => self.time = Some(text),
             "correlationid" => self.correlation_id = Some(plain(name, text, 128)?),
             "causationid" => self.causation_id = Some(plain(name, text, 128)?),
+            "eventversion" => {
+                event_version(&text)
+                    .map_err(|_| invalid(name, "must be a version such as 1, 1.2 or 1.2.0"))?;
+                self.event_version = Some(text);
+            }
             "partitionkey" => self.partition_key = Some(plain(name, text, 1_024)?),
             "datacontenttype" => {
                 self.extend(name, &text);
@@ -125,7 +176,12 @@ impl<'a> Attributes<'a> {
         self.extensions.push((header.into(), Bytes::copy_from_slice(text.as_bytes())));
     }
 
-    fn into_draft(mut self, data: Option<Node<'a>>, catalogue: &Catalogue) -> Result<Draft<'a>, Error> {
+    fn into_draft(
+        mut self,
+        data: Option<Node<'a>>,
+        json: Option<&'a [u8]>,
+        catalogue: &Catalogue,
+    ) -> Result<Draft<'a>, Error> {
         match self.specversion.as_deref() {
             Some("1.0") => {}
             Some(_) => return Err(invalid("specversion", "must be 1.0")),
@@ -145,7 +201,7 @@ impl<'a> Attributes<'a> {
         Ok(Draft {
             event_id: Some(event_id),
             event_type,
-            event_version: None,
+            event_version: self.event_version,
             timestamp,
             source: Some(source),
             correlation_id: self.correlation_id,
@@ -156,16 +212,16 @@ impl<'a> Attributes<'a> {
             extensions: self.extensions,
             key: self.partition_key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
             timestamp_text: self.time,
+            cloud_event: Some(Received { json, has_data: data.is_some(), content_type: self.content_type }),
         })
     }
 
     fn event_id(&mut self, id: &str, source: &str) -> Result<EventId, Error> {
-        if is_uuid(id) {
+        let Some(event_id) = event_id_of(id, source) else {
             return EventId::parse(id).map_err(|error| invalid("id", error.to_string()));
-        }
+        };
         self.extend("id", id);
-        let of_source = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, source.as_bytes());
-        Ok(EventId::from_uuid(uuid::Uuid::new_v5(&of_source, id.as_bytes())))
+        Ok(event_id)
     }
 
     fn check_content_type(&self) -> Result<(), Error> {

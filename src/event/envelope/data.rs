@@ -41,6 +41,7 @@ impl<'a> Draft<'a> {
             extensions: Vec::new(),
             key: None,
             timestamp_text: time.map(Cow::Borrowed),
+            cloud_event: None,
             event_type,
         })
     }

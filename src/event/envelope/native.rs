@@ -47,6 +47,7 @@ impl<'a> Draft<'a> {
             extensions: Vec::new(),
             key: None,
             timestamp_text: found.timestamp.map(Cow::Borrowed),
+            cloud_event: None,
             event_type,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Draft, Fill, Sealed};
+use super::{Draft, Fill, Sealed, Stored};
 use crate::event::{HeaderName, Storage};
 
 /// Header names of the envelope's members, in the order of [`Draft::envelope`].
@@ -20,23 +20,28 @@ pub(in crate::event) const HEADERS: [(&str, &str); 7] = [
 ];
 
 /// A member's text, and whether it was given rather than filled in.
-type Member<'s> = Option<(Cow<'s, str>, bool)>;
+pub(super) type Member<'s> = Option<(Cow<'s, str>, bool)>;
 
 impl Draft<'_> {
-    /// The stored form: bytes as received with absent members put in, nothing given changed.
+    /// The stored form: bytes as received with absent members put in, nothing given changed. Where the topic stores the
+    /// data alone, `data` stands for what was received of it.
     #[must_use]
-    pub fn seal(&self, fill: &Fill, storage: Storage) -> Sealed {
+    pub fn seal(&self, fill: &Fill, storage: Storage, data: Option<Stored>) -> Sealed {
         let members = self.envelope(fill);
-        let extensions = self.extensions.iter().map(|(name, value)| (Arc::clone(name), Some(value.clone())));
+        let extensions =
+            || self.extensions.iter().map(|(name, value)| (Arc::clone(name), Some(value.clone())));
         match storage {
-            Storage::Native => (self.sealed_value(&members), extensions.collect()),
+            Storage::Native => (self.sealed_value(&members), extensions().collect()),
             Storage::Headers => {
                 let headers = members.iter().zip(HEADERS).filter_map(|(member, (_, header))| {
                     let (text, _) = member.as_ref()?;
                     Some((HeaderName::from(header), Some(Bytes::copy_from_slice(text.as_bytes()))))
                 });
-                (Bytes::copy_from_slice(self.data_bytes), headers.chain(extensions).collect())
+                let value = data.map_or_else(|| Bytes::copy_from_slice(self.data_bytes), |data| data.value);
+                (value, headers.chain(extensions()).collect())
             }
+            Storage::CloudEventsBinary => self.cloud_event_in_headers(&members, data),
+            Storage::CloudEventsStructured => self.cloud_event_in_value(&members),
         }
     }
 

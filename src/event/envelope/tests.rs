@@ -46,7 +46,7 @@ fn refusal(text: &str) -> String {
 
 fn sealed(text: &str, storage: Storage) -> (String, Vec<(HeaderName, String)>) {
     with_native(text, |draft| {
-        let (value, headers) = draft.unwrap().seal(&fill(), storage);
+        let (value, headers) = draft.unwrap().seal(&fill(), storage, None);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (text(&value), headers.into_iter().map(|(name, value)| (name, text(&value.unwrap()))).collect())
     })
@@ -56,7 +56,7 @@ fn cloud_event(text: &str) -> Result<serde_json::Value, Error> {
     let document = Document::parse(text.as_bytes(), Limits::default()).unwrap();
     let catalogue = catalogue();
     let draft = Draft::from_cloud_event(document.node(), &catalogue)?;
-    let (value, headers) = draft.seal(&fill(), Storage::Native);
+    let (value, headers) = draft.seal(&fill(), Storage::Native, None);
     let mut event: serde_json::Value = serde_json::from_slice(&value).unwrap();
     for (name, value) in headers {
         event[&*name] = String::from_utf8(value.unwrap().to_vec()).unwrap().into();
@@ -186,9 +186,9 @@ fn data_alone_takes_the_topics_only_type_or_its_name() {
     };
     assert_eq!(draft("user.created").event_type.as_str(), "user.created.v1");
     assert_eq!(draft("clicks").event_type.as_str(), "clicks");
-    let (value, _) = draft("clicks").seal(&fill(), Storage::Native);
+    let (value, _) = draft("clicks").seal(&fill(), Storage::Native, None);
     assert!(value.ends_with(b"\"data\": {\"a\":1}\n}"));
-    assert_eq!(&draft("clicks").seal(&fill(), Storage::Headers).0[..], body);
+    assert_eq!(&draft("clicks").seal(&fill(), Storage::Headers, None).0[..], body);
 }
 
 #[test]
@@ -238,12 +238,12 @@ fn binary_mode_takes_attributes_once() {
         pair("source", "s"),
         pair("type", "user.created.v1"),
     ];
-    let draft = Draft::from_cloud_event_binary(&attributes, Some(document.node()), &catalogue).unwrap();
+    let draft = Draft::from_cloud_event_binary(&attributes, None, Some(document.node()), &catalogue).unwrap();
     assert_eq!(draft.data_bytes, b"[1]");
-    let empty = Draft::from_cloud_event_binary(&attributes, None, &catalogue).unwrap();
+    let empty = Draft::from_cloud_event_binary(&attributes, None, None, &catalogue).unwrap();
     assert_eq!(empty.data_bytes, b"null");
     attributes.push(pair("id", "2"));
-    let error = Draft::from_cloud_event_binary(&attributes, None, &catalogue).unwrap_err();
+    let error = Draft::from_cloud_event_binary(&attributes, None, None, &catalogue).unwrap_err();
     assert!(matches!(error, Error::CloudEvent { attribute, .. } if attribute == "id"));
 }
 

@@ -29,6 +29,11 @@ impl Pointer {
         rest.split('/').map(unescape).collect::<Result<Vec<Box<str>>, _>>().map(|parts| Self(parts.into()))
     }
 
+    /// The pointer of these parts, which are not escaped.
+    pub(crate) fn of(parts: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
+        Self(parts.into_iter().map(Into::into).collect())
+    }
+
     /// The parts, unescaped.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Visitor};
 
 /// Reads a JSON value, known to be valid and without space around it, as a string.
-pub(super) fn read_text(json: &str) -> Option<Cow<'_, str>> {
+pub(in crate::event) fn read_text(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));

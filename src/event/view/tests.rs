@@ -5,7 +5,7 @@ use proptest::prelude::{any, proptest};
 
 use super::{RecordView, write_members};
 use crate::event::json::Pointer;
-use crate::event::{Headers, Offset, Partition, Record, Storage, Timestamp, Topic};
+use crate::event::{Decoded, Headers, Offset, Partition, Record, Storage, Timestamp, Topic};
 
 fn record(value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) -> Record {
     let headers =
@@ -16,6 +16,7 @@ fn record(value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) -> Record {
         key: Some(Bytes::from_static(b"42")),
         value: value.map(Bytes::copy_from_slice),
         headers: Headers::new(headers),
+        decoded: None,
     }
 }
 
@@ -140,6 +141,28 @@ fn tombstones_and_other_bytes_are_told_apart() {
         let shown = shown(&record(Some(value), &[]), Storage::Native);
         assert!(shown["undecodable"].is_string() && shown["eventBase64"].is_string(), "{shown}");
     }
+}
+
+#[test]
+fn what_was_decoded_is_seen_and_the_value_stays() {
+    let of =
+        |decoded| Record { decoded: Some(decoded), ..record(Some(b"\x00\x00\x00\x00\x07{\"a\":1}"), &[]) };
+    for decoded in [Decoded::Rest(5), Decoded::Json(Bytes::from_static(b"{\"a\":1}"))] {
+        let record = of(decoded);
+        assert_eq!(shown(&record, Storage::Headers)["data"], serde_json::json!({"a": 1}));
+        let view = RecordView::parse(&record, Storage::Headers);
+        assert!(view.at(&Pointer::parse("/data/a").unwrap()).is_some());
+    }
+    let beyond = shown(&of(Decoded::Rest(99)), Storage::Headers);
+    assert_eq!(
+        (&beyond["eventBase64"], &beyond["undecodable"]),
+        (&"AAAAAAd7ImEiOjF9".into(), &"not JSON".into())
+    );
+    let without = of(Decoded::Undecodable("no schema has the id 7".into()));
+    let told = shown(&without, Storage::Headers);
+    assert_eq!(told["eventBase64"], "AAAAAAd7ImEiOjF9");
+    assert_eq!(told["undecodable"], "no schema has the id 7");
+    assert_eq!(without.bytes() + 7, of(Decoded::Json(Bytes::from_static(b"{\"a\":1}"))).bytes());
 }
 
 #[test]

@@ -4,10 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Form, RecordView};
+use super::{Form, Marks, RecordView, cloud_event};
 use crate::event::envelope::HEADERS;
 use crate::event::json::write_text;
-use crate::event::{HeaderName, Partition, Topic};
+use crate::event::{Partition, Topic};
+
+/// A header as it is shown.
+type Header<'a> = (&'a str, Option<&'a [u8]>);
 
 /// How a stored value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,14 +61,15 @@ fn key(out: &mut Vec<u8>, key: Option<&Bytes>) {
     }
 }
 
-/// Headers by name; those of the envelope are shown in `meta` instead.
+/// Headers by name; those of the envelope are shown in `meta` instead, and attributes in a value as they are in headers.
 fn headers(view: &RecordView<'_>, out: &mut Vec<u8>) {
-    if view.record.headers.is_empty() {
+    if view.record.headers.is_empty() && view.attributes.is_empty() {
         return;
     }
-    let is_meta = |name: &str| has_headers(view) && HEADERS.iter().any(|(_, header)| *header == name);
-    let mut headers: Vec<(&HeaderName, Option<&Bytes>)> =
-        view.record.headers.iter().filter(|(name, _)| !is_meta(name)).collect();
+    let stored = view.record.headers.iter().map(|(name, value)| (&**name, value.map(|value| &**value)));
+    let in_value = view.attributes.iter().map(|(name, text)| (name.as_str(), Some(text.as_bytes())));
+    let mut headers: Vec<Header<'_>> =
+        stored.chain(in_value).filter(|(name, value)| !is_meta(view, name, *value)).collect();
     headers.sort_by_key(|(name, _)| *name);
     for (at, group) in headers.chunk_by(|(left, _), (right, _)| left == right).enumerate() {
         if at > 0 {
@@ -81,7 +85,18 @@ fn headers(view: &RecordView<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn repeated(out: &mut Vec<u8>, group: &[(&HeaderName, Option<&Bytes>)]) {
+fn is_meta(view: &RecordView<'_>, name: &str, value: Option<&[u8]>) -> bool {
+    match marks(view) {
+        Marks::None => false,
+        Marks::Headers => HEADERS.iter().any(|(_, header)| *header == name),
+        Marks::CloudEvent => {
+            let text = value.and_then(|value| std::str::from_utf8(value).ok());
+            cloud_event::is_told(name, text, &view.envelope)
+        }
+    }
+}
+
+fn repeated(out: &mut Vec<u8>, group: &[Header<'_>]) {
     for (at, (name, value)) in group.iter().enumerate() {
         if at == 0 {
             write_text(out, name);
@@ -94,7 +109,7 @@ fn repeated(out: &mut Vec<u8>, group: &[(&HeaderName, Option<&Bytes>)]) {
     out.push(b']');
 }
 
-fn header(out: &mut Vec<u8>, value: Option<&Bytes>) {
+fn header(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value.map(|value| std::str::from_utf8(value).map_err(|_| value)) {
         None => out.extend_from_slice(b"null"),
         Some(Ok(text)) => write_text(out, text),
@@ -116,6 +131,10 @@ fn event(view: &RecordView<'_>, out: &mut Vec<u8>, layout: Layout) {
             meta(view, out);
             out.extend_from_slice(b",\"data\":");
             stored(out, value, layout);
+        }
+        Form::NoData => {
+            meta(view, out);
+            out.extend_from_slice(b",\"data\":null");
         }
         Form::Tombstone { .. } => {
             meta(view, out);
@@ -146,12 +165,11 @@ fn meta(view: &RecordView<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-const fn has_headers(view: &RecordView<'_>) -> bool {
+const fn marks(view: &RecordView<'_>) -> Marks {
     match view.form {
-        Form::Envelope { .. } => false,
-        Form::Data { has_headers, .. }
-        | Form::Tombstone { has_headers }
-        | Form::Undecodable { has_headers, .. } => has_headers,
+        Form::Envelope { .. } => Marks::None,
+        Form::NoData => Marks::CloudEvent,
+        Form::Data { marks, .. } | Form::Tombstone { marks } | Form::Undecodable { marks, .. } => marks,
     }
 }
 

@@ -178,6 +178,7 @@ mod tests {
                 key: key.then_some("x".into()),
                 value: Some(format!(r#"{{"a":{a},"b":{b}}}"#).into()),
                 headers: Headers::default(),
+                decoded: None,
             };
             let view = RecordView::parse(&record, Storage::Native);
             let mut found = Vec::new();

@@ -178,6 +178,23 @@ async fn one_event_is_read_where_it_lies_and_only_by_who_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn single_events_are_of_the_partition_that_was_asked_for() {
+    let test = TestFeed::start();
+    let places = [("t", 0), ("t", 1), ("u", 0), ("u", 1)];
+    test.log.create("t", 2);
+    test.log.create("u", 2);
+    for (name, partition) in places {
+        test.log.put(name, partition, &format!("\"{name}{partition}\""));
+    }
+    for (name, partition) in places.into_iter().chain(places) {
+        let asked = Partition::new(u32::try_from(partition).unwrap());
+        let event = test.feed.read_one(&topic(name), asked, Offset::ZERO, &Admission::All).await;
+        let event = String::from_utf8(event.unwrap().to_vec()).unwrap();
+        assert!(event.contains(&format!("\"data\":\"{name}{partition}\"")), "{name} {partition}: {event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn subscriptions_end_when_the_feed_does() {
     let test = TestFeed::start();
     test.log.create("t", 1);

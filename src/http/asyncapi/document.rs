@@ -5,9 +5,11 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use crate::event::Topic;
+use crate::http::known::KnownTopic;
+use crate::http::origin::Origin;
 use crate::log::{Cleanup, TopicInfo};
 
-use super::known::{Known, KnownGroup, KnownTopic, Origin, View};
+use super::known::{Known, KnownGroup, View};
 use super::message::{Message, Names};
 
 /// The socket, by hand.
@@ -46,7 +48,8 @@ struct Writer<'k> {
 
 impl Writer<'_> {
     fn introduce(&mut self) {
-        let Known { origin: Origin { host, is_tls }, view, .. } = self.known;
+        let Known { origin, registry, view, .. } = self.known;
+        let Origin { host, is_tls } = origin;
         let security = self.document.pointer("/servers/local/security").cloned().unwrap_or_default();
         let server = |protocol: &str, title: &str, security: Value| {
             let protocol = if *is_tls { format!("{protocol}s") } else { protocol.to_owned() };
@@ -54,10 +57,14 @@ impl Writer<'_> {
         };
         let schemes = ["bearer", "apiKey", "certificate"];
         let plain = schemes.map(|name| json!({"$ref": format!("#/components/securitySchemes/{name}")}));
-        let servers = json!({
-            "socket": server("ws", "The socket", security),
-            "http": server("http", "Posts, and reading without a socket", json!(plain)),
-        });
+        let mut http = server("http", "Posts, and reading without a socket", json!(plain));
+        let is_framed = self.known.topics.iter().any(|topic| topic.rule.wire.is_framed());
+        if let Some(members) = http.as_object_mut().filter(|_| is_framed) {
+            let registry = format!("{}{registry}", origin.url("http"));
+            let registry = json!({"schemaRegistryUrl": registry, "schemaRegistryVendor": "confluent", "bindingVersion": "0.5.0"});
+            members.insert("bindings".to_owned(), json!({"kafka": registry}));
+        }
+        let servers = json!({"socket": server("ws", "The socket", security), "http": http});
         let socket = self.document.pointer("/info/description").and_then(Value::as_str).unwrap_or_default();
         let view = if *view == View::Client { CLIENTS_VIEW } else { GATEWAYS_VIEW };
         let about = format!("{ABOUT} {view}\n\nThe socket: {socket}");

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use crate::auth::{Object, Operation, Principal};
 use crate::delivery::{GroupView, Policy};
-use crate::event::{EventType, GroupName, Topic, TopicRule};
-use crate::log::TopicInfo;
-use crate::schema::Contract;
-
-use super::super::Parts;
+use crate::event::{GroupName, Topic};
+use crate::http::Parts;
+use crate::http::known::{self, KnownTopic};
+use crate::http::origin::Origin;
 
 /// Whose part the document takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,41 +18,17 @@ pub(super) enum View {
     Client,
 }
 
-/// Where the gateway is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) host: String,
-    pub(super) is_tls: bool,
-}
-
 /// All that a document is made of; of equal ones equal documents are made.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Known {
     pub(super) origin: Origin,
+    /// The path of the schema registry.
+    pub(super) registry: String,
     pub(super) view: View,
     /// By name.
     pub(super) topics: Vec<KnownTopic>,
     /// By name.
     pub(super) groups: Vec<KnownGroup>,
-}
-
-/// A topic that the caller may publish to, or read.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct KnownTopic {
-    pub(super) rule: Arc<TopicRule>,
-    /// `None` where it is yet to be made.
-    pub(super) info: Option<Arc<TopicInfo>>,
-    pub(super) may_publish: bool,
-    pub(super) may_read: bool,
-    pub(super) types: Vec<KnownType>,
-}
-
-/// An event type of a topic.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct KnownType {
-    pub(super) event_type: EventType,
-    /// `None` where it has no schema.
-    pub(super) contract: Option<Arc<Contract>>,
 }
 
 /// A group that the caller may work in.
@@ -71,32 +46,13 @@ impl Known {
         parts: &Parts,
         principal: &Principal,
         groups: Vec<GroupView>,
-        origin: Origin,
+        (origin, registry): (Origin, String),
         view: View,
     ) -> Self {
         let may = |operation, object: Object<'_>| {
             parts.authenticator.authorize(principal, operation, object).is_ok()
         };
-        let catalogue = parts.catalogue.load();
-        let mut topics: Vec<KnownTopic> = catalogue
-            .rules()
-            .map(|rule| {
-                let topic = Object::Topic(&rule.topic);
-                let known = |event_type: &EventType| KnownType {
-                    contract: parts.judged_by.contract(event_type),
-                    event_type: event_type.clone(),
-                };
-                KnownTopic {
-                    may_publish: may(Operation::Publish, topic),
-                    may_read: may(Operation::Subscribe, topic),
-                    info: parts.log.topic(&rule.topic),
-                    types: rule.event_types.iter().map(known).collect(),
-                    rule: Arc::clone(rule),
-                }
-            })
-            .filter(|topic| topic.may_publish || topic.may_read)
-            .collect();
-        topics.sort_by(|left, right| left.rule.topic.cmp(&right.rule.topic));
+        let topics = known::topics(parts, principal);
         let mut groups: Vec<KnownGroup> = groups
             .into_iter()
             .filter(|group| may(Operation::Consume, Object::Group(&group.group)))
@@ -109,6 +65,6 @@ impl Known {
             })
             .collect();
         groups.sort_by(|left, right| left.name.cmp(&right.name));
-        Self { origin, view, topics, groups }
+        Self { origin, registry, view, topics, groups }
     }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::event::{EventType, Storage, TopicRule};
+use crate::event::{EventType, Storage, TopicRule, Wire};
+use crate::http::known::{KnownTopic, KnownType};
 
-use super::known::{KnownTopic, KnownType};
 use super::relocate::relocate;
 
 /// What an event type adds to the document's components. No name that is written by hand has a dot, so none is taken twice.
@@ -51,14 +51,15 @@ impl Message {
         let schema = known.contract.as_ref().map(|contract| &contract.schema);
         let data = component(schema.unwrap_or(&Value::Bool(true)), &names.data);
         let envelope = envelope(&topic.rule, &known.event_type, &names.data);
-        let record = record(topic.rule.storage, &names);
+        let record = record(topic.rule.storage, &names, &known.event_type);
         let payload = json!({"$ref": reference(&names.event)});
         let mut event = about(topic, known, known.event_type.to_string(), payload);
         if let Some(example) = known.contract.as_ref().and_then(|contract| contract.example.as_ref()) {
             let payload = json!({"eventType": known.event_type.as_str(), "data": example});
             event.insert("examples".to_owned(), json!([{"name": "valid", "payload": payload}]));
         }
-        let record = about(topic, known, format!("{} as it is read", known.event_type), record);
+        let mut record = about(topic, known, format!("{} as it is read", known.event_type), record);
+        record.insert("x-envelope".to_owned(), topic.rule.storage.as_str().into());
         Self {
             event: Value::Object(event),
             record: Value::Object(record),
@@ -113,13 +114,20 @@ fn filled(event: &str) -> Value {
     ]})
 }
 
-/// A record of the type; `event`, or `meta` and `data` where the topic stores the data alone.
-fn record(storage: Storage, names: &Names) -> Value {
-    let (member, schema) = match storage {
-        Storage::Native => ("event", &names.stored),
-        Storage::Headers => ("data", &names.data),
+/// A record of the type; `event`, or `meta` and `data` where the topic does not store envelopes.
+fn record(storage: Storage, names: &Names, event_type: &EventType) -> Value {
+    let own = match storage {
+        Storage::Native => {
+            json!({"required": ["event"], "properties": {"event": {"$ref": reference(&names.stored)}}})
+        }
+        Storage::Headers | Storage::CloudEventsBinary | Storage::CloudEventsStructured => json!({
+            "required": ["meta", "data"],
+            "properties": {
+                "meta": {"required": ["eventType"], "properties": {"eventType": {"const": event_type.as_str()}}},
+                "data": {"$ref": reference(&names.data)},
+            },
+        }),
     };
-    let own = json!({"required": [member], "properties": {member: {"$ref": reference(schema)}}});
     json!({"allOf": [{"$ref": reference("Record")}, own]})
 }
 
@@ -130,7 +138,7 @@ fn about(topic: &KnownTopic, known: &KnownType, title: String, payload: Value) -
     put("title", title.into());
     put("contentType", "application/json".into());
     put("payload", payload);
-    put("bindings", json!({"kafka": {"key": key_schema(&topic.rule), "bindingVersion": "0.5.0"}}));
+    put("bindings", json!({"kafka": kafka(&topic.rule)}));
     match &known.contract {
         Some(contract) => {
             put("x-subject", (*contract.subject).into());
@@ -139,11 +147,32 @@ fn about(topic: &KnownTopic, known: &KnownType, title: String, payload: Value) -
                 put("description", text.into());
             }
         }
+        None if topic.rule.wire.is_framed() => {
+            let (format, event_type) = (topic.rule.format.as_str(), &known.event_type);
+            let about = format!("Data is stored as {format}, by the latest schema of `{event_type}-value`.");
+            put("description", about.into());
+        }
         None => put("description", "The type has no schema: any data is taken.".into()),
     }
+    put("x-format", topic.rule.format.as_str().into());
     let domain = known.event_type.as_str().split('.').next().unwrap_or_default();
     put("tags", json!([{"name": domain}]));
     message
+}
+
+/// How the record lies in the log, for those who read it there.
+fn kafka(rule: &TopicRule) -> Value {
+    let key = key_schema(rule);
+    match rule.wire {
+        Wire::None => json!({"key": key, "bindingVersion": "0.5.0"}),
+        Wire::Prefix => json!({
+            "key": key,
+            "schemaIdLocation": "payload",
+            "schemaIdPayloadEncoding": "confluent",
+            "bindingVersion": "0.5.0",
+        }),
+        Wire::Header => json!({"key": key, "schemaIdLocation": "header", "bindingVersion": "0.5.0"}),
+    }
 }
 
 fn key_schema(rule: &TopicRule) -> Value {

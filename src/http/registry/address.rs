@@ -3,6 +3,8 @@
 /// What begins a path of the registry, where nothing stands before it.
 const FIRST: [&str; 7] =
     ["subjects", "schemas", "compatibility", "config", "mode", "contexts", "associations"];
+/// And what it has below a beginning of the gateway's own.
+const METADATA: &str = "v1/metadata/";
 /// What begins paths of the gateway's own.
 const OWN: [&str; 7] = ["v1", "livez", "readyz", "problems", "openapi.yaml", "openapi.json", "docs"];
 
@@ -50,7 +52,7 @@ impl RegistryPath {
             return false;
         };
         let first = rest.split('/').next().unwrap_or_default();
-        !self.0.is_empty() || FIRST.contains(&first)
+        !self.0.is_empty() || FIRST.contains(&first) || rest.starts_with(METADATA)
     }
 
     /// Where a route lies that is listed below `/registry`.
@@ -70,7 +72,7 @@ mod tests {
         assert!(!path.holds("/registry") && !path.holds("/registrys/subjects") && !path.holds("/v1/events"));
         assert_eq!(path.place("/registry/subjects/{subject}"), "/registry/subjects/{subject}");
         let root = RegistryPath::parse("/").unwrap();
-        assert!(root.holds("/subjects") && root.holds("/schemas/ids/1"));
+        assert!(root.holds("/subjects") && root.holds("/schemas/ids/1") && root.holds("/v1/metadata/id"));
         assert!(!root.holds("/v1/events") && !root.holds("/") && !root.holds("/livez"));
         assert_eq!(root.place("/registry/subjects"), "/subjects");
         let deep = RegistryPath::parse("/api/schemas").unwrap();

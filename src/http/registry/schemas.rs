@@ -61,7 +61,7 @@ pub(in crate::http) async fn types(
     taken: Taken,
 ) -> Result<Response, Refusal> {
     require_reader(&shared, &call)?;
-    taken.tell(&Kind::TAKEN.map(Kind::as_str))
+    taken.tell(&Kind::ALL.map(Kind::as_str))
 }
 
 /// A schema.
@@ -73,6 +73,7 @@ pub(in crate::http) async fn by_id(
     asked: Asked,
 ) -> Result<Response, Refusal> {
     let (_, content) = visible(&shared, &call, segments.get(0)).await?;
+    let content = formatted(&shared, &asked, content).await?;
     let mut told = content_view(&content);
     if asked.flag("fetchMaxId")
         && let Some(members) = told.as_object_mut()
@@ -88,8 +89,10 @@ pub(in crate::http) async fn text(
     call: Call,
     taken: Taken,
     segments: Segments,
+    asked: Asked,
 ) -> Result<Response, Refusal> {
-    Ok(taken.send(visible(&shared, &call, segments.get(0)).await?.1.text))
+    let (_, content) = visible(&shared, &call, segments.get(0)).await?;
+    Ok(taken.send(formatted(&shared, &asked, content).await?.text))
 }
 
 /// The subjects that use a schema.
@@ -125,8 +128,10 @@ pub(in crate::http) async fn by_guid(
     call: Call,
     taken: Taken,
     segments: Segments,
+    asked: Asked,
 ) -> Result<Response, Refusal> {
-    taken.tell(&content_view(&identified(&shared, &call, segments.get(0)).await?.1))
+    let (_, content) = identified(&shared, &call, segments.get(0)).await?;
+    taken.tell(&content_view(&formatted(&shared, &asked, content).await?))
 }
 
 /// The id of an identity, in the one context there is.
@@ -155,6 +160,15 @@ async fn identified(shared: &Shared, call: &Call, guid: &str) -> Result<(SchemaI
     let guid = Guid::parse(guid).ok_or_else(no_schema)?;
     let id = shared.parts.schemas.id(guid)?;
     visible(shared, call, &id.to_string()).await
+}
+
+/// A schema in the form that is asked for; forms that are not known are the text as it was registered.
+pub(super) async fn formatted(shared: &Shared, asked: &Asked, content: Content) -> Result<Content, Refusal> {
+    if asked.text("format") != Some("serialized") {
+        return Ok(content);
+    }
+    let text = shared.parts.schemas.serialized(&content).await?;
+    Ok(Content { text, ..content })
 }
 
 /// Where a schema is used, as far as the caller may know.

@@ -135,6 +135,26 @@ pub(in crate::http) async fn contexts(
     taken.tell(&json!(["."]))
 }
 
+/// Which cluster this is: tools ask it of Confluent's registries, which have an id there only where they are a service.
+pub(in crate::http) async fn cluster(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    taken: Taken,
+) -> Result<Response, Refusal> {
+    require_reader(&shared, &call)?;
+    taken.tell(&json!({"id": "", "scope": {"path": [], "clusters": {"schema-registry-cluster": "weirgate"}}}))
+}
+
+/// Which version this is: the gateway's own, which says nothing of Confluent's.
+pub(in crate::http) async fn release(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    taken: Taken,
+) -> Result<Response, Refusal> {
+    require_reader(&shared, &call)?;
+    taken.tell(&json!({"version": env!("CARGO_PKG_VERSION"), "commitId": ""}))
+}
+
 /// What clients ask first: whether a topic has subjects of other names. None has, and they go by the topic's name then.
 /// Whoever they are, since another answer ends them.
 pub(in crate::http) async fn associations(_call: Call) -> Refusal {

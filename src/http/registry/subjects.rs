@@ -11,9 +11,10 @@ use crate::http::call::Call;
 use crate::http::query::Segments;
 use crate::http::serve::Shared;
 use crate::problem::Fault;
-use crate::schema::registry::{Deleted, Error, Kind, Versioned, Which};
+use crate::schema::registry::{Deleted, Error, Kind, Registered, Versioned, Which};
 
 use super::asked::{self, Asked};
+use super::schemas::formatted;
 use super::told::{Refusal, Taken};
 use super::{may_read, require, require_reader, subject_of};
 
@@ -56,7 +57,7 @@ pub(in crate::http) async fn version(
     segments: Segments,
     asked: Asked,
 ) -> Result<Response, Refusal> {
-    taken.tell(&view(&found(&shared, &call, &segments, &asked)?))
+    taken.tell(&view(&found(&shared, &call, &segments, &asked).await?))
 }
 
 /// The schema of one version, alone.
@@ -67,7 +68,7 @@ pub(in crate::http) async fn text(
     segments: Segments,
     asked: Asked,
 ) -> Result<Response, Refusal> {
-    Ok(taken.send(found(&shared, &call, &segments, &asked)?.content.text))
+    Ok(taken.send(found(&shared, &call, &segments, &asked).await?.content.text))
 }
 
 /// The ids of the schemas that refer to one version.
@@ -94,13 +95,17 @@ pub(in crate::http) async fn register(
     let registration = asked::registration(asked::members(request, &shared, &call).await?)?;
     let subject = subject_of(segments.get(0))?;
     require(&shared, &call, Operation::SchemaWrite, &subject)?;
-    let registered = shared.parts.schemas.register(&subject, &registration).await?;
+    let Registered { versioned, change_level } =
+        shared.parts.schemas.register(&subject, &registration).await?;
     if !asked.takes_more {
-        return taken.tell(&json!({"id": registered.id}));
+        return taken.tell(&json!({"id": versioned.id}));
     }
-    let mut told = view(&registered);
+    let mut told = view_as_sent(&versioned, registration.text);
     if let Some(members) = told.as_object_mut() {
         members.remove("subject");
+        if let Some(level) = change_level {
+            members.insert("changeLevel".to_owned(), level.as_str().into());
+        }
     }
     taken.tell(&told)
 }
@@ -118,7 +123,7 @@ pub(in crate::http) async fn look_up(
     let subject = subject_of(segments.get(0))?;
     require(&shared, &call, Operation::SchemaRead, &subject)?;
     let found = shared.parts.schemas.look_up(&subject, &registration, deleted_of(&asked)).await?;
-    taken.tell(&view(&found))
+    taken.tell(&view_as_sent(&found, registration.text))
 }
 
 /// Deletes a subject, or removes a deleted one for good.
@@ -205,11 +210,18 @@ async fn compare(
     taken.tell(&told)
 }
 
-fn found(shared: &Shared, call: &Call, segments: &Segments, asked: &Asked) -> Result<Versioned, Refusal> {
+async fn found(
+    shared: &Shared,
+    call: &Call,
+    segments: &Segments,
+    asked: &Asked,
+) -> Result<Versioned, Refusal> {
     let subject = subject_of(segments.get(0))?;
     require(shared, call, Operation::SchemaRead, &subject)?;
     let which = Which::parse(segments.get(1))?;
-    Ok(shared.parts.schemas.version(&subject, which, deleted_of(asked))?)
+    let versioned = shared.parts.schemas.version(&subject, which, deleted_of(asked))?;
+    let content = formatted(shared, asked, versioned.content).await?;
+    Ok(Versioned { content, ..versioned })
 }
 
 /// Which versions a query means.
@@ -250,6 +262,15 @@ pub(super) fn view(versioned: &Versioned) -> Value {
         if *is_deleted {
             members.insert("deleted".to_owned(), true.into());
         }
+    }
+    told
+}
+
+/// A version as the caller sent it, where that has two forms: clients keep the answer, and read only the form they write.
+fn view_as_sent(versioned: &Versioned, text: String) -> Value {
+    let mut told = view(versioned);
+    if let (Kind::Protobuf, Some(members)) = (versioned.content.kind, told.as_object_mut()) {
+        members.insert("schema".to_owned(), text.into());
     }
     told
 }

@@ -112,7 +112,7 @@ impl State {
         for record in append.records {
             let offset = Offset::new(partition.len() as u64);
             let (key, value, headers) = (record.key, record.value, record.headers);
-            partition.push(Record { offset, timestamp: now, key, value, headers });
+            partition.push(Record { offset, timestamp: now, key, value, headers, decoded: None });
         }
         Ok(Appended::from(base, now))
     }

@@ -87,11 +87,11 @@ async fn a_cloud_events_partition_key_is_the_key_and_its_extensions_are_headers(
         ("source", "order-service"),
         ("type", "payments.taken.v1"),
     ];
-    let form = || Form::CloudEventBinary { attributes: attributes(&given) };
+    let form = || Form::CloudEventBinary { attributes: attributes(&given), content_type: None };
     let first = accepted(publish(form(), Bytes::from_static(b"{\"account\":1}")).await);
     let mut turned = given;
     turned.reverse();
-    let again = Form::CloudEventBinary { attributes: attributes(&turned) };
+    let again = Form::CloudEventBinary { attributes: attributes(&turned), content_type: None };
     let repeated = duplicate(publish(again, Bytes::from_static(b"{\"account\":1}")).await);
     assert_eq!(repeated, first, "the order of attributes is not the event's");
 }

@@ -1,5 +1,7 @@
 //! What is counted, under which labels.
 
+use std::sync::Arc;
+
 use super::gateway::{Gateway, accepted, order};
 
 #[tokio::test]
@@ -23,5 +25,24 @@ async fn labels_come_from_the_catalogue_and_everything_else_is_other() {
         ("weirgate_publish_duration_seconds_count", "3"),
     ] {
         assert_eq!(gateway.metric(line), count, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn violations_are_counted_by_producer_and_subject() {
+    let gateway = Gateway::start().await;
+    let body = r#"{"eventType":"orders.placed.v1","data":{"customerId":"c","amount":"one"}}"#;
+    for principal in [&gateway.orders, &gateway.billing, &gateway.orders] {
+        let form = crate::publish::Form::Native;
+        let options = crate::publish::Options::default();
+        assert!(
+            gateway.publisher.publish(&Arc::clone(principal), body.into(), form, &options).await.is_err()
+        );
+    }
+    for (producer, count) in [("service:orders", "2"), ("service:billing", "1")] {
+        let line = format!(
+            r#"weirgate_schema_violations_by_producer_total{{producer="{producer}",subject="orders.placed.v1-value"}}"#
+        );
+        assert_eq!(gateway.metric(&line), count, "{line}");
     }
 }

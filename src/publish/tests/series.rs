@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use serde_json::json;
 
 use super::fake_log::Answer;
@@ -15,7 +16,8 @@ fn series(gateway: &Gateway, lanes_max: usize) -> Series {
 }
 
 fn submit(series: &mut Series, body: &str) -> Submitted {
-    series.submit(Bytes::copy_from_slice(body.as_bytes()))
+    let submitted = series.submit(Bytes::copy_from_slice(body.as_bytes()));
+    submitted.now_or_never().expect("nothing has to be fetched")
 }
 
 fn underway(submitted: Submitted) -> Underway {

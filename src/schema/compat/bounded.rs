@@ -1,7 +1,8 @@
 //! Comparing with a limit of time and of how many at once.
 //!
-//! A comparison runs on a thread of its own with a large stack, since nothing can stop it: a caller that has waited
-//! long enough goes on with "not proved", and the thread counts against the bound until it ends by itself.
+//! A comparison runs on a thread of its own with a large stack. It keeps a time box, so that it ends soon after nobody waits
+//! for it any more; a caller that has waited long enough goes on with "not proved" meanwhile, and the thread counts against
+//! the bound until it has ended.
 
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Break, ChangeLevel, Level, Policy, Report, Version, compare};
+use super::{Break, ChangeLevel, Level, Policy, Report, TimeBox, Version, compare, compare_within};
 
 /// Canonical forms of deep schemas are made by recursion.
 const STACK_BYTES: usize = 64 << 20;
@@ -46,12 +47,18 @@ impl Comparer {
         if earlier.is_empty() {
             return compare(&earlier, &new, policy, level);
         }
-        let count = earlier.len();
-        let job = move || compare(&earlier, &new, policy, level);
+        let (count, limit) = (earlier.len(), self.limit);
+        let job = move || compare_within(&earlier, &new, (policy, level), &TimeBox::new(limit));
         match self.run(job).await {
             Ok(report) => report,
             Err(reason) => given_up(count, level, reason),
         }
+    }
+
+    /// Whether all comparisons end in so long.
+    #[cfg(test)]
+    pub(super) async fn is_idle_within(&self, limit: Duration) -> bool {
+        timeout_at(Instant::now() + limit, self.running.acquire_many(1)).await.is_ok()
     }
 
     async fn run<T: Send + 'static>(

@@ -137,11 +137,11 @@ pub(super) struct Differ<'b> {
 }
 
 /// The findings of a reader against a writer; none where everything was shown to follow.
-pub(super) fn differ(writer: &Value, reader: &Value, origins: &BTreeMap<String, String>) -> Vec<Finding> {
+pub(super) fn differ(writer: Node<'_>, reader: Node<'_>, origins: &BTreeMap<String, String>) -> Vec<Finding> {
     let mut differ =
         Differ { origins, findings: Vec::new(), steps: 0, answered: HashMap::new(), is_assuming: false };
     let at = At { pointer: "#".to_owned(), path: Vec::new() };
-    let follows = differ.follows(&[Node::root(writer)], Node::root(reader), &at);
+    let follows = differ.follows(&[writer], reader, &at);
     if !follows && differ.findings.is_empty() {
         differ.find(Rule::Unfollowed, &at, "what it says", "", Wish::Anything);
     }
@@ -166,7 +166,7 @@ impl<'b> Differ<'b> {
             self.is_assuming |= answer.is_none();
             return true;
         }
-        if !self.spend(at) {
+        if !self.spend(reader, at) {
             return false;
         }
         self.answered.insert(question.clone(), None);
@@ -284,9 +284,9 @@ impl<'b> Differ<'b> {
         answer
     }
 
-    fn spend(&mut self, at: &At) -> bool {
+    fn spend(&mut self, reader: Node<'b>, at: &At) -> bool {
         self.steps += 1;
-        if self.steps > STEPS_MAX || at.path.len() > DEPTH_MAX {
+        if self.steps > STEPS_MAX || reader.is_late() || at.path.len() > DEPTH_MAX {
             // Room for it, however much else was found.
             self.findings.truncate(FINDINGS_MAX - 1);
             return self.find(Rule::Unfollowed, at, "too many alternatives to follow", "", Wish::Anything);

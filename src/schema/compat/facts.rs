@@ -60,6 +60,9 @@ pub(super) fn number(value: f64) -> Value {
 
 /// Whether no value satisfies all of these; `false` also where that is not seen.
 pub(super) fn is_impossible(nodes: &[Node<'_>], depth: usize) -> bool {
+    if nodes.first().is_some_and(|node| node.is_late()) {
+        return false;
+    }
     let nodes = flatten(nodes);
     if nodes.iter().any(|node| node.is_nothing()) || Types::of(&nodes).is_none() || share_no_value(&nodes) {
         return true;

@@ -108,6 +108,16 @@ impl Level {
     }
 }
 
+impl Direction {
+    /// By what is read, and by what was written, in words.
+    pub(in crate::schema) const fn sides(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Backward => ("the new schema", "the old one"),
+            Self::Forward => ("the old schema", "the new one"),
+        }
+    }
+}
+
 impl Policy {
     /// Confluent's name.
     #[must_use]

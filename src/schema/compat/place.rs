@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use jsonschema::PatternOptions;
 use serde_json::Value;
 
+use super::TimeBox;
+
 /// Where a bundle keeps what it refers to.
 pub(super) const DEFINITIONS: &str = "#/$defs/";
 
@@ -13,12 +15,34 @@ pub(super) const DEFINITIONS: &str = "#/$defs/";
 pub(super) struct Node<'b> {
     pub(super) bundle: &'b Value,
     pub(super) schema: &'b Value,
+    /// What looking at it may take; no time at all is counted where there is none.
+    time: Option<&'b TimeBox>,
 }
 
 impl<'b> Node<'b> {
     /// The root of a bundle.
     pub(super) const fn root(bundle: &'b Value) -> Self {
-        Self { bundle, schema: bundle }
+        Self { bundle, schema: bundle, time: None }
+    }
+
+    /// The root of a bundle that is looked at for as long as the time box lets it.
+    pub(super) const fn timed(bundle: &'b Value, time: &'b TimeBox) -> Self {
+        Self { bundle, schema: bundle, time: Some(time) }
+    }
+
+    /// Takes a step; whether the time is over.
+    pub(super) fn is_late(self) -> bool {
+        self.time.is_some_and(|time| !time.step())
+    }
+
+    /// Whether the time is over now, where the next step is a long one.
+    pub(super) fn is_over(self) -> bool {
+        self.time.is_some_and(TimeBox::is_over)
+    }
+
+    /// Whether a name matches a pattern; none does when the time is over.
+    pub(super) fn is_match(self, pattern: &str, name: &str) -> bool {
+        !self.is_over() && is_match(pattern, name)
     }
 
     /// Another schema of the document.
@@ -69,7 +93,7 @@ impl<'b> Node<'b> {
         let mut nodes: Vec<Self> =
             self.map("properties").filter(|(known, _)| *known == name).map(|(_, node)| node).collect();
         for (pattern, node) in self.map("patternProperties") {
-            if is_match(pattern, name) {
+            if self.is_match(pattern, name) {
                 nodes.push(node);
             }
         }
@@ -111,7 +135,7 @@ pub(super) fn flatten<'b>(nodes: &[Node<'b>]) -> Vec<Node<'b>> {
 }
 
 /// Whether a name matches a pattern; where that takes too many steps it does not.
-pub(super) fn is_match(pattern: &str, name: &str) -> bool {
+fn is_match(pattern: &str, name: &str) -> bool {
     let schema = serde_json::json!({"pattern": pattern});
     let options = jsonschema::options().with_pattern_options(
         PatternOptions::fancy_regex()

@@ -18,12 +18,12 @@ const ELEMENTS_MAX: usize = 2_000;
 const CHARACTERS_MAX: usize = 20_000;
 
 /// A value for the writer's schema with a wish at a place; another one for each variant.
-pub(super) fn sample(root: &Value, path: &[Step], wish: &Wish, variant: usize) -> Option<Value> {
-    make(&[Node::root(root)], path, wish, variant, 0)
+pub(super) fn sample(root: Node<'_>, path: &[Step], wish: &Wish, variant: usize) -> Option<Value> {
+    make(&[root], path, wish, variant, 0)
 }
 
 fn make(nodes: &[Node<'_>], path: &[Step], wish: &Wish, variant: usize, depth: usize) -> Option<Value> {
-    if depth > DEPTH_MAX {
+    if depth > DEPTH_MAX || nodes.first().is_some_and(|node| node.is_late()) {
         return None;
     }
     let nodes = chosen(nodes, variant);

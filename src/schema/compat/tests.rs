@@ -35,6 +35,16 @@ fn assert_shown(old: &Version, new: &Version, policy: Policy, report: &Report) {
 }
 
 #[test]
+fn a_schema_follows_itself_and_reads_what_was_written_by_it_also_where_opening_would_not() {
+    let schema = version(&json!({"oneOf": [{"type": "object", "additionalProperties": false}, true]}));
+    let data = json!({"member": 1});
+    assert!(compare(std::slice::from_ref(&schema), &schema, Policy::Lenient, Level::Full).compatible);
+    let takes = |schema: &Value| validator(Node::root(schema)).unwrap().is_valid(&data);
+    assert!(takes(&schema.closed().unwrap()) && takes(&schema.bundle.schema));
+    assert!(!takes(&content_model::open(&schema.bundle.schema)), "both parts take it then");
+}
+
+#[test]
 fn fixtures_are_answered_as_they_say() {
     let mut wrong = Vec::new();
     for line in include_str!("fixtures.jsonl").lines() {

@@ -5,10 +5,7 @@ use super::{Difference, Direction};
 
 /// The finding as told, by who reads and who writes.
 pub(super) fn difference(finding: &Finding, direction: Direction) -> Difference {
-    let (reader, writer) = match direction {
-        Direction::Backward => ("the new schema", "the old one"),
-        Direction::Forward => ("the old schema", "the new one"),
-    };
+    let (reader, writer) = direction.sides();
     Difference {
         rule: name(finding.rule),
         direction,

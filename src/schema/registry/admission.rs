@@ -4,10 +4,13 @@
 use serde_json::Value;
 
 use crate::event::json::{Document, Limits};
+use crate::schema::avro::{self, Avro};
 use crate::schema::budget::{References, check_size, join};
 use crate::schema::bundle;
+use crate::schema::codec::Rule;
 use crate::schema::compiled::SCHEMA_URI;
 use crate::schema::folder::File;
+use crate::schema::protobuf::Protobuf;
 use crate::schema::{Dialect, Schema, compat};
 
 use super::content::{Content, Kind, Reference};
@@ -31,37 +34,73 @@ pub(super) struct Named {
     text: String,
 }
 
+impl Named {
+    /// The name, and the text.
+    pub(super) fn as_pair(&self) -> (&str, &str) {
+        (&self.name, &self.text)
+    }
+}
+
 /// A schema that can be taken.
 #[derive(Debug)]
 pub(super) struct Admitted {
     /// The text in a form that leaves out white space and the order of members.
     pub(super) canonical: String,
-    pub(super) schema: Schema,
+    /// What is kept in the text's place, where that is for machines only.
+    pub(super) readable: Option<String>,
+    pub(super) rule: Rule,
 }
 
-/// All that a schema refers to, itself or through others, each name once.
+/// A schema with all that it refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Whole {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+    pub(super) named: Vec<Named>,
+}
+
+impl Whole {
+    /// Judges it.
+    pub(super) fn admit(&self) -> Result<Admitted, Error> {
+        admit(self.kind, &self.text, &self.named)
+    }
+}
+
+/// All that a schema of the registry's own refers to, itself or through others, each name once.
 pub(super) fn resolve(
     rows: &dyn Rows,
     references: &[Reference],
     deleted: Deleted,
 ) -> Result<Vec<Named>, Error> {
+    resolve_by(references, |reference| {
+        let content = content_of(rows, reference, deleted)?;
+        Ok((content.text, content.references))
+    })
+}
+
+/// All that a schema refers to, itself or through others, each name once; `find` has the text of each, and what that refers
+/// to in turn.
+pub(super) fn resolve_by<E: From<Error>>(
+    references: &[Reference],
+    mut find: impl FnMut(&Reference) -> Result<(String, Vec<Reference>), E>,
+) -> Result<Vec<Named>, E> {
     let mut found: Vec<Named> = Vec::new();
     let mut rest: Vec<Reference> = references.to_vec();
     while let Some(reference) = rest.pop() {
         if reference.name.is_empty() || reference.name.len() > NAME_BYTES_MAX {
             let problem = format!("the name of a reference must have 1 to {NAME_BYTES_MAX} bytes");
-            return Err(Error::InvalidSchema(problem));
+            return Err(Error::InvalidSchema(problem).into());
         }
         if found.iter().any(|named| named.name == reference.name) {
             continue;
         }
         if found.len() >= REFERENCES_MAX {
             let problem = format!("refers to more than {REFERENCES_MAX} schemas");
-            return Err(Error::InvalidSchema(problem));
+            return Err(Error::InvalidSchema(problem).into());
         }
-        let content = content_of(rows, &reference, deleted)?;
-        found.push(Named { name: reference.name, text: content.text });
-        rest.extend(content.references);
+        let (text, references) = find(&reference)?;
+        found.push(Named { name: reference.name, text });
+        rest.extend(references);
     }
     Ok(found)
 }
@@ -77,31 +116,35 @@ pub(super) fn admit(kind: Kind, text: &str, references: &[Named]) -> Result<Admi
     if text.len() > TEXT_BYTES_MAX {
         return Err(Error::TooLarge { bytes: text.len(), bytes_max: TEXT_BYTES_MAX });
     }
-    match kind {
-        Kind::Json => admit_json(text, references).map_err(|problem| {
-            let problem: String = problem.chars().take(REASON_CHARACTERS_MAX).collect();
-            Error::InvalidSchema(format!("the schema cannot be taken: {problem}"))
-        }),
-        Kind::Avro | Kind::Protobuf => Err(Error::InvalidSchema(format!(
-            "this gateway takes schemas of type JSON, and this one is of type {}; say \"schemaType\": \"JSON\"",
-            kind.as_str()
-        ))),
-    }
+    let admitted = match kind {
+        Kind::Avro => admit_avro(text, references),
+        Kind::Json => admit_json(text, references),
+        Kind::Protobuf => admit_protobuf(text, references),
+    };
+    admitted.map_err(|problem| {
+        let problem: String = problem.chars().take(REASON_CHARACTERS_MAX).collect();
+        Error::InvalidSchema(format!("the schema cannot be taken: {problem}"))
+    })
 }
 
 /// A schema of data that has no members but those it names, where it lets that be said; else the schema itself.
-pub(super) fn admit_closed(content: &Content, references: &[Named]) -> Result<Schema, Error> {
-    let as_it_is = || admit(content.kind, &content.text, references).map(|admitted| admitted.schema);
-    let Ok(closed) = comparable(content, references).and_then(|version| version.closed()) else {
+pub(super) fn admit_closed(whole: &Whole) -> Result<Rule, Error> {
+    let as_it_is = || whole.admit().map(|admitted| admitted.rule);
+    // Other languages name all members there may be.
+    if whole.kind != Kind::Json {
+        return as_it_is();
+    }
+    let Ok(closed) = comparable(&whole.text, &whole.named).and_then(|version| version.closed()) else {
         return as_it_is();
     };
     // One document, which was within the budgets before it was closed.
-    Schema::compile_at(SCHEMA_URI, &closed, Dialect::Draft202012, &[], true).or_else(|_| as_it_is())
+    let closed = Schema::compile_at(SCHEMA_URI, &closed, Dialect::Draft202012, &[], true);
+    closed.map(Rule::Json).or_else(|_| as_it_is())
 }
 
 /// A schema as it is compared with others.
-pub(super) fn comparable(content: &Content, references: &[Named]) -> Result<compat::Version, String> {
-    let Parsed { schema, shared } = parse_all(&content.text, references)?;
+pub(super) fn comparable(text: &str, references: &[Named]) -> Result<compat::Version, String> {
+    let Parsed { schema, shared } = parse_all(text, references)?;
     compat::Version::new(&schema, Dialect::Draft7, &shared)
 }
 
@@ -117,7 +160,30 @@ fn admit_json(text: &str, references: &[Named]) -> Result<Admitted, String> {
     check_size(&schema)?;
     let is_recursive = References::new(&files(&schema, &shared)).check(0)?;
     let schema = Schema::compile_at(SCHEMA_URI, &schema, Dialect::Draft7, &shared, is_recursive)?;
-    Ok(Admitted { canonical, schema })
+    Ok(Admitted { canonical, readable: None, rule: Rule::Json(schema) })
+}
+
+fn admit_protobuf(text: &str, references: &[Named]) -> Result<Admitted, String> {
+    let codec = protobuf(text, references)?;
+    let readable = codec.readable(text, references.iter().map(Named::as_pair));
+    let readable = readable.filter(|readable| readable.len() <= TEXT_BYTES_MAX);
+    let canonical = codec.serialized().to_owned();
+    Ok(Admitted { canonical, readable, rule: Rule::Coded(Box::new(codec)) })
+}
+
+pub(super) fn protobuf(text: &str, references: &[Named]) -> Result<Protobuf, String> {
+    Protobuf::compile(text, references.iter().map(Named::as_pair))
+}
+
+fn admit_avro(text: &str, references: &[Named]) -> Result<Admitted, String> {
+    let codec = avro(text, references)?;
+    let canonical = avro::canonical(text)?;
+    Ok(Admitted { canonical, readable: None, rule: Rule::Coded(Box::new(codec)) })
+}
+
+pub(super) fn avro(text: &str, references: &[Named]) -> Result<Avro, String> {
+    let references: Vec<&str> = references.iter().map(|named| named.as_pair().1).collect();
+    Avro::parse(text, &references)
 }
 
 fn parse_all(text: &str, references: &[Named]) -> Result<Parsed, String> {
@@ -140,11 +206,21 @@ fn parse(text: &str) -> Result<Value, String> {
     Ok(document.root().to_owned_value())
 }
 
-/// The schema with all that it refers to, to be read alone.
-pub(super) fn bundle(text: &str, references: &[Named]) -> Option<Value> {
+/// What data must be as JSON: one JSON Schema with all that it refers to, to be read alone, and what it is written in.
+pub(super) fn contract(kind: Kind, text: &str, references: &[Named]) -> Option<(Value, Dialect)> {
+    let ours = |schema| (schema, Dialect::Draft202012);
+    match kind {
+        Kind::Avro => avro(text, references).ok().map(|codec| ours(codec.json_schema())),
+        Kind::Json => bundle(text, references),
+        Kind::Protobuf => protobuf(text, references).ok().map(|codec| ours(codec.json_schema())),
+    }
+}
+
+fn bundle(text: &str, references: &[Named]) -> Option<(Value, Dialect)> {
     let Parsed { schema, shared } = parse_all(text, references).ok()?;
+    let dialect = Dialect::of(&schema, Dialect::Draft7).ok()?;
     let files = files(&schema, &shared);
-    bundle::bundle(&files, &References::new(&files), 0)
+    Some((bundle::bundle(&files, &References::new(&files), 0)?, dialect))
 }
 
 /// A schema, and those that it refers to, as if they lay in a folder.
@@ -186,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn languages_are_told_apart_and_keep_what_is_not_white_space() {
+        let form = |text| admit(Kind::Avro, text, &[]).unwrap().canonical;
+        let (plain, noted) = (r#"{"type":"string"}"#, r#"{"type": "string", "doc": "a"}"#);
+        assert_eq!(form(plain), form("{ \"type\" :\n\"string\" }"));
+        assert_ne!(form(plain), form(noted));
+        let rule = admit(Kind::Avro, plain, &[]).unwrap().rule;
+        let document = Document::parse(b"\"x\"", Limits::default()).unwrap();
+        let (verdict, encoded) = rule.judge(document.root());
+        assert_eq!((verdict, &*encoded.unwrap().bytes), (Verdict::Valid, &b"\x02x"[..]));
+    }
+
+    #[test]
     fn what_is_no_schema_is_refused() {
         for text in [
             "",
@@ -202,9 +290,19 @@ mod tests {
             refusal(r#"{"$schema":"http://json-schema.org/draft-03/schema#"}"#, &[])
                 .contains("must name draft 7")
         );
-        assert!(matches!(admit(Kind::Avro, "\"string\"", &[]), Err(Error::InvalidSchema(_))));
+        assert!(matches!(admit(Kind::Avro, "\"text\"", &[]), Err(Error::InvalidSchema(_))));
+        assert!(matches!(admit(Kind::Protobuf, "{}", &[]), Err(Error::InvalidSchema(_))));
         let large = format!("{{\"title\":\"{}\"}}", "a".repeat(TEXT_BYTES_MAX));
         assert!(matches!(admit(Kind::Json, &large, &[]), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_descriptor_is_kept_as_the_text_that_says_the_same() {
+        let text = "syntax = \"proto3\";\npackage a;\n\nmessage A {\n  B b = 1;\n}\n\nmessage B {\n}\n";
+        let written = admit(Kind::Protobuf, text, &[]).unwrap();
+        assert_eq!(written.readable, None);
+        let sent = admit(Kind::Protobuf, &written.canonical, &[]).unwrap();
+        assert_eq!((sent.readable.as_deref(), sent.canonical), (Some(text), written.canonical));
     }
 
     #[test]
@@ -237,7 +335,7 @@ mod tests {
             let admitted = admit(Kind::Json, &text, &[named(name, customer)]).unwrap();
             for (data, is_valid) in [(r#"{"customer":{"id":1}}"#, true), (r#"{"customer":{}}"#, false)] {
                 let document = Document::parse(data.as_bytes(), Limits::default()).unwrap();
-                let verdict = admitted.schema.judge(document.root());
+                let verdict = admitted.rule.judge(document.root()).0;
                 assert_eq!(verdict == Verdict::Valid, is_valid, "{name} as {uri}: {data}");
             }
         }

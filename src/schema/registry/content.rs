@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::event::Subject;
+use crate::event::{Format, Subject};
 
 /// The language of a schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub struct Content {
     /// The language.
     #[serde(rename = "schemaType")]
     pub kind: Kind,
-    /// The text as it was registered first.
+    /// The text as it was registered first, or a readable form of it.
     #[serde(rename = "schema")]
     pub text: String,
     /// What it refers to.
@@ -59,8 +59,6 @@ pub struct Content {
 impl Kind {
     /// All languages by name.
     pub const ALL: [Self; 3] = [Self::Avro, Self::Json, Self::Protobuf];
-    /// Those in which schemas are taken.
-    pub const TAKEN: [Self; 1] = [Self::Json];
 
     /// Its name.
     #[must_use]
@@ -69,6 +67,16 @@ impl Kind {
             Self::Avro => "AVRO",
             Self::Json => "JSON",
             Self::Protobuf => "PROTOBUF",
+        }
+    }
+
+    /// The format of topics whose data it describes.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        match self {
+            Self::Avro => Format::Avro,
+            Self::Json => Format::Json,
+            Self::Protobuf => Format::Protobuf,
         }
     }
 
@@ -84,6 +92,16 @@ impl Guid {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
+    }
+
+    /// The UUID of these bytes.
+    pub(in crate::schema) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Its bytes, the most significant first.
+    pub(in crate::schema) const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
     }
 }
 

@@ -84,6 +84,11 @@ pub enum Error {
         /// The bound.
         bytes_max: usize,
     },
+    /// The gateway judges by a registry elsewhere.
+    #[error(
+        "this gateway keeps no schemas: it judges by the registry of its setting schemas.confluent; ask that one"
+    )]
+    Elsewhere,
     /// The table is not read yet.
     #[error("the schema registry is being loaded")]
     NotReady,

@@ -6,13 +6,13 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::time::sleep;
 
-use crate::event::{EventType, Subject, Topic, json};
+use crate::event::{EventType, Format, Subject, Topic, json};
 use crate::log::{EventLog, Table};
-use crate::schema::compat::Comparer;
+use crate::schema::compat::{ChangeLevel, Comparer};
 use crate::schema::{self, Checked, Contract, SchemaId};
 
 use super::change::{self, Force, Refusal, Wanted};
-use super::compatibility::{self, Side, Terms};
+use super::compatibility::{self, Compared, Side, Terms};
 use super::content::{Content, Kind, Reference, Version};
 use super::error::Error;
 use super::judges::Judges;
@@ -34,11 +34,21 @@ pub struct Registry(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    place: Place,
     /// `None` until it was read once.
     table: ArcSwapOption<Table>,
     judges: Judges,
     comparer: Comparer,
     live: Live,
+}
+
+/// Where the schemas are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the table.
+    Here,
+    /// In another registry.
+    Elsewhere,
 }
 
 /// Who opens the registry's table.
@@ -58,6 +68,15 @@ pub struct Registration {
     pub id: Option<SchemaId>,
     /// The version it shall become.
     pub version: Option<Version>,
+}
+
+/// A schema that is registered now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// Its place.
+    pub versioned: Versioned,
+    /// How much it changes the latest earlier version; `None` where it was compared with none, or was there before.
+    pub change_level: Option<ChangeLevel>,
 }
 
 impl Keeper {
@@ -101,9 +120,19 @@ impl Registry {
     /// A registry that holds nothing until its keeper has opened the table.
     #[must_use]
     pub fn new() -> (Self, Keeper) {
-        let (table, judges, live) = (ArcSwapOption::empty(), Judges::default(), Live::default());
-        let registry = Self(Arc::new(Shared { table, judges, comparer: Comparer::new(), live }));
+        let registry = Self::at(Place::Here);
         (registry.clone(), Keeper(registry))
+    }
+
+    /// What stands in a registry's place where the gateway judges by another one: it refuses whatever is asked.
+    #[must_use]
+    pub fn elsewhere() -> Self {
+        Self::at(Place::Elsewhere)
+    }
+
+    fn at(place: Place) -> Self {
+        let (table, judges, live) = (ArcSwapOption::empty(), Judges::default(), Live::default());
+        Self(Arc::new(Shared { place, table, judges, comparer: Comparer::new(), live }))
     }
 
     /// Whether the table has been read.
@@ -116,19 +145,25 @@ impl Registry {
     ///
     /// # Errors
     /// When the schema cannot be taken, does not fit, or the mode does not allow it; when the log fails.
-    pub async fn register(&self, subject: &Subject, registration: &Registration) -> Result<Versioned, Error> {
+    pub async fn register(
+        &self,
+        subject: &Subject,
+        registration: &Registration,
+    ) -> Result<Registered, Error> {
         let table = self.table()?;
         for _ in 0..JUDGEMENTS_MAX {
             let mut wanted = self.judge(&table, registration).await?;
             if let Some(found) = change::registered(&*table, subject, &wanted) {
-                return Ok(found);
+                return Ok(Registered { versioned: found, change_level: None });
             }
             let comparison = reading::comparison(&*table, subject);
+            let mut change_level = None;
             if reading::effective_mode(&*table, Some(subject)) != Mode::Import {
-                let differences = self.compare(&table, &comparison, &wanted.content).await?;
-                if !differences.is_empty() {
-                    return Err(Error::Incompatible(differences));
+                let compared = self.compare(&table, &comparison, &wanted.content).await?;
+                if !compared.differences.is_empty() {
+                    return Err(Error::Incompatible(compared.differences));
                 }
+                change_level = compared.change_level;
             }
             wanted.fits = Some(comparison);
             match table.update(|draft| change::register(draft, subject, &wanted)).await {
@@ -136,7 +171,7 @@ impl Registry {
                     self.0.live.fill_one(&*table, subject);
                     let (version, id) = (versioned.version.number(), versioned.id.number());
                     tracing::info!(%subject, version, schema.id = id, "schema registered");
-                    return Ok(versioned);
+                    return Ok(Registered { versioned, change_level });
                 }
                 Err(Refusal::Outdated) => {}
                 Err(Refusal::Refused(error)) => return Err(error),
@@ -184,7 +219,24 @@ impl Registry {
                 Err(error) => return Err(error),
             }
         }
-        self.compare(&table, &comparison, &wanted.content).await
+        Ok(self.compare(&table, &comparison, &wanted.content).await?.differences)
+    }
+
+    /// A schema as clients of its language exchange it: of Protobuf the base64 of its file's descriptor, else the text.
+    ///
+    /// # Errors
+    /// When what it refers to is gone, or too many schemas are being judged.
+    pub async fn serialized(&self, content: &Content) -> Result<String, Error> {
+        match content.kind {
+            Kind::Avro | Kind::Json => Ok(content.text.clone()),
+            Kind::Protobuf => {
+                let table = self.table()?;
+                let named = admission::resolve(&*table, &content.references, Deleted::Shown)?;
+                let text = content.text.clone();
+                let compiled = self.0.judges.ask(move || admission::protobuf(&text, &named)).await?;
+                compiled.map(|codec| codec.serialized().to_owned()).map_err(Error::InvalidSchema)
+            }
+        }
     }
 
     /// Deletes a version, so that it can still be read by who asks for deleted ones.
@@ -273,11 +325,22 @@ impl Registry {
     pub(in crate::schema) fn judge_event(
         &self,
         event_type: &EventType,
+        format: Format,
         data: &json::Value<'_>,
     ) -> Result<Checked, schema::Error> {
         let table = self.0.table.load();
         let table = table.as_ref().ok_or(schema::Error::NotReady)?;
-        self.0.live.check(&**table, event_type, data)
+        self.0.live.check(&**table, event_type, format, data)
+    }
+
+    /// A pointer into an event in the words of its data, where its type's schema has others.
+    pub(in crate::schema) fn spelled(
+        &self,
+        event_type: &EventType,
+        data: &json::Value<'_>,
+        pointer: &json::Pointer,
+    ) -> Option<json::Pointer> {
+        self.0.live.spelled(&**self.0.table.load().as_ref()?, event_type, data, pointer)
     }
 
     /// What the data of a type must satisfy, where it has a schema.
@@ -290,8 +353,19 @@ impl Registry {
         self.0.live.event_types()
     }
 
+    pub(super) fn judges(&self) -> &Judges {
+        &self.0.judges
+    }
+
+    pub(super) fn comparer(&self) -> &Comparer {
+        &self.0.comparer
+    }
+
     pub(super) fn table(&self) -> Result<Arc<Table>, Error> {
-        self.0.table.load_full().ok_or(Error::NotReady)
+        self.0.table.load_full().ok_or(match self.0.place {
+            Place::Here => Error::NotReady,
+            Place::Elsewhere => Error::Elsewhere,
+        })
     }
 
     /// Lets events be judged by what was said of a subject, or of all.
@@ -313,24 +387,27 @@ impl Registry {
         let (text, canonical) = self
             .0
             .judges
-            .ask(move || admission::admit(kind, &text, &named).map(|admitted| (text, admitted.canonical)))
+            .ask(move || {
+                let admitted = admission::admit(kind, &text, &named)?;
+                Ok::<_, Error>((admitted.readable.unwrap_or(text), admitted.canonical))
+            })
             .await??;
         let content = Content::new(kind, text, &canonical, references);
         Ok(Wanted { content, id, version, fits: None, referred })
     }
 
-    /// What keeps a schema from standing beside others.
+    /// How a schema stands beside others.
     async fn compare(
         &self,
         table: &Table,
         comparison: &Comparison,
         content: &Content,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Compared, Error> {
         let with =
             comparison.with.iter().filter_map(|(version, id)| Some((*version, rows::content(table, *id)?)));
         let with: Vec<(Version, Content)> = with.filter(|(_, other)| other.guid != content.guid).collect();
         if with.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Compared::default());
         }
         let side = |content: Content| {
             let named = admission::resolve(table, &content.references, Deleted::Shown)?;
@@ -343,6 +420,6 @@ impl Registry {
         }
         let Comparison { level, policy, .. } = *comparison;
         let by = (&self.0.judges, &self.0.comparer);
-        compatibility::differences(by, Terms { level, policy }, candidate, earlier).await
+        compatibility::compare(by, Terms { level, policy }, candidate, earlier).await
     }
 }

@@ -3,30 +3,33 @@
 //!
 //! ```text
 //! event type ── slots (swapped as a whole) ── slot: id, compiled? ──yes── judge
-//!                                                        └──no── table ── compile ── kept, within a weight
+//!                                                        └──no── texts ── compile ── kept, within a weight
 //! ```
 //! A check looks once, so that an event is judged by one version, the one before a change or the one after it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::event::json::Value;
-use crate::event::{EventType, Subject};
-use crate::schema::{self, Checked, Contract, Schema, SchemaId, Verdict};
+use crate::event::json::{Pointer, Value};
+use crate::event::{EventType, Format, Subject};
+use crate::schema::codec::Rule;
+use crate::schema::{self, Checked, Contract, SchemaId, Verdict};
 
-use super::admission;
+use super::admission::{self, Whole};
+use super::content::{Guid, Kind};
+use super::error::Error;
 use super::level::Policy;
 use super::reading::{self, Deleted};
-use super::rows::{self, Rows};
+use super::rows::{self, Entry, Rows};
 
 /// All compiled schemas together may weigh this many bytes; what was used longest ago goes first.
 const WEIGHT_MAX: usize = 64 << 20;
 /// A compiled schema weighs so many times its text, and at least so much: a measured guess.
-const WEIGHT_FACTOR: usize = 30;
-const WEIGHT_MIN: usize = 16 << 10;
+pub(super) const WEIGHT_FACTOR: usize = 30;
+pub(super) const WEIGHT_MIN: usize = 16 << 10;
 /// What a subject of data ends with.
 const SUFFIX: &str = "-value";
 
@@ -45,13 +48,38 @@ pub(super) struct Live {
 
 type Slots = HashMap<Box<str>, Arc<Slot>>;
 
+/// Who has the texts of schemas.
+pub(super) trait Texts {
+    /// A schema with all that it refers to.
+    fn whole(&self, id: SchemaId) -> Result<Whole, Lack>;
+}
+
+/// Why a schema's text is not to be had.
+#[derive(Debug)]
+pub(super) enum Lack {
+    /// The schema is of no use.
+    Broken(Error),
+    /// It has to be fetched.
+    Unfetched,
+}
+
+/// What the latest version of a subject is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Latest {
+    pub(super) id: SchemaId,
+    /// `None` where its registry gives none.
+    pub(super) guid: Option<Guid>,
+    pub(super) policy: Policy,
+}
+
 /// The latest version of one subject.
 #[derive(Debug)]
 struct Slot {
     subject: Arc<str>,
-    id: SchemaId,
-    policy: Policy,
+    latest: Latest,
     compiled: ArcSwapOption<Compiled>,
+    /// Whether it was found that it cannot be compiled, which is told once.
+    is_unusable: AtomicBool,
     used: AtomicU64,
     /// As people and tools read it, once somebody asked.
     contract: OnceLock<Option<Arc<Contract>>>,
@@ -60,7 +88,8 @@ struct Slot {
 /// A schema, and what it weighs for as long as anybody has it.
 #[derive(Debug)]
 struct Compiled {
-    schema: Schema,
+    kind: Kind,
+    rule: Rule,
     weight: usize,
     total: Arc<AtomicUsize>,
 }
@@ -68,6 +97,32 @@ struct Compiled {
 impl Default for Live {
     fn default() -> Self {
         Self::bounded(WEIGHT_MAX)
+    }
+}
+
+impl<R: Rows> Texts for R {
+    fn whole(&self, id: SchemaId) -> Result<Whole, Lack> {
+        let content = rows::content(self, id).ok_or(Lack::Broken(Error::SchemaNotFound))?;
+        // What is referred to may have been deleted since, though never for good.
+        let named = admission::resolve(self, &content.references, Deleted::Shown).map_err(Lack::Broken)?;
+        Ok(Whole { kind: content.kind, text: content.text, named })
+    }
+}
+
+impl Slot {
+    fn new(subject: &Subject, latest: Latest) -> Self {
+        Self {
+            subject: Arc::from(subject.as_str()),
+            latest,
+            compiled: ArcSwapOption::empty(),
+            is_unusable: AtomicBool::new(false),
+            used: AtomicU64::new(0),
+            contract: OnceLock::new(),
+        }
+    }
+
+    fn unusable(&self) -> schema::Error {
+        schema::Error::Unusable { subject: Arc::clone(&self.subject), schema_id: self.latest.id }
     }
 }
 
@@ -95,7 +150,7 @@ impl Live {
         let before = self.slots.load();
         let mut slots = Slots::new();
         for (subject, (_, entry)) in reading::subjects(rows, Deleted::Hidden) {
-            put(&mut slots, &before, (&subject, policy(rows, &subject)), Some(entry.id));
+            put(&mut slots, &before, &subject, Some(latest(rows, &subject, entry)));
         }
         self.slots.store(Arc::new(slots));
     }
@@ -105,51 +160,111 @@ impl Live {
         let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.slots.load();
         let mut slots = Slots::clone(&before);
-        let latest = reading::entries(rows, subject, Deleted::Hidden).last().map(|(_, entry)| entry.id);
-        put(&mut slots, &before, (subject, policy(rows, subject)), latest);
+        let last = reading::entries(rows, subject, Deleted::Hidden).last().map(|(_, entry)| *entry);
+        put(&mut slots, &before, subject, last.map(|entry| latest(rows, subject, entry)));
         self.slots.store(Arc::new(slots));
     }
 
-    /// Judges an event's data by the latest version of its type's subject; a type without one passes.
+    /// Takes over a type's latest version, compiled before anything is judged by it. Blocks for as long as that takes.
+    pub(super) fn take(
+        &self,
+        texts: &dyn Texts,
+        (event_type, subject): (&EventType, &Subject),
+        latest: Option<Latest>,
+    ) {
+        let before = self.slots.load_full();
+        if before.get(event_type.as_str()).map(|slot| slot.latest) == latest {
+            return;
+        }
+        let slot = latest.map(|latest| Arc::new(Slot::new(subject, latest)));
+        if let Some(slot) = &slot {
+            // A schema that cannot be compiled is told by those who are judged by it.
+            drop(self.compile(texts, &before, slot, event_type));
+        }
+        let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = Slots::clone(&self.slots.load());
+        match slot {
+            Some(slot) => slots.insert(event_type.as_str().into(), slot),
+            None => slots.remove(event_type.as_str()),
+        };
+        self.slots.store(Arc::new(slots));
+    }
+
+    /// Whether a type has a subject of its own.
+    pub(super) fn has(&self, event_type: &EventType) -> bool {
+        self.slots.load().contains_key(event_type.as_str())
+    }
+
+    /// Judges an event's data by the latest version of its type's subject, which must be of the topic's format; a type
+    /// without one passes.
     pub(super) fn check(
         &self,
-        rows: &dyn Rows,
+        texts: &dyn Texts,
         event_type: &EventType,
+        format: Format,
         data: &Value<'_>,
     ) -> Result<Checked, schema::Error> {
         let slots = self.slots.load();
-        let Some(slot) = find(&slots, event_type) else { return Ok(Checked { schema: None, subject: None }) };
+        let Some(slot) = find(&slots, event_type) else { return Ok(Checked::default()) };
         let now = self.compilations.load(Ordering::Relaxed);
         if slot.used.load(Ordering::Relaxed) != now {
             slot.used.store(now, Ordering::Relaxed);
         }
-        let held = slot.compiled.load();
-        let compiled = match &*held {
-            Some(compiled) => Arc::clone(compiled),
-            None => self.compile(rows, &slots, slot)?,
-        };
-        let (subject, schema_id) = (Arc::clone(&slot.subject), slot.id);
-        match compiled.schema.judge(data) {
-            Verdict::Valid => Ok(Checked { schema: Some(schema_id), subject: Some(subject) }),
-            Verdict::Broken(errors) => Err(schema::Error::Violation { subject, schema_id, errors }),
-            Verdict::PatternLimit => Err(schema::Error::PatternLimit { subject, schema_id }),
+        let compiled = self.compiled(texts, &slots, slot, event_type)?;
+        let (subject, schema_id, kind) = (Arc::clone(&slot.subject), slot.latest.id, compiled.kind);
+        if kind.format() != format {
+            return Err(schema::Error::OtherFormat { subject, schema_id, kind, format });
+        }
+        match compiled.rule.judge(data) {
+            (Verdict::Valid, encoded) => Ok(Checked {
+                schema: Some(schema_id),
+                guid: slot.latest.guid,
+                subject: Some(subject),
+                encoded,
+            }),
+            (Verdict::Broken(errors), _) => Err(schema::Error::Violation { subject, schema_id, errors }),
+            (Verdict::PatternLimit, _) => Err(schema::Error::PatternLimit { subject, schema_id }),
+        }
+    }
+
+    /// A pointer into an event of a type in the words of its data, where those are others.
+    pub(super) fn spelled(
+        &self,
+        texts: &dyn Texts,
+        event_type: &EventType,
+        data: &Value<'_>,
+        pointer: &Pointer,
+    ) -> Option<Pointer> {
+        let parts: Vec<&str> = pointer.parts().collect();
+        let path = parts.strip_prefix(&["data"])?;
+        let slots = self.slots.load();
+        let compiled = self.compiled(texts, &slots, find(&slots, event_type)?, event_type).ok()?;
+        match &compiled.rule {
+            Rule::Json(_) => None,
+            Rule::Coded(codec) => {
+                let spelled = codec.spelled(data, path)?;
+                Some(Pointer::of(std::iter::once("data".to_owned()).chain(spelled)))
+            }
         }
     }
 
     /// What the data of a type must satisfy, where it has a schema.
-    pub(super) fn contract(&self, rows: &dyn Rows, event_type: &EventType) -> Option<Arc<Contract>> {
+    pub(super) fn contract(&self, texts: &dyn Texts, event_type: &EventType) -> Option<Arc<Contract>> {
         let slots = self.slots.load();
         let slot = find(&slots, event_type)?;
+        if let Some(written) = slot.contract.get() {
+            return written.clone();
+        }
+        let whole = match texts.whole(slot.latest.id) {
+            Ok(whole) => Some(whole),
+            Err(Lack::Broken(_)) => None,
+            Err(Lack::Unfetched) => return None,
+        };
         let write = || {
-            let content = rows::content(rows, slot.id)?;
-            let named = admission::resolve(rows, &content.references, Deleted::Shown).ok()?;
-            let schema = admission::bundle(&content.text, &named)?;
-            Some(Arc::new(Contract {
-                subject: Arc::clone(&slot.subject),
-                id: slot.id,
-                schema,
-                example: None,
-            }))
+            let Whole { kind, text, named } = whole?;
+            let (schema, dialect) = admission::contract(kind, &text, &named)?;
+            let (subject, id) = (Arc::clone(&slot.subject), slot.latest.id);
+            Some(Arc::new(Contract { subject, id, schema, dialect, example: None }))
         };
         slot.contract.get_or_init(write).clone()
     }
@@ -167,24 +282,47 @@ impl Live {
         self.weight.load(Ordering::Relaxed)
     }
 
-    fn compile(&self, rows: &dyn Rows, slots: &Slots, slot: &Slot) -> Result<Arc<Compiled>, schema::Error> {
-        let unusable = || schema::Error::Unusable { subject: Arc::clone(&slot.subject), schema_id: slot.id };
-        let content = rows::content(rows, slot.id).ok_or_else(unusable)?;
-        // What is referred to may have been deleted since, though never for good.
-        let schema = admission::resolve(rows, &content.references, Deleted::Shown)
-            .and_then(|named| match slot.policy {
-                Policy::Strict => {
-                    admission::admit(content.kind, &content.text, &named).map(|admitted| admitted.schema)
-                }
-                Policy::Lenient => admission::admit_closed(&content, &named),
-            })
-            .map_err(|error| {
+    fn compiled(
+        &self,
+        texts: &dyn Texts,
+        slots: &Slots,
+        slot: &Slot,
+        event_type: &EventType,
+    ) -> Result<Arc<Compiled>, schema::Error> {
+        match &*slot.compiled.load() {
+            Some(compiled) => Ok(Arc::clone(compiled)),
+            None => self.compile(texts, slots, slot, event_type),
+        }
+    }
+
+    fn compile(
+        &self,
+        texts: &dyn Texts,
+        slots: &Slots,
+        slot: &Slot,
+        event_type: &EventType,
+    ) -> Result<Arc<Compiled>, schema::Error> {
+        if slot.is_unusable.load(Ordering::Relaxed) {
+            return Err(slot.unusable());
+        }
+        let compiled = texts.whole(slot.latest.id).and_then(|whole| {
+            let rule = match slot.latest.policy {
+                Policy::Strict => whole.admit().map(|admitted| admitted.rule),
+                Policy::Lenient => admission::admit_closed(&whole),
+            };
+            Ok((rule.map_err(Lack::Broken)?, whole))
+        });
+        let (rule, Whole { kind, text, .. }) = compiled.map_err(|lack| match lack {
+            Lack::Broken(error) => {
+                slot.is_unusable.store(true, Ordering::Relaxed);
                 tracing::error!(subject = %slot.subject, %error, "a registered schema cannot be compiled");
-                unusable()
-            })?;
-        let weight = (content.text.len() * WEIGHT_FACTOR).max(WEIGHT_MIN);
+                slot.unusable()
+            }
+            Lack::Unfetched => schema::Error::Unavailable { event_type: event_type.clone() },
+        })?;
+        let weight = (text.len() * WEIGHT_FACTOR).max(WEIGHT_MIN);
         self.weight.fetch_add(weight, Ordering::Relaxed);
-        let compiled = Compiled { schema, weight, total: Arc::clone(&self.weight) };
+        let compiled = Compiled { kind, rule, weight, total: Arc::clone(&self.weight) };
         let compiled = Arc::new(compiled);
         self.compilations.fetch_add(1, Ordering::Relaxed);
         slot.used.store(self.compilations.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -224,109 +362,26 @@ fn find<'s>(slots: &'s Slots, event_type: &EventType) -> Option<&'s Arc<Slot>> {
     slots.get(format!("{event_type}.v1").as_str())
 }
 
-/// The policy by which a subject's events are judged: a lenient one holds writers to the members that are named.
-fn policy(rows: &dyn Rows, subject: &Subject) -> Policy {
-    reading::effective_settings(rows, Some(subject)).policy.unwrap_or_default()
+/// What the table has of a subject's latest version. A lenient policy holds writers to the members that are named.
+fn latest(rows: &dyn Rows, subject: &Subject, entry: Entry) -> Latest {
+    let policy = reading::effective_settings(rows, Some(subject)).policy.unwrap_or_default();
+    Latest { id: entry.id, guid: Some(entry.guid), policy }
 }
 
 /// Puts a subject's latest version in its place; a slot that is as it was keeps what it compiled.
-fn put(slots: &mut Slots, before: &Slots, (subject, policy): (&Subject, Policy), latest: Option<SchemaId>) {
+fn put(slots: &mut Slots, before: &Slots, subject: &Subject, latest: Option<Latest>) {
     let Some(event_type) = subject.as_str().strip_suffix(SUFFIX) else { return };
-    let Some(id) = latest else {
+    let Some(latest) = latest else {
         slots.remove(event_type);
         return;
     };
-    let slot =
-        before.get(event_type).filter(|slot| slot.id == id && slot.policy == policy).cloned().unwrap_or_else(
-            || {
-                let subject = Arc::from(subject.as_str());
-                let (compiled, used) = (ArcSwapOption::empty(), AtomicU64::new(0));
-                Arc::new(Slot { subject, id, policy, compiled, used, contract: OnceLock::new() })
-            },
-        );
+    let slot = before
+        .get(event_type)
+        .filter(|slot| slot.latest == latest)
+        .cloned()
+        .unwrap_or_else(|| Arc::new(Slot::new(subject, latest)));
     slots.insert(event_type.into(), slot);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Live, SUFFIX, WEIGHT_MIN};
-    use crate::event::json::{Document, Limits};
-    use crate::event::{EventType, Subject};
-    use crate::schema::registry::change::{self, Wanted};
-    use crate::schema::registry::content::{Content, Kind};
-    use crate::schema::registry::model::Memory;
-    use crate::schema::registry::reading;
-    use crate::schema::{Error, SchemaId};
-
-    /// Registers a schema that takes only a number as data, and answers its id.
-    fn register(rows: &mut Memory, subject: &str, number: usize) -> SchemaId {
-        let (subject, text) = (Subject::parse(subject).unwrap(), format!(r#"{{"const":{number}}}"#));
-        let content = Content::new(Kind::Json, text.clone(), &text, vec![]);
-        let fits = Some(reading::comparison(rows, &subject));
-        let wanted = Wanted { content, id: None, version: None, fits, referred: vec![] };
-        change::register(rows, &subject, &wanted).unwrap().id
-    }
-
-    fn check(live: &Live, rows: &Memory, event_type: &str, data: usize) -> Result<Option<SchemaId>, Error> {
-        let text = data.to_string();
-        let document = Document::parse(text.as_bytes(), Limits::default()).unwrap();
-        let checked = live.check(rows, &EventType::parse(event_type).unwrap(), document.root());
-        checked.map(|checked| checked.schema)
-    }
-
-    #[test]
-    fn a_type_is_judged_by_its_subject_or_by_its_first_version() {
-        let (mut rows, live) = (Memory::default(), Live::default());
-        let (plain, first) = (register(&mut rows, "a.b-value", 1), register(&mut rows, "c.d.v1-value", 2));
-        register(&mut rows, "e.f.v1-key", 3);
-        live.fill(&rows);
-        assert_eq!(check(&live, &rows, "a.b", 1), Ok(Some(plain)));
-        assert!(
-            matches!(check(&live, &rows, "a.b", 2), Err(Error::Violation { schema_id, .. }) if schema_id == plain)
-        );
-        assert_eq!(check(&live, &rows, "c.d.v1", 2), Ok(Some(first)));
-        assert_eq!(check(&live, &rows, "c.d", 2), Ok(Some(first)));
-        for without in ["c.d.v2", "a.b.v1", "e.f.v1", "a"] {
-            assert_eq!(check(&live, &rows, without, 9), Ok(None), "{without}");
-        }
-        assert_eq!(live.event_types().len(), 2);
-    }
-
-    #[test]
-    fn one_subjects_change_is_taken_over_alone() {
-        let (mut rows, live) = (Memory::default(), Live::default());
-        register(&mut rows, "a.b-value", 1);
-        live.fill(&rows);
-        let second = register(&mut rows, "a.b-value", 2);
-        assert!(check(&live, &rows, "a.b", 1).is_ok());
-        let subject = Subject::parse("a.b-value").unwrap();
-        live.fill_one(&rows, &subject);
-        assert_eq!(check(&live, &rows, "a.b", 2), Ok(Some(second)));
-        change::delete_subject(&mut rows, &subject).unwrap();
-        live.fill_one(&rows, &subject);
-        assert_eq!(check(&live, &rows, "a.b", 7), Ok(None));
-    }
-
-    #[test]
-    fn what_is_compiled_is_bounded_and_what_is_used_stays() {
-        let bound = 20;
-        let (mut rows, live) = (Memory::default(), Live::bounded(bound * WEIGHT_MIN));
-        let name = |number: usize| format!("type.{number}");
-        for number in 0..bound + bound / 2 {
-            register(&mut rows, &format!("{}{SUFFIX}", name(number)), number);
-        }
-        live.fill(&rows);
-        assert_eq!(live.weight(), 0);
-        for number in 0..bound + bound / 2 {
-            assert!(check(&live, &rows, &name(number), number).unwrap().is_some());
-            assert!(check(&live, &rows, &name(0), 0).unwrap().is_some());
-            assert!(live.weight() <= bound * WEIGHT_MIN);
-        }
-        let slots = live.slots.load();
-        assert!(slots["type.0"].compiled.load().is_some());
-        assert!(slots["type.1"].compiled.load().is_none());
-        drop(slots);
-        live.fill(&Memory::default());
-        assert_eq!(live.weight(), 0, "what nobody has weighs nothing");
-    }
-}
+mod tests;

@@ -1,8 +1,11 @@
-// Registers, writes and reads with kafkajs's client of schema registries: kafkajs.cjs REGISTRY TOKEN TOPIC.
+// Registers, writes and reads with kafkajs's client of schema registries: kafkajs.cjs REGISTRY TOKEN TOPIC AVRO_TOPIC.
 const assert = require("node:assert");
+const fs = require("node:fs");
+const path = require("node:path");
 const { SchemaRegistry, SchemaType } = require("@kafkajs/confluent-schema-registry");
 
-const [host, token, topic] = process.argv.slice(2);
+const [host, token, topic, paidTopic] = process.argv.slice(2);
+const file = (name) => fs.readFileSync(path.join(__dirname, name), "utf8");
 // It knows passwords only; a token goes in by what it calls a middleware.
 const bearer = () => ({
   prepareRequest: (next) =>
@@ -30,6 +33,16 @@ const order = { orderId: "ord_1", amount: 7 };
   assert.strictEqual(again.id, id);
   await assert.rejects(() => registry.getLatestSchemaId("absent-value"));
   console.log("round trip", id);
+
+  const paid = JSON.parse(file("paid.json"));
+  paid.receipt = Buffer.from(paid.receipt, "base64");
+  const registered = await registry.register(
+    { type: SchemaType.AVRO, schema: file("paid.avsc") },
+    { subject: `${paidTopic}-value` },
+  );
+  const avro = await registry.encode(registered.id, paid);
+  assert.strictEqual(JSON.stringify(await registry.decode(avro)), JSON.stringify(paid));
+  console.log("avro", avro.toString("hex"));
 })().catch((error) => {
   console.error(error);
   process.exit(1);

@@ -1,8 +1,18 @@
-// Registers, writes and reads with Confluent's client for JavaScript: official.cjs REGISTRY TOKEN TOPIC.
+// Registers, writes and reads with Confluent's client for JavaScript: official.cjs REGISTRY TOKEN TOPIC AVRO_TOPIC.
 const assert = require("node:assert");
-const { JsonDeserializer, JsonSerializer, SchemaRegistryClient, SerdeType } = require("@confluentinc/schemaregistry");
+const fs = require("node:fs");
+const path = require("node:path");
+const {
+  AvroDeserializer,
+  AvroSerializer,
+  JsonDeserializer,
+  JsonSerializer,
+  SchemaRegistryClient,
+  SerdeType,
+} = require("@confluentinc/schemaregistry");
 
-const [url, token, topic] = process.argv.slice(2);
+const [url, token, topic, paidTopic] = process.argv.slice(2);
+const file = (name) => fs.readFileSync(path.join(__dirname, name), "utf8");
 const client = new SchemaRegistryClient({
   baseURLs: [url],
   bearerAuthCredentials: { credentialsSource: "STATIC_TOKEN", token, logicalCluster: "weirgate", identityPoolId: "none" },
@@ -36,6 +46,14 @@ const order = { orderId: "ord_1", amount: 7 };
   assert.deepStrictEqual(await client.deleteSubject(subject), [1]);
   assert.strictEqual(await client.register(subject, { schemaType: "JSON", schema }), id);
   console.log("round trip", id);
+
+  const paid = JSON.parse(file("paid.json"));
+  paid.receipt = Buffer.from(paid.receipt, "base64");
+  await client.register(`${paidTopic}-value`, { schemaType: "AVRO", schema: file("paid.avsc") });
+  const avro = await new AvroSerializer(client, SerdeType.VALUE, { useLatestVersion: true }).serialize(paidTopic, paid);
+  const read = await new AvroDeserializer(client, SerdeType.VALUE, {}).deserialize(paidTopic, avro);
+  assert.strictEqual(JSON.stringify(read), JSON.stringify(paid));
+  console.log("avro", avro.toString("hex"));
 })().catch((error) => {
   console.error(error);
   process.exit(1);

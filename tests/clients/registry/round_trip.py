@@ -1,14 +1,18 @@
-"""Registers, writes and reads with Confluent's client for Python: round_trip.py REGISTRY TOKEN TOPIC."""
+"""Registers, writes and reads with Confluent's client for Python: round_trip.py REGISTRY TOKEN TOPIC AVRO_TOPIC."""
 
+import base64
+import datetime
 import json
+import pathlib
 import sys
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-url, token, topic = sys.argv[1:]
+url, token, topic, paid_topic = sys.argv[1:]
 client = SchemaRegistryClient({
     "url": url,
     "bearer.auth.credentials.source": "STATIC_TOKEN",
@@ -59,3 +63,15 @@ try:
 except SchemaRegistryError as error:
     assert (error.http_status_code, error.error_code) == (404, 40401), error
 print("round trip", schema_id)
+
+here = pathlib.Path(__file__).parent
+paid = json.loads((here / "paid.json").read_text())
+paid["receipt"] = base64.b64decode(paid["receipt"])
+paid["at"] = datetime.datetime.fromtimestamp(0, datetime.timezone.utc) + datetime.timedelta(milliseconds=paid["at"])
+place = SerializationContext(paid_topic, MessageField.VALUE)
+text = (here / "paid.avsc").read_text()
+written = AvroSerializer(client, text)(paid, place)
+assert AvroDeserializer(client)(written, place) == paid
+assert client.get_schema(int.from_bytes(written[1:5], "big")).schema_type == "AVRO"
+assert client.test_compatibility(f"{paid_topic}-value", Schema(text, schema_type="AVRO"))
+print("avro", written.hex())

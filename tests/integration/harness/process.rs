@@ -3,16 +3,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::ChildStdout;
 
 use super::waiting::{eventually_within, in_time};
-use super::{DRAIN_MAX, Socket};
-
-/// A gateway that does not say by then that it is ready never will.
-const READY_MAX: Duration = Duration::from_secs(90);
+use super::{DRAIN_MAX, READY_MAX, Socket};
 
 /// `weirgate dev` on a data directory.
 #[derive(Debug)]

@@ -1,9 +1,6 @@
 //! Other clients of Kafka as programs that say in lines what they read.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +12,7 @@ use tokio::time::timeout;
 
 use super::PATIENCE;
 use crate::broker;
+use crate::clients::native;
 
 /// A client of Kafka that is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,17 +84,11 @@ impl Client {
     async fn command(self, what: &str, topic: &str) -> Command {
         spawn_blocking(broker::shared).await.unwrap();
         let brokers = broker::shared().join(",");
-        let script = |name: &str| scripts().join(name);
         match self {
-            Self::KafkaJs => {
-                let mut command = Command::new("node");
-                command.env("NODE_PATH", installed().await.join("node_modules"));
-                command.arg(script("client.cjs")).args([what, &brokers, topic]);
-                command
-            }
-            Self::KafkaPython => {
-                let mut command = Command::new(installed().await.join("venv/bin/python"));
-                command.arg(script("client.py")).args([what, &brokers, topic]);
+            Self::KafkaJs | Self::KafkaPython => {
+                let name = if self == Self::KafkaJs { "client.cjs" } else { "client.py" };
+                let mut command = script(name).await;
+                command.args([what, &brokers, topic]);
                 command
             }
             Self::Java => {
@@ -196,38 +188,9 @@ fn printed(line: &str) -> Option<Native> {
     Some(Native { partition, offset, headers, key: text(), value: text() })
 }
 
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/interop")
-}
-
-/// Where the clients are installed, which happens once, and again when another version is asked for.
-async fn installed() -> &'static Path {
-    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
-    spawn_blocking(|| INSTALLED.get_or_init(install).as_path()).await.unwrap()
-}
-
-fn install() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("interop");
-    let files = ["package.json", "package-lock.json", ".npmrc", "requirements.txt"];
-    let asked: Vec<u8> = files.iter().flat_map(|name| fs::read(scripts().join(name)).unwrap()).collect();
-    let marker = target.join("installed");
-    if fs::read(&marker).is_ok_and(|installed| installed == asked) {
-        return target;
-    }
-    fs::create_dir_all(&target).unwrap();
-    for name in files {
-        fs::copy(scripts().join(name), target.join(name)).unwrap();
-    }
-    let run = |program: &str, arguments: &[&str]| {
-        let mut command = std::process::Command::new(program);
-        command.args(arguments).current_dir(&target);
-        broker::run(command, broker::FETCH_MAX);
-    };
-    run("npm", &["ci", "--omit=dev", "--no-audit", "--no-fund", "--silent"]);
-    run("python3", &["-m", "venv", "--clear", "venv"]);
-    let pip = target.join("venv/bin/pip");
-    let quiet = ["install", "-q", "--disable-pip-version-check", "-r", "requirements.txt"];
-    run(pip.to_str().unwrap(), &quiet);
-    fs::write(marker, asked).unwrap();
-    target
+/// A script that lies beside this file, with what it needs.
+pub(super) async fn script(name: &str) -> Command {
+    let name = name.to_owned();
+    let script = move || native::script("kafka/interop", &name);
+    Command::from(spawn_blocking(script).await.unwrap())
 }

@@ -39,9 +39,11 @@ impl Gateway {
 
     /// Posts JSON; answers status and body.
     pub(super) async fn post(&self, path: &str, headers: HeaderMap, body: String) -> (u16, Value) {
-        let json = HeaderValue::from_static("application/json");
+        let mut all = HeaderMap::new();
+        all.insert("content-type", HeaderValue::from_static("application/json"));
+        all.extend(headers);
         let request = self.client.post(self.process.url(path)).bearer_auth(&self.process.token);
-        let request = request.header("content-type", json).headers(headers).body(body);
+        let request = request.headers(all).body(body);
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap())

@@ -20,7 +20,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// Strings hold neither control characters nor noncharacters.
-pub(super) fn check_text(name: &str, text: &str) -> Result<(), Error> {
+pub(in crate::event) fn check_text(name: &str, text: &str) -> Result<(), Error> {
     let is_bad = |char: char| {
         let code = u32::from(char);
         char.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
@@ -69,7 +69,7 @@ pub(super) fn is_media_type(text: &str) -> bool {
 }
 
 /// Whether a media type means JSON.
-pub(super) fn is_json(media_type: &str) -> bool {
+pub(in crate::event) fn is_json(media_type: &str) -> bool {
     let (kind, subtype) = essence(media_type).split_once('/').unwrap_or_default();
     let subtype = subtype.to_ascii_lowercase();
     !kind.is_empty() && (subtype == "json" || subtype.ends_with("+json"))
@@ -81,7 +81,7 @@ pub(super) fn is_uri(text: &str) -> bool {
 }
 
 /// Whether the text is a URI reference (RFC 3986), not empty.
-pub(super) fn is_uri_reference(text: &str) -> bool {
+pub(in crate::event) fn is_uri_reference(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
     let is_encoded =
         |after: &str| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::facts::{greatest, is_refused, least, member, required, whole};
-use super::super::place::{Node, is_match};
+use super::super::place::Node;
 use super::super::validator;
 use super::scalars::{size, told};
 use super::{At, Differ, Rule, Step, Wish, shown};
@@ -110,7 +110,7 @@ impl<'b> Differ<'b> {
         let (names, mut follows) = (named(writers), true);
         for (pattern, schema) in reader.map("patternProperties") {
             let place = at.named("patternProperties", pattern);
-            for name in names.iter().filter(|name| is_match(pattern, name)) {
+            for name in names.iter().filter(|name| reader.is_match(pattern, name)) {
                 let own = member(writers, name);
                 let place = place.clone().step(Step::Member((*name).to_owned()));
                 follows &= is_refused(&own) || self.follows(&own, schema, &place);
@@ -134,7 +134,7 @@ impl<'b> Differ<'b> {
         };
         let is_own = |name: &str| {
             reader.map("properties").any(|(own, _)| own == name)
-                || reader.map("patternProperties").any(|(pattern, _)| is_match(pattern, name))
+                || reader.map("patternProperties").any(|(pattern, _)| reader.is_match(pattern, name))
         };
         let mut follows = true;
         for name in named(writers).into_iter().filter(|name| !is_own(name)) {

@@ -139,10 +139,13 @@ proptest! {
             }
             let (written, read) = match policy {
                 Policy::Strict => (before.bundle.schema.clone(), content_model::fill(&after.bundle.schema)),
+                // One schema reads what was written by it, also where opening it would not: of `oneOf`, two parts may take
+                // what one took before.
+                Policy::Lenient if before.says_same(&after) => (before.closed().unwrap(), after.bundle.schema.clone()),
                 Policy::Lenient => (before.closed().unwrap(), content_model::open(&after.bundle.schema)),
             };
             let (writer, reader) = (validator(Node::root(&written)).unwrap(), validator(Node::root(&read)).unwrap());
-            let made = (0..24).filter_map(|variant| sample::sample(&written, &[], &Wish::Anything, variant));
+            let made = (0..24).filter_map(|variant| sample::sample(Node::root(&written), &[], &Wish::Anything, variant));
             for data in made.chain(values.iter().cloned()).filter(|data| writer.is_valid(data)) {
                 prop_assert!(reader.is_valid(&data), "{policy}: {data} is written by {old} and not read by {new}");
             }
@@ -158,7 +161,7 @@ proptest! {
         let written = validator(Node::root(&version.bundle.schema)).unwrap();
         let closed = version.closed().unwrap();
         let judge = validator(Node::root(&closed)).unwrap();
-        let made = (0..24).filter_map(|variant| sample::sample(&closed, &[], &Wish::Anything, variant));
+        let made = (0..24).filter_map(|variant| sample::sample(Node::root(&closed), &[], &Wish::Anything, variant));
         for data in made.chain(values).filter(|data| judge.is_valid(data)) {
             prop_assert!(written.is_valid(&data), "{data} passes {closed}, not {schema}");
         }
