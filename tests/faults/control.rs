@@ -4,6 +4,7 @@
 //! than Kafka has an excuse for proves nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -21,6 +22,7 @@ use crate::history::{Book, Deed, Entry, Kind, Recorder};
 use crate::log::id_of;
 use crate::publishers::envelope;
 use crate::subscribers::Seen;
+use crate::until;
 
 /// Between two events of one partition.
 const EVERY: Duration = Duration::from_millis(100);
@@ -35,6 +37,8 @@ pub(crate) struct Control {
     reader: JoinHandle<()>,
     /// Ends the reader, which a runtime waits for, also where a run ends in the middle.
     ending: DropGuard,
+    /// How many events of each partition are stored.
+    stored: Arc<[AtomicU64]>,
     pub(crate) followed: Seen,
 }
 
@@ -58,10 +62,12 @@ impl Control {
             .set("linger.ms", "0")
             .set("message.timeout.ms", delivery_timeout.as_millis().to_string());
         let producer: FutureProducer = producer.create().unwrap();
+        let stored: Arc<[AtomicU64]> = (0..partitions).map(|_| AtomicU64::new(0)).collect();
         for partition in 0..partitions {
             let recorder = book.recorder(&format!("control{partition}"));
             let (producer, topic) = (producer.clone(), topic.to_owned());
-            producers.spawn(produce(producer, topic, partition, recorder, stop.clone()));
+            let (stored, stop) = (Arc::clone(&stored), stop.clone());
+            producers.spawn(produce(producer, topic, partition, recorder, stored, stop));
         }
         let (ending, followed) = (CancellationToken::new(), Seen::default());
         config
@@ -76,7 +82,17 @@ impl Control {
         consumer.assign(&list).unwrap();
         let (recorder, seen, end) = (book.recorder(READER), Arc::clone(&followed), ending.clone());
         let reader = spawn_blocking(move || follow(&consumer, recorder, &end, &seen));
-        Self { producers, stop, reader, ending: ending.drop_guard(), followed }
+        Self { producers, stop, reader, ending: ending.drop_guard(), stored, followed }
+    }
+
+    /// Waits until something new is stored in every partition: faults that begin before the control works prove nothing.
+    pub(crate) async fn goes_on(&self, patience: Duration) {
+        let now = || self.stored.iter().map(|stored| stored.load(Ordering::Relaxed));
+        let before: Vec<u64> = now().collect();
+        until("the control goes on in every partition", patience, async || {
+            now().zip(&before).all(|(now, before)| now > *before).then_some(())
+        })
+        .await;
     }
 
     /// Ends the producers, each with the event it is at. The reader goes on.
@@ -99,11 +115,13 @@ async fn produce(
     topic: String,
     partition: i32,
     mut recorder: Recorder,
+    stored: Arc<[AtomicU64]>,
     stop: CancellationToken,
 ) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let key = format!("control{partition}");
+    let stored = &stored[usize::try_from(partition).unwrap()];
     for seq in 1_u64.. {
         ticks.tick().await;
         if stop.is_cancelled() {
@@ -115,7 +133,10 @@ async fn produce(
         recorder.write(entry(Kind::Invoke).sha(body.as_bytes()));
         let record = FutureRecord::to(&topic).partition(partition).key(&key).payload(&body);
         let ended = match producer.send(record, Timeout::Never).await {
-            Ok(place) => entry(Kind::Ok).at(place.partition, place.offset),
+            Ok(place) => {
+                stored.fetch_add(1, Ordering::Relaxed);
+                entry(Kind::Ok).at(place.partition, place.offset)
+            }
             Err((error, _)) if error.rdkafka_error_code() == Some(Code::QueueFull) => entry(Kind::Fail),
             Err((error, _)) => entry(Kind::Info).note(error.to_string()),
         };

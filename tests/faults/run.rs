@@ -82,7 +82,7 @@ impl Run {
         run.end(control_stall_max).await
     }
 
-    /// Starts everything, and waits until every publisher has stored something.
+    /// Starts everything, and waits until every publisher and the control have stored something.
     pub(crate) async fn begin(name: &'static str, plan: Plan) -> Self {
         let brokers = brokers::take().await;
         let began = Instant::now();
@@ -122,6 +122,7 @@ impl Run {
             directory,
         };
         run.publishers.go_on(5, STOP_MAX).await;
+        run.control.goes_on(STOP_MAX).await;
         run.group_goes_on(STOP_MAX).await;
         run
     }
