@@ -9,7 +9,7 @@
 //! A write does not look at what is there: the last one wins. An update does, and of gateways that update at once each
 //! decides by what the one before it wrote.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,6 +31,8 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const UPDATE_MAX: Duration = Duration::from_secs(15);
 const AGAIN_FIRST: Duration = Duration::from_millis(10);
 const AGAIN_MAX: Duration = Duration::from_millis(500);
+/// So many changes are remembered by key.
+const RECENT_MAX: usize = 4_096;
 /// Updates take tables of one partition, which has one end.
 const ONLY: Partition = Partition::new(0);
 
@@ -57,13 +59,23 @@ struct MadeAnew {
 
 #[derive(Debug)]
 struct State {
-    /// By key. Held for single look-ups and for copying all entries, never across a wait.
-    entries: RwLock<BTreeMap<Bytes, Bytes>>,
+    /// Held for single look-ups and for copying all entries, never across a wait.
+    entries: RwLock<Entries>,
+    /// How many changes of entries can be seen.
     changes: watch::Sender<u64>,
     /// Held while this gateway updates; its own updates need not overtake one another.
     updating: Mutex<()>,
     /// For each partition how far the entries follow it, or why they no longer do.
     places: Vec<watch::Sender<Result<Offset, Error>>>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: BTreeMap<Bytes, Bytes>,
+    /// How often an entry changed.
+    changed: u64,
+    /// The keys of the last changes, oldest first.
+    recent: VecDeque<Bytes>,
 }
 
 #[derive(Debug)]
@@ -119,7 +131,7 @@ impl Table {
     #[must_use]
     pub fn entries(&self) -> Vec<(Bytes, Bytes)> {
         let entries = self.state.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        entries.by_key.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// The entries whose keys begin with `prefix`, by key.
@@ -205,10 +217,17 @@ impl Table {
         timeout_at(deadline, reading).await.unwrap_or_else(|late| Err(Error::Unavailable(Arc::new(late))))
     }
 
-    /// Changes whenever an entry changed.
+    /// How often an entry changed since the table was opened; changes whenever one does.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.state.changes.subscribe()
+    }
+
+    /// The keys that changed since [`Table::changes`] stood at `since`, once for each change; `None` where that were more
+    /// than are remembered.
+    #[must_use]
+    pub fn changed_since(&self, since: u64) -> Option<Vec<Bytes>> {
+        self.state.entries.read().unwrap_or_else(PoisonError::into_inner).changed_since(since)
     }
 }
 
@@ -249,6 +268,26 @@ impl Draft<'_> {
     }
 }
 
+impl Entries {
+    fn change(&mut self, key: Bytes, value: Option<Bytes>) {
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(key.clone());
+        self.changed += 1;
+        match value {
+            Some(value) => self.by_key.insert(key, value),
+            None => self.by_key.remove(&key),
+        };
+    }
+
+    fn changed_since(&self, since: u64) -> Option<Vec<Bytes>> {
+        let missing = usize::try_from(self.changed.checked_sub(since)?).ok()?;
+        let from = self.recent.len().checked_sub(missing)?;
+        Some(self.recent.range(from..).cloned().collect())
+    }
+}
+
 impl State {
     fn new(partitions: u32) -> Self {
         Self {
@@ -260,12 +299,12 @@ impl State {
     }
 
     fn read(&self, key: &[u8]) -> Option<Bytes> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).by_key.get(key).cloned()
     }
 
     fn below(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let from = entries.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        let from = entries.by_key.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
         from.take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
@@ -282,26 +321,19 @@ impl State {
         // Held to the end, so that the place always fits the entries.
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let place = self.place(partition).unwrap_or(next);
-        let mut is_changed = false;
+        let before = entries.changed;
         for record in records.iter().filter(|record| record.offset >= place) {
             let Some(key) = &record.key else { continue };
-            is_changed = true;
-            match &record.value {
-                // Copied, since a slice would keep the whole batch it was read in.
-                Some(value) => {
-                    entries.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-                }
-                None => {
-                    entries.remove(key);
-                }
-            }
+            // Copied, since a slice would keep the whole batch it was read in.
+            entries.change(Bytes::copy_from_slice(key), record.value.as_deref().map(Bytes::copy_from_slice));
         }
         if let Some(place) = self.places.get(partition.index()) {
             place.send_modify(|place| *place = place.clone().map(|place| place.max(next)));
         }
+        let changed = entries.changed;
         drop(entries);
-        if is_changed {
-            self.changes.send_modify(|changes| *changes += 1);
+        if changed > before {
+            self.changes.send_modify(|seen| *seen = changed.max(*seen));
         }
     }
 

@@ -47,7 +47,7 @@ pub async fn a_table_opened_later_has_the_latest_values(subject: &Subject) {
     assert_eq!(second.entries(), [(text("key"), text("19"))]);
 }
 
-/// And says that it changed.
+/// And says that it changed, and what.
 pub async fn a_table_follows_what_others_write(subject: &Subject) {
     let (writer, topic) = table(subject, 1).await;
     let follower = Table::open(Arc::clone(&subject.log), topic, 1).await.unwrap();
@@ -56,6 +56,14 @@ pub async fn a_table_follows_what_others_write(subject: &Subject) {
     while follower.read(b"key") != Some(text("value")) {
         changes.changed().await.unwrap();
     }
+    let seen = *changes.borrow_and_update();
+    writer.write(text("gone"), Some(text("value"))).await.unwrap();
+    writer.write(text("gone"), None).await.unwrap();
+    writer.write(text("last"), Some(text("value"))).await.unwrap();
+    while follower.read(b"last").is_none() {
+        changes.changed().await.unwrap();
+    }
+    assert_eq!(follower.changed_since(seen), Some(vec![text("gone"), text("gone"), text("last")]));
 }
 
 /// And its first write has the first offset.

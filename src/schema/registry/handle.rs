@@ -1,13 +1,12 @@
-//! The registry as other rooms use it, and who opens its table.
+//! The registry as other rooms use it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::time::sleep;
 
-use crate::event::{EventType, Format, Subject, Topic, json};
-use crate::log::{EventLog, Table};
+use crate::event::{EventType, Format, Subject, json};
+use crate::log::Table;
 use crate::schema::compat::{ChangeLevel, Comparer};
 use crate::schema::{self, Checked, Contract, SchemaId};
 
@@ -21,12 +20,12 @@ use super::live::Live;
 use super::reading::{self, Comparison, Deleted, Versioned, Which};
 use super::{admission, rows};
 
-/// Where the registry lies.
-const TABLE: &str = "_weirgate.schemas";
+mod keeper;
+
+pub use keeper::Keeper;
+
 /// How often a registration is judged again because what it was judged by changed.
 const JUDGEMENTS_MAX: usize = 10;
-const OPEN_AGAIN_FIRST: Duration = Duration::from_millis(100);
-const OPEN_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The registry. Cheap to clone; all clones see the same.
 #[derive(Debug, Clone)]
@@ -50,10 +49,6 @@ enum Place {
     /// In another registry.
     Elsewhere,
 }
-
-/// Who opens the registry's table.
-#[derive(Debug)]
-pub struct Keeper(Registry);
 
 /// A schema that is to be registered, looked up or compared.
 #[derive(Debug, Clone, Default)]
@@ -79,49 +74,12 @@ pub struct Registered {
     pub change_level: Option<ChangeLevel>,
 }
 
-impl Keeper {
-    /// Opens the table, and follows it for as long as it can be followed.
-    pub async fn run(self, log: Arc<dyn EventLog>) {
-        self.open(log).await;
-        let Ok(table) = self.0.table() else { return };
-        let mut changes = table.changes();
-        while changes.changed().await.is_ok() {
-            self.0.0.live.fill(&*table);
-        }
-    }
-
-    /// Opens the table, however long the log takes to answer.
-    pub async fn open(&self, log: Arc<dyn EventLog>) {
-        let mut wait = OPEN_AGAIN_FIRST;
-        loop {
-            match open(&log).await {
-                Ok(table) => {
-                    self.0.0.live.fill(&table);
-                    self.0.0.table.store(Some(Arc::new(table)));
-                    return;
-                }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the schema registry cannot be read yet");
-                }
-            }
-            sleep(wait).await;
-            wait = (wait * 2).min(OPEN_AGAIN_MAX);
-        }
-    }
-}
-
-async fn open(log: &Arc<dyn EventLog>) -> Result<Table, crate::log::Error> {
-    let invalid = |_| crate::log::Error::NotSupported("the registry's own topic");
-    Table::open(Arc::clone(log), Topic::parse(TABLE).map_err(invalid)?, 1).await
-}
-
 impl Registry {
     /// A registry that holds nothing until its keeper has opened the table.
     #[must_use]
     pub fn new() -> (Self, Keeper) {
         let registry = Self::at(Place::Here);
-        (registry.clone(), Keeper(registry))
+        (registry.clone(), Keeper::of(registry))
     }
 
     /// What stands in a registry's place where the gateway judges by another one: it refuses whatever is asked.
@@ -168,7 +126,7 @@ impl Registry {
             wanted.fits = Some(comparison);
             match table.update(|draft| change::register(draft, subject, &wanted)).await {
                 Ok(versioned) => {
-                    self.0.live.fill_one(&*table, subject);
+                    self.take_over(&table, Some(subject));
                     let (version, id) = (versioned.version.number(), versioned.id.number());
                     tracing::info!(%subject, version, schema.id = id, "schema registered");
                     return Ok(Registered { versioned, change_level });
@@ -246,7 +204,7 @@ impl Registry {
     pub async fn delete_version(&self, subject: &Subject, which: Which) -> Result<Version, Error> {
         let table = self.table()?;
         let version = table.update(|draft| change::delete_version(draft, subject, which)).await?;
-        self.0.live.fill_one(&*table, subject);
+        self.take_over(&table, Some(subject));
         Ok(version)
     }
 
@@ -257,7 +215,7 @@ impl Registry {
     pub async fn remove_version(&self, subject: &Subject, which: Which) -> Result<Version, Error> {
         let table = self.table()?;
         let version = table.update(|draft| change::remove_version(draft, subject, which)).await?;
-        self.0.live.fill_one(&*table, subject);
+        self.take_over(&table, Some(subject));
         Ok(version)
     }
 
@@ -268,7 +226,7 @@ impl Registry {
     pub async fn delete_subject(&self, subject: &Subject) -> Result<Vec<Version>, Error> {
         let table = self.table()?;
         let versions = table.update(|draft| change::delete_subject(draft, subject)).await?;
-        self.0.live.fill_one(&*table, subject);
+        self.take_over(&table, Some(subject));
         Ok(versions)
     }
 
@@ -279,7 +237,7 @@ impl Registry {
     pub async fn remove_subject(&self, subject: &Subject) -> Result<Vec<Version>, Error> {
         let table = self.table()?;
         let versions = table.update(|draft| change::remove_subject(draft, subject)).await?;
-        self.0.live.fill_one(&*table, subject);
+        self.take_over(&table, Some(subject));
         Ok(versions)
     }
 
@@ -371,7 +329,7 @@ impl Registry {
     /// Lets events be judged by what was said of a subject, or of all.
     fn take_over(&self, table: &Table, subject: Option<&Subject>) {
         match subject {
-            Some(subject) => self.0.live.fill_one(table, subject),
+            Some(subject) => self.0.live.fill_some(table, &BTreeSet::from([subject.clone()])),
             None => self.0.live.fill(table),
         }
     }

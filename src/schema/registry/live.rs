@@ -7,11 +7,11 @@
 //! ```
 //! A check looks once, so that an event is judged by one version, the one before a change or the one after it.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 
 use crate::event::json::{Pointer, Value};
 use crate::event::{EventType, Format, Subject};
@@ -19,17 +19,24 @@ use crate::schema::codec::Rule;
 use crate::schema::{self, Checked, Contract, SchemaId, Verdict};
 
 use super::admission::{self, Whole};
-use super::content::{Guid, Kind};
+use super::content::Guid;
 use super::error::Error;
 use super::level::Policy;
 use super::reading::{self, Deleted};
 use super::rows::{self, Entry, Rows};
 
-/// All compiled schemas together may weigh this many bytes; what was used longest ago goes first.
+mod slot;
+
+use slot::{Compiled, Slot, Weighed};
+
+/// All that was made of schemas may weigh this many bytes; what was used longest ago goes first.
 const WEIGHT_MAX: usize = 64 << 20;
 /// A compiled schema weighs so many times its text, and at least so much: a measured guess.
 pub(super) const WEIGHT_FACTOR: usize = 30;
 pub(super) const WEIGHT_MIN: usize = 16 << 10;
+/// A contract weighs so many times its text, and at least so much; a guess again.
+const CONTRACT_FACTOR: usize = 10;
+const CONTRACT_MIN: usize = 4 << 10;
 /// What a subject of data ends with.
 const SUFFIX: &str = "-value";
 
@@ -42,11 +49,11 @@ pub(super) struct Live {
     filling: Mutex<()>,
     weight: Arc<AtomicUsize>,
     weight_max: usize,
-    /// How often something was compiled: the clock by which use is told.
-    compilations: AtomicU64,
+    /// How often something was made of a schema: the clock by which use is told.
+    makings: AtomicU64,
 }
 
-type Slots = HashMap<Box<str>, Arc<Slot>>;
+type Slots = HashMap<Arc<str>, Arc<Slot>>;
 
 /// Who has the texts of schemas.
 pub(super) trait Texts {
@@ -72,28 +79,6 @@ pub(super) struct Latest {
     pub(super) policy: Policy,
 }
 
-/// The latest version of one subject.
-#[derive(Debug)]
-struct Slot {
-    subject: Arc<str>,
-    latest: Latest,
-    compiled: ArcSwapOption<Compiled>,
-    /// Whether it was found that it cannot be compiled, which is told once.
-    is_unusable: AtomicBool,
-    used: AtomicU64,
-    /// As people and tools read it, once somebody asked.
-    contract: OnceLock<Option<Arc<Contract>>>,
-}
-
-/// A schema, and what it weighs for as long as anybody has it.
-#[derive(Debug)]
-struct Compiled {
-    kind: Kind,
-    rule: Rule,
-    weight: usize,
-    total: Arc<AtomicUsize>,
-}
-
 impl Default for Live {
     fn default() -> Self {
         Self::bounded(WEIGHT_MAX)
@@ -109,29 +94,6 @@ impl<R: Rows> Texts for R {
     }
 }
 
-impl Slot {
-    fn new(subject: &Subject, latest: Latest) -> Self {
-        Self {
-            subject: Arc::from(subject.as_str()),
-            latest,
-            compiled: ArcSwapOption::empty(),
-            is_unusable: AtomicBool::new(false),
-            used: AtomicU64::new(0),
-            contract: OnceLock::new(),
-        }
-    }
-
-    fn unusable(&self) -> schema::Error {
-        schema::Error::Unusable { subject: Arc::clone(&self.subject), schema_id: self.latest.id }
-    }
-}
-
-impl Drop for Compiled {
-    fn drop(&mut self) {
-        self.total.fetch_sub(self.weight, Ordering::Relaxed);
-    }
-}
-
 impl Live {
     /// One whose compiled schemas weigh no more than this together, but for one.
     fn bounded(weight_max: usize) -> Self {
@@ -140,7 +102,7 @@ impl Live {
             filling: Mutex::new(()),
             weight: Arc::default(),
             weight_max,
-            compilations: AtomicU64::new(0),
+            makings: AtomicU64::new(0),
         }
     }
 
@@ -150,18 +112,40 @@ impl Live {
         let before = self.slots.load();
         let mut slots = Slots::new();
         for (subject, (_, entry)) in reading::subjects(rows, Deleted::Hidden) {
-            put(&mut slots, &before, &subject, Some(latest(rows, &subject, entry)));
+            let Some(event_type) = event_type_of(&subject) else { continue };
+            let latest = latest(rows, &subject, entry);
+            let (name, slot) = match before.get_key_value(event_type) {
+                // What is as it was keeps what it compiled.
+                Some((name, slot)) if slot.latest == latest => (Arc::clone(name), Arc::clone(slot)),
+                Some(_) | None => (Arc::from(event_type), Arc::new(Slot::new(&subject, latest))),
+            };
+            slots.insert(name, slot);
         }
         self.slots.store(Arc::new(slots));
     }
 
-    /// Takes over what the table has of one subject.
-    pub(super) fn fill_one(&self, rows: &dyn Rows, subject: &Subject) {
+    /// Takes over what the table has of some subjects.
+    pub(super) fn fill_some(&self, rows: &dyn Rows, subjects: &BTreeSet<Subject>) {
         let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.slots.load();
+        let changed = subjects.iter().filter_map(|subject| {
+            let event_type = event_type_of(subject)?;
+            let last = reading::entries(rows, subject, Deleted::Hidden).last().map(|(_, entry)| *entry);
+            let latest = last.map(|entry| latest(rows, subject, entry));
+            let is_as_it_was = before.get(event_type).map(|slot| slot.latest) == latest;
+            (!is_as_it_was).then_some((event_type, subject, latest))
+        });
+        let mut changed = changed.peekable();
+        if changed.peek().is_none() {
+            return;
+        }
         let mut slots = Slots::clone(&before);
-        let last = reading::entries(rows, subject, Deleted::Hidden).last().map(|(_, entry)| *entry);
-        put(&mut slots, &before, subject, last.map(|entry| latest(rows, subject, entry)));
+        for (event_type, subject, latest) in changed {
+            match latest {
+                Some(latest) => slots.insert(event_type.into(), Arc::new(Slot::new(subject, latest))),
+                None => slots.remove(event_type),
+            };
+        }
         self.slots.store(Arc::new(slots));
     }
 
@@ -206,16 +190,17 @@ impl Live {
     ) -> Result<Checked, schema::Error> {
         let slots = self.slots.load();
         let Some(slot) = find(&slots, event_type) else { return Ok(Checked::default()) };
-        let now = self.compilations.load(Ordering::Relaxed);
+        let now = self.makings.load(Ordering::Relaxed);
         if slot.used.load(Ordering::Relaxed) != now {
             slot.used.store(now, Ordering::Relaxed);
         }
         let compiled = self.compiled(texts, &slots, slot, event_type)?;
-        let (subject, schema_id, kind) = (Arc::clone(&slot.subject), slot.latest.id, compiled.kind);
+        let Compiled { kind, rule } = &compiled.made;
+        let (subject, schema_id, kind) = (Arc::clone(&slot.subject), slot.latest.id, *kind);
         if kind.format() != format {
             return Err(schema::Error::OtherFormat { subject, schema_id, kind, format });
         }
-        match compiled.rule.judge(data) {
+        match rule.judge(data) {
             (Verdict::Valid, encoded) => Ok(Checked {
                 schema: Some(schema_id),
                 guid: slot.latest.guid,
@@ -239,7 +224,7 @@ impl Live {
         let path = parts.strip_prefix(&["data"])?;
         let slots = self.slots.load();
         let compiled = self.compiled(texts, &slots, find(&slots, event_type)?, event_type).ok()?;
-        match &compiled.rule {
+        match &compiled.made.rule {
             Rule::Json(_) => None,
             Rule::Coded(codec) => {
                 let spelled = codec.spelled(data, path)?;
@@ -252,21 +237,23 @@ impl Live {
     pub(super) fn contract(&self, texts: &dyn Texts, event_type: &EventType) -> Option<Arc<Contract>> {
         let slots = self.slots.load();
         let slot = find(&slots, event_type)?;
-        if let Some(written) = slot.contract.get() {
-            return written.clone();
+        if let Some(kept) = &*slot.contract.load() {
+            return kept.made.clone();
         }
-        let whole = match texts.whole(slot.latest.id) {
-            Ok(whole) => Some(whole),
-            Err(Lack::Broken(_)) => None,
+        let (contract, weight) = match texts.whole(slot.latest.id) {
+            Ok(Whole { kind, text, named }) => {
+                let written = admission::contract(kind, &text, &named).map(|(schema, dialect)| {
+                    let (subject, id) = (Arc::clone(&slot.subject), slot.latest.id);
+                    Arc::new(Contract { subject, id, schema, dialect, example: None })
+                });
+                (written, (text.len() * CONTRACT_FACTOR).max(CONTRACT_MIN))
+            }
+            Err(Lack::Broken(_)) => (None, 0),
             Err(Lack::Unfetched) => return None,
         };
-        let write = || {
-            let Whole { kind, text, named } = whole?;
-            let (schema, dialect) = admission::contract(kind, &text, &named)?;
-            let (subject, id) = (Arc::clone(&slot.subject), slot.latest.id);
-            Some(Arc::new(Contract { subject, id, schema, dialect, example: None }))
-        };
-        slot.contract.get_or_init(write).clone()
+        slot.contract.store(Some(Weighed::new(contract.clone(), weight, &self.weight)));
+        self.made(&slots, slot);
+        contract
     }
 
     /// The event types that have a schema, sorted.
@@ -277,7 +264,7 @@ impl Live {
         types
     }
 
-    /// What all compiled schemas weigh together, in bytes.
+    /// What all that was made of schemas weighs together, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.weight.load(Ordering::Relaxed)
     }
@@ -288,7 +275,7 @@ impl Live {
         slots: &Slots,
         slot: &Slot,
         event_type: &EventType,
-    ) -> Result<Arc<Compiled>, schema::Error> {
+    ) -> Result<Arc<Weighed<Compiled>>, schema::Error> {
         match &*slot.compiled.load() {
             Some(compiled) => Ok(Arc::clone(compiled)),
             None => self.compile(texts, slots, slot, event_type),
@@ -301,7 +288,7 @@ impl Live {
         slots: &Slots,
         slot: &Slot,
         event_type: &EventType,
-    ) -> Result<Arc<Compiled>, schema::Error> {
+    ) -> Result<Arc<Weighed<Compiled>>, schema::Error> {
         if slot.is_unusable.load(Ordering::Relaxed) {
             return Err(slot.unusable());
         }
@@ -321,14 +308,17 @@ impl Live {
             Lack::Unfetched => schema::Error::Unavailable { event_type: event_type.clone() },
         })?;
         let weight = (text.len() * WEIGHT_FACTOR).max(WEIGHT_MIN);
-        self.weight.fetch_add(weight, Ordering::Relaxed);
-        let compiled = Compiled { kind, rule, weight, total: Arc::clone(&self.weight) };
-        let compiled = Arc::new(compiled);
-        self.compilations.fetch_add(1, Ordering::Relaxed);
-        slot.used.store(self.compilations.load(Ordering::Relaxed), Ordering::Relaxed);
+        let compiled = Weighed::new(Compiled { kind, rule }, weight, &self.weight);
         slot.compiled.store(Some(Arc::clone(&compiled)));
-        self.lighten(slots);
+        self.made(slots, slot);
         Ok(compiled)
+    }
+
+    /// Notes that something was made for a slot just now, and lets go of other things for it.
+    fn made(&self, slots: &Slots, slot: &Slot) {
+        let now = self.makings.fetch_add(1, Ordering::Relaxed) + 1;
+        slot.used.store(now, Ordering::Relaxed);
+        self.lighten(slots);
     }
 
     /// Lets go of what was used longest ago, where all of it weighs too much.
@@ -338,14 +328,15 @@ impl Live {
         }
         let mut held: Vec<(u64, &Arc<Slot>)> = slots
             .values()
-            .filter(|slot| slot.compiled.load().is_some())
+            .filter(|slot| slot.compiled.load().is_some() || slot.contract.load().is_some())
             .map(|slot| (slot.used.load(Ordering::Relaxed), slot))
             .collect();
         held.sort_unstable_by_key(|(used, _)| *used);
         let mut excess = self.weight().saturating_sub(self.weight_max / 4 * 3);
         for (_, slot) in held {
-            let Some(compiled) = slot.compiled.swap(None) else { continue };
-            excess = excess.saturating_sub(compiled.weight);
+            let compiled = slot.compiled.swap(None).map_or(0, |compiled| compiled.weight);
+            let contract = slot.contract.swap(None).map_or(0, |contract| contract.weight);
+            excess = excess.saturating_sub(compiled + contract);
             if excess == 0 {
                 return;
             }
@@ -368,19 +359,9 @@ fn latest(rows: &dyn Rows, subject: &Subject, entry: Entry) -> Latest {
     Latest { id: entry.id, guid: Some(entry.guid), policy }
 }
 
-/// Puts a subject's latest version in its place; a slot that is as it was keeps what it compiled.
-fn put(slots: &mut Slots, before: &Slots, subject: &Subject, latest: Option<Latest>) {
-    let Some(event_type) = subject.as_str().strip_suffix(SUFFIX) else { return };
-    let Some(latest) = latest else {
-        slots.remove(event_type);
-        return;
-    };
-    let slot = before
-        .get(event_type)
-        .filter(|slot| slot.latest == latest)
-        .cloned()
-        .unwrap_or_else(|| Arc::new(Slot::new(subject, latest)));
-    slots.insert(event_type.into(), slot);
+/// The event type whose data a subject describes.
+fn event_type_of(subject: &Subject) -> Option<&str> {
+    subject.as_str().strip_suffix(SUFFIX)
 }
 
 #[cfg(test)]

@@ -59,6 +59,14 @@ pub(super) struct Entry {
     pub(super) is_deleted: bool,
 }
 
+/// Whom a change concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Concern {
+    /// All subjects.
+    All,
+    One(Subject),
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
@@ -113,6 +121,8 @@ pub(super) fn put<T: Serialize>(rows: &mut dyn Change, key: String, value: &T) {
 pub(super) const TOTALS: &str = "totals";
 /// Before the keys of all versions.
 pub(super) const VERSIONS: &str = "version/";
+/// Before the keys of single subjects' settings.
+const SETTINGS: &str = "settings/";
 
 /// The key of a schema.
 pub(super) fn schema_key(id: SchemaId) -> String {
@@ -156,7 +166,7 @@ pub(super) fn referrer_key(subject: &Subject, version: Version, id: SchemaId) ->
 
 /// The key of settings, of all subjects or one.
 pub(super) fn settings_key(subject: Option<&Subject>) -> String {
-    subject.map_or_else(|| "settings".to_owned(), |subject| format!("settings/{}", encoded(subject)))
+    subject.map_or_else(|| "settings".to_owned(), |subject| format!("{SETTINGS}{}", encoded(subject)))
 }
 
 /// The key of a mode, of all subjects or one.
@@ -167,8 +177,20 @@ pub(super) fn mode_key(subject: Option<&Subject>) -> String {
 /// Subject and number at the end of a key, behind its prefix.
 pub(super) fn place_of(key: &[u8], prefix: &str) -> Option<(Subject, Version)> {
     let (subject, number) = std::str::from_utf8(key).ok()?.strip_prefix(prefix)?.rsplit_once('/')?;
-    let subject = percent_decode_str(subject).decode_utf8().ok()?;
-    Some((Subject::parse(&subject).ok()?, Version::new(number.parse().ok()?)?))
+    Some((decoded(subject)?, Version::new(number.parse().ok()?)?))
+}
+
+/// Whose latest version, or what holds for it, stands under a key.
+pub(super) fn concern_of(key: &[u8]) -> Option<Concern> {
+    let key = std::str::from_utf8(key).ok()?;
+    if key == settings_key(None) {
+        return Some(Concern::All);
+    }
+    let subject = match key.strip_prefix(VERSIONS) {
+        Some(place) => place.rsplit_once('/')?.0,
+        None => key.strip_prefix(SETTINGS)?,
+    };
+    Some(Concern::One(decoded(subject)?))
 }
 
 /// The id at the end of a key, behind its prefix.
@@ -186,9 +208,15 @@ fn encoded(subject: &Subject) -> String {
     utf8_percent_encode(subject.as_str(), RESERVED).to_string()
 }
 
+fn decoded(subject: &str) -> Option<Subject> {
+    Subject::parse(&percent_decode_str(subject).decode_utf8().ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{place_of, uses_of, version_key, versions_of};
+    use super::{
+        Concern, TOTALS, concern_of, mode_key, place_of, settings_key, uses_of, version_key, versions_of,
+    };
     use crate::event::Subject;
     use crate::schema::SchemaId;
     use crate::schema::registry::content::Version;
@@ -202,5 +230,17 @@ mod tests {
         assert!(!version_key(&subject("a/b"), version(1)).starts_with(&versions_of(&subject("a"))));
         assert!(version_key(&subject("a"), version(9)) < version_key(&subject("a"), version(10)));
         assert!(!uses_of(SchemaId::new(12).unwrap()).starts_with(&uses_of(SchemaId::new(1).unwrap())));
+    }
+
+    #[test]
+    fn keys_tell_whom_they_concern() {
+        let (subject, version) = (Subject::parse("a/b%-größe").unwrap(), Version::new(7).unwrap());
+        let one = Some(Concern::One(subject.clone()));
+        assert_eq!(concern_of(version_key(&subject, version).as_bytes()), one);
+        assert_eq!(concern_of(settings_key(Some(&subject)).as_bytes()), one);
+        assert_eq!(concern_of(settings_key(None).as_bytes()), Some(Concern::All));
+        for other in [TOTALS.to_owned(), mode_key(Some(&subject)), uses_of(SchemaId::new(1).unwrap())] {
+            assert_eq!(concern_of(other.as_bytes()), None, "{other}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The latest versions over a table in memory.
 
-use super::{Live, SUFFIX, WEIGHT_MIN};
+use std::sync::Arc;
+
+use super::{CONTRACT_MIN, Live, SUFFIX, WEIGHT_MIN};
 use crate::event::json::{Document, Limits};
 use crate::event::{EventType, Format, Subject};
 use crate::schema::registry::change::{self, Wanted};
@@ -69,10 +71,10 @@ fn one_subjects_change_is_taken_over_alone() {
     let second = register(&mut rows, "a.b-value", 2);
     assert!(check(&live, &rows, "a.b", 1).is_ok());
     let subject = Subject::parse("a.b-value").unwrap();
-    live.fill_one(&rows, &subject);
+    live.fill_some(&rows, &[subject.clone()].into());
     assert_eq!(check(&live, &rows, "a.b", 2), Ok(Some(second)));
     change::delete_subject(&mut rows, &subject).unwrap();
-    live.fill_one(&rows, &subject);
+    live.fill_some(&rows, &[subject].into());
     assert_eq!(check(&live, &rows, "a.b", 7), Ok(None));
 }
 
@@ -97,4 +99,38 @@ fn what_is_compiled_is_bounded_and_what_is_used_stays() {
     drop(slots);
     live.fill(&Memory::default());
     assert_eq!(live.weight(), 0, "what nobody has weighs nothing");
+}
+
+#[test]
+fn contracts_are_bounded_too_and_written_anew_when_they_are_asked_for_again() {
+    let bound = 5;
+    let (mut rows, live) = (Memory::default(), Live::bounded(bound * CONTRACT_MIN));
+    let types = 0..bound * 3;
+    for number in types.clone() {
+        register(&mut rows, &format!("type.{number}{SUFFIX}"), number);
+    }
+    live.fill(&rows);
+    for number in types.clone().chain(types) {
+        let contract = live.contract(&rows, &EventType::parse(&format!("type.{number}")).unwrap()).unwrap();
+        assert_eq!(contract.schema["const"], number);
+        assert!(live.weight() <= bound * CONTRACT_MIN);
+    }
+}
+
+#[test]
+fn what_did_not_change_keeps_what_it_compiled() {
+    let (mut rows, live) = (Memory::default(), Live::default());
+    register(&mut rows, "a.b-value", 1);
+    register(&mut rows, "c.d-value", 2);
+    live.fill(&rows);
+    assert!(check(&live, &rows, "a.b", 1).is_ok());
+    let before = live.slots.load_full();
+    let subjects = ["a.b-value", "c.d-value", "e.f-value"].map(|name| Subject::parse(name).unwrap());
+    live.fill_some(&rows, &subjects.clone().into());
+    assert!(Arc::ptr_eq(&before, &live.slots.load_full()), "nothing changed");
+    register(&mut rows, "c.d-value", 3);
+    live.fill_some(&rows, &subjects.into());
+    live.fill(&rows);
+    assert!(live.slots.load()["a.b"].compiled.load().is_some());
+    assert!(check(&live, &rows, "c.d", 3).is_ok());
 }
