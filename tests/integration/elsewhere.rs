@@ -4,7 +4,8 @@ mod forwarder;
 
 use serde_json::{Value, json};
 
-use crate::harness::{TestGateway, eventually};
+use crate::harness::{TestGateway, eventually, order};
+use crate::tls;
 
 use forwarder::Forwarder;
 
@@ -194,4 +195,42 @@ async fn a_gateway_that_the_registry_does_not_know_is_not_ready_and_says_no_secr
     assert!(shown.text.contains("(hidden)") && !shown.text.contains("not-to-be-seen"), "{}", shown.text);
     gateway.stop().await;
     registry.stop().await;
+}
+
+/// And one that is not trusted gets neither a question nor the credential.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_is_asked_over_tls_where_its_signer_is_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let registry = tls::gateway(directory).await;
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas");
+    let register = ["schemas", "register", "orders.placed.v1", "--directory", samples, "--ca", "cert.pem"];
+    let registered = tls::run(&registry, directory, "https", &register).await;
+    assert!(registered.status.success(), "{registered:?}");
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(directory.join("other.pem"), other.cert.pem()).unwrap();
+    let asking = async |ca: &str| {
+        let (port, token, ca) = (registry.address.port(), &registry.token, directory.join(ca));
+        let schemas = format!(
+            "schemas: {{store: confluent, confluent: {{urls: ['https://localhost:{port}/registry'], auth: {{token: '{token}'}}, ca: '{}'}}}}",
+            ca.display()
+        );
+        TestGateway::with(&schemas).start().await
+    };
+    let trusting = asking("cert.pem").await;
+    ready(&trusting).await;
+    trusting.publish(order("ord_1", "c-1")).await.expect(201);
+    trusting.publish(event("orders.placed.v1", "{}")).await.expect_problem(422, "schema_violation");
+    trusting.stop().await;
+
+    let distrusting = asking("other.pem").await;
+    let told = eventually("the gateway says that it cannot ask", async || {
+        let told = distrusting.get("/readyz").await.text;
+        told.contains("schemas").then_some(told)
+    })
+    .await;
+    assert!(!told.contains(&registry.token), "{told}");
+    distrusting.publish(order("ord_1", "c-1")).await.expect_problem(503, "schemas_unavailable");
+    distrusting.stop().await;
+    assert_eq!(registry.terminate().await, Some(0));
 }

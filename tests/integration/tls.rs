@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::harness::{DEADLINE, Process, order};
 
 /// A gateway for `localhost` in this directory, its certificate in `cert.pem`.
-async fn gateway(directory: &Path) -> Process {
+pub(crate) async fn gateway(directory: &Path) -> Process {
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(directory.join("cert.pem"), pair.cert.pem()).unwrap();
     std::fs::write(directory.join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
@@ -19,7 +19,7 @@ async fn gateway(directory: &Path) -> Process {
 }
 
 /// Runs a command against the gateway, its input in `events.ndjson`.
-async fn run(gateway: &Process, directory: &Path, scheme: &str, arguments: &[&str]) -> Output {
+pub(crate) async fn run(gateway: &Process, directory: &Path, scheme: &str, arguments: &[&str]) -> Output {
     let url = format!("{scheme}://localhost:{}", gateway.address.port());
     let mut command = Command::new(env!("CARGO_BIN_EXE_weirgate"));
     command.args(arguments).args(["--url", &url, "--token", &gateway.token]);
