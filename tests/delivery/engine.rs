@@ -13,7 +13,7 @@ use weirgate::telemetry::Registry;
 pub(crate) type Keep = TempDir;
 
 /// Longer than anything takes on this log.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A new log.
 pub(crate) async fn open() -> (Arc<dyn EventLog>, Arc<dyn Groups>, Keep) {

@@ -17,7 +17,7 @@ use weirgate::log::{
 use super::harness::topic;
 
 /// Longer than anything here takes.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 const FIRST: Partition = Partition::new(0);
 
 /// What a member does, in order.

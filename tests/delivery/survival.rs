@@ -8,6 +8,9 @@ use super::engine::PATIENCE;
 use super::harness::{World, config, group, join, offsets, patch, topic};
 use super::waiting::eventually_within;
 
+/// Long beside the grace of a drain, short beside the time that a delivery has to be settled in.
+const UNSETTLED_MAX: Duration = Duration::from_secs(20);
+
 #[tokio::test]
 async fn a_crash_repeats_neither_finished_work_nor_attempts() {
     let mut world = World::start(1, r#"{"ordering":"none"}"#).await;
@@ -47,7 +50,7 @@ async fn a_drain_takes_the_unsent_back_and_lets_the_rest_settle() {
     assert_eq!(worker.told().await, Push::Draining, "the other two were never sent");
     assert!(!draining.is_finished());
     assert_eq!(worker.settle(Settlement::Ack(vec![got])).await, []);
-    tokio::time::timeout(Duration::from_secs(4), draining).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, draining).await.unwrap().unwrap();
     assert_eq!(world.committed(0).await, Some(1));
     assert!(matches!(worker.member.next(1_024).await, Err(Error::Closed)));
 }
@@ -58,7 +61,7 @@ async fn a_drain_ends_though_nothing_is_settled() {
     let mut worker = world.join("c-1", 3).await;
     world.publish(0, "a", 1).await;
     worker.delivery().await;
-    tokio::time::timeout(Duration::from_secs(4), world.delivery.drain()).await.unwrap();
+    tokio::time::timeout(UNSETTLED_MAX, world.delivery.drain()).await.unwrap();
     assert_eq!(world.committed(0).await, Some(0));
 }
 
@@ -77,7 +80,7 @@ async fn members_end_with_their_group_however_it_ends() {
     let mut worker = world.join("c-1", 1).await;
     world.crash().await;
     let ended = async { while worker.member.next(1_024).await.is_ok() {} };
-    tokio::time::timeout(Duration::from_secs(4), ended).await.unwrap();
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
 }
 
 #[tokio::test]
@@ -129,7 +132,7 @@ async fn a_live_group_follows_another_policy() {
     let change = patch(r#"{"topics":["orders.v1","user.created"],"ackTimeoutMs":9000}"#);
     world.delivery.put_policy(&group(), change).await.unwrap();
     let ended = async { while worker.member.next(1_024).await.is_ok() {} };
-    tokio::time::timeout(Duration::from_secs(4), ended).await.expect("nobody asked whether it may read both");
+    tokio::time::timeout(PATIENCE, ended).await.expect("nobody asked whether it may read both");
     let mut worker = world.join("c-1", 8).await;
     assert_eq!(worker.member.policy().topics, [topic("orders.v1"), topic("user.created")]);
     world.publish_to("user.created", 0, "a", 1).await;

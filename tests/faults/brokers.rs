@@ -22,6 +22,8 @@ pub(crate) const NODES: usize = 3;
 const HEAL_MAX: Duration = Duration::from_secs(90);
 /// How long a request for metadata may take.
 const ASK_MAX: Duration = Duration::from_secs(5);
+/// How long the brokers may take to make a topic.
+const MAKE_MAX: Duration = Duration::from_secs(60);
 
 /// The brokers, held by one run.
 pub(crate) type Held = OwnedMutexGuard<Brokers>;
@@ -139,7 +141,7 @@ impl Brokers {
         let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(3));
         let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
-        let options = AdminOptions::new().operation_timeout(Some(ASK_MAX));
+        let options = AdminOptions::new().operation_timeout(Some(MAKE_MAX));
         for outcome in admin.create_topics(&[new], &options).await.unwrap() {
             outcome.unwrap();
         }

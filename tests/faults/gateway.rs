@@ -18,7 +18,9 @@ const WELCOME_MAX: Duration = Duration::from_secs(60);
 /// How long a gateway may take until it is ready, brokers being there.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// SIGTERM to exit, as promised, and a little for a machine that does other things.
-const EXIT_MAX: Duration = Duration::from_secs(35);
+const EXIT_MAX: Duration = Duration::from_secs(60);
+/// How long an answer may take of a gateway that lives.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// Where a gateway is found, and with what credential; the same after a restart.
 #[derive(Debug, Clone)]
@@ -93,7 +95,7 @@ impl Gateway {
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.target.address);
         let request = reqwest::Client::new().get(url).bearer_auth(&self.target.token);
-        let answer = request.timeout(Duration::from_secs(5)).send().await.ok()?;
+        let answer = request.timeout(ANSWER_MAX).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 

@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 use crate::history::{Deed, Entry, Kind};
 use crate::publishers::{NOT_TOLD_WHEN, Pace, Retry};
 use crate::run::{Plan, Run};
-use crate::{is_long, until};
+use crate::{is_long, promised, until};
 
 /// How long the publishers may take to go on after a leader was lost: Kafka notices after 9 s that a broker is dead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,7 +123,7 @@ async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
             run.gateways.iter().zip(resident).map(|(gateway, before)| outlive(gateway, before, outage));
         tokio::join!(join_all(outlived), run.publishers.until_not_stored(20, PATIENCE));
         run.brokers.start_missing();
-        run.publishers.go_on(1, BACK_MAX).await;
+        run.publishers.go_on(1, promised(BACK_MAX)).await;
         run.brokers.heal().await;
     })
     .await;
@@ -139,7 +139,7 @@ async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
 async fn outlive(gateway: &Gateway, resident_kib: u64, outage: Duration) {
     let began = Instant::now();
     let told = async || gateway.ready().await.filter(|(status, _)| *status == 503).map(drop);
-    until("the gateway is not ready", UNREADY_MAX, told).await;
+    until("the gateway is not ready", promised(UNREADY_MAX), told).await;
     let mut looks = interval(Duration::from_millis(500));
     while began.elapsed() < outage {
         looks.tick().await;

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::checkers::Stored;
 use crate::history::{Book, Deed, Entry, Kind, Recorder, sha};
 
-const ASK_MAX: Duration = Duration::from_secs(10);
+const ASK_MAX: Duration = Duration::from_secs(60);
 /// How long the log of a run may take to be read.
 const READ_MAX: Duration = Duration::from_secs(120);
 /// Between two looks at a group's commits.

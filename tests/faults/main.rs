@@ -84,6 +84,12 @@ fn is_long() -> bool {
     rounds() > 1
 }
 
+/// How long something may take that is promised within this time: as long, where evidence is wanted; else, among other
+/// tests and on whatever machine, four times that.
+fn promised(time: Duration) -> Duration {
+    if is_long() { time } else { time * 4 }
+}
+
 /// How often each fault is repeated within its run.
 fn rounds() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "how long tests run is no configuration of the gateway")]

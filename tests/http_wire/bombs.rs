@@ -12,9 +12,9 @@ use crate::gateway::{Gateway, SHOP, envelope};
 use crate::registry::{V1, ask};
 
 /// A second is what is promised of a build that is optimised, on a machine that does nothing else.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(30);
 /// What anybody else waits meanwhile, at most.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A text of a language that must not be taken.
 type Bomb = (&'static str, &'static str, String);

@@ -70,14 +70,14 @@ fn streams_and_waiting_pages_end_with_a_word() {
 
 #[test]
 fn idle_connections_do_not_hold_the_end_up() {
-    let mut gateway = Gateway::start();
+    let mut gateway = Gateway::with(|setup| setup.drain_window = Duration::from_secs(60));
     let mut idle = gateway.client();
     assert_eq!(idle.send("GET", "/livez", &[], b"").status, 200);
     let mut silent = gateway.client();
     let began = SystemTime::now();
     gateway.stop();
     gateway.ended();
-    assert!(began.elapsed().unwrap() < Duration::from_secs(5));
+    assert!(began.elapsed().unwrap() < Duration::from_secs(30));
     assert!(idle.is_ended() && silent.is_ended());
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn envelope(more: &str) -> String {
 pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = SystemTime::now();
     while !is_so() {
-        assert!(began.elapsed().unwrap() < Duration::from_secs(20), "waited in vain: {what}");
+        assert!(began.elapsed().unwrap() < Duration::from_secs(60), "waited in vain: {what}");
         std::thread::yield_now();
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use socket::Socket;
 use waiting::{eventually_within, in_time};
 
 /// The longest any condition may take to come true.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A gateway that is not ready by then never will be, on a busy machine too.
 pub(crate) const READY_MAX: Duration = Duration::from_secs(90);

@@ -22,7 +22,7 @@ use crate::conformance::{known, open, read, subject};
 use crate::harness::waiting::{eventually_within, in_time};
 
 const FIRST: Partition = Partition::new(0);
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A topic of one partition that nobody else has.
 async fn topic(subject: &Subject) -> Topic {

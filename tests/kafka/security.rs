@@ -55,7 +55,7 @@ async fn unready(engine: &Engine, words: &str) {
         matches!(&health, Health::Unready { detail, .. } if detail.contains(words)).then_some(())
     };
     let said = fmt::from_fn(|out| write!(out, "it says '{words}', and not {:?}", engine.health()));
-    eventually_within(Duration::from_secs(20), said, says).await;
+    eventually_within(Duration::from_secs(60), said, says).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
