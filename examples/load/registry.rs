@@ -74,6 +74,7 @@ fn documents(gateway: &Gateway) -> anyhow::Result<()> {
             start.elapsed().as_secs_f64() * 1e3
         );
     }
+    println!("after that: {:.1} MiB resident", gateway.usage().resident_mib);
     Ok(())
 }
 
