@@ -83,6 +83,7 @@ fn path(step: &Step) -> String {
 
 const fn name(rule: Rule) -> &'static str {
     match rule {
+        Rule::Decimal => "DECIMAL_MISMATCH",
         Rule::FixedSize => "FIXED_SIZE_MISMATCH",
         Rule::MissingDefault => "READER_FIELD_MISSING_DEFAULT_VALUE",
         Rule::MissingEnumSymbols => "MISSING_ENUM_SYMBOLS",
@@ -95,6 +96,7 @@ const fn name(rule: Rule) -> &'static str {
 fn message(finding: &Finding, reader: &str, writer: &str) -> String {
     let about: String = finding.about.chars().take(500).collect();
     match finding.rule {
+        Rule::Decimal => format!("the decimals in {reader} and {writer} have {about}"),
         Rule::FixedSize => format!("the sizes in {reader} and {writer} are {about}"),
         Rule::MissingDefault => {
             format!("{reader} has the field {about} without a default, and {writer} does not write it")
@@ -108,6 +110,7 @@ fn message(finding: &Finding, reader: &str, writer: &str) -> String {
 
 const fn fix(rule: Rule, direction: Direction) -> &'static str {
     match (rule, direction) {
+        (Rule::Decimal, _) => "keep scale and precision, or use a new field for numbers of other digits",
         (Rule::FixedSize, _) => "keep the size, or use a type of another name in a new field",
         (Rule::MissingDefault, Direction::Backward) => {
             "give the field a default, or an alias where it was renamed"

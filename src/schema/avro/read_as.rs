@@ -5,8 +5,8 @@
 //! reader's union takes what any of its branches takes. Nothing is made of the data.
 
 use super::names::Name;
-use super::resolve::{is_same_name, kind, promotes, written_field};
-use super::tree::{Field, Id, Node, Record, Tree, Union};
+use super::resolve::{is_same_name, kind, other_decimal, promotes, written_field};
+use super::tree::{Field, Id, Node, Octets, Record, Tree, Union};
 use super::wire::read_long;
 
 /// Values may lie within each other this deep, and so many are looked at.
@@ -118,7 +118,11 @@ impl<'t, 'b> Reading<'t, 'b> {
                     None => Ok(()),
                     Some(Node::Fixed(read)) => {
                         same_name((&read.name, &read.aliases), &written.name)?;
-                        if read.size == written.size { Ok(()) } else { Err(Failure::Refused) }
+                        if read.size == written.size {
+                            same_number(read.octets, written.octets)
+                        } else {
+                            Err(Failure::Refused)
+                        }
                     }
                     Some(_) => Err(Failure::Refused),
                 }
@@ -126,9 +130,10 @@ impl<'t, 'b> Reading<'t, 'b> {
             (Some(_), Node::Array(_) | Node::Map(_) | Node::Record(_)) => Err(Failure::Refused),
             (read, written) => {
                 self.plain(written)?;
-                match read {
-                    Some(read) if !promotes(kind(written), kind(read)) => Err(Failure::Refused),
-                    Some(_) | None => Ok(()),
+                match (read, written) {
+                    (Some(Node::Bytes(read)), Node::Bytes(written)) => same_number(*read, *written),
+                    (Some(read), _) if !promotes(kind(written), kind(read)) => Err(Failure::Refused),
+                    (Some(_) | None, _) => Ok(()),
                 }
             }
         }
@@ -207,4 +212,8 @@ impl<'t, 'b> Reading<'t, 'b> {
 
 fn same_name((read, aliases): (&Name, &[Box<str>]), written: &Name) -> Step<()> {
     if is_same_name((read, aliases), written) { Ok(()) } else { Err(Failure::Refused) }
+}
+
+fn same_number(read: Octets, written: Octets) -> Step<()> {
+    if other_decimal(read, written).is_none() { Ok(()) } else { Err(Failure::Refused) }
 }

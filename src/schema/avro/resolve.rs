@@ -1,14 +1,14 @@
 //! Whether data of one schema can be read by another, by Avro's rules of resolution, and each place where it cannot.
 //!
-//! Names are compared without their namespaces, or by the reader's aliases; logical types take no part. A pair of types
-//! that is met within itself is taken for readable until shown otherwise; what rests on that is not kept beyond it. The
+//! Names are compared without their namespaces, or by the reader's aliases; logical types take no part, but that two decimals
+//! must have one scale and precision: the bytes would be read as another number. A pair of types that is met within itself is taken for readable until shown otherwise; what rests on that is not kept beyond it. The
 //! walk looks at its time box, and gives up when that is over.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::names::Name;
-use super::tree::{Enum, Field, Id, Node, Record, Tree, Union};
+use super::tree::{Enum, Field, Id, Node, Octets, Record, Tree, Union};
 use crate::schema::compat::TimeBox;
 
 /// Pairs of types and fields that are looked at.
@@ -41,9 +41,10 @@ pub(super) enum Step {
     Attribute(&'static str),
 }
 
-/// The rules, by the names that they have in Java.
+/// The rules, by the names that they have in Java; there is none for decimals, which Java passes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
+    Decimal,
     FixedSize,
     MissingDefault,
     MissingEnumSymbols,
@@ -179,7 +180,9 @@ impl<'t> Resolver<'t> {
                     let about = format!("{} and {}", read.size, written.size);
                     gathered.tell(Rule::FixedSize, [Step::Attribute("size")], about);
                 }
+                decimals(read.octets, written.octets, &mut gathered);
             }
+            (Node::Bytes(read), Node::Bytes(written)) => decimals(*read, *written, &mut gathered),
             (read, written) => {
                 if !promotes(kind(written), kind(read)) {
                     gathered.tell(Rule::Type, [], format!("{} and {}", kind(read), kind(written)));
@@ -258,6 +261,29 @@ fn names((read, aliases): (&Name, &[Box<str>]), written: &Name, gathered: &mut G
         let about = format!("{} and {}", read.full(), written.full());
         gathered.tell(Rule::Name, [Step::Attribute("name")], about);
     }
+}
+
+fn decimals(read: Octets, written: Octets, gathered: &mut Gathered) {
+    let Some(attribute) = other_decimal(read, written) else { return };
+    let digits = |octets| match octets {
+        Octets::Decimal { precision, scale } => format!("{precision} digits, {scale} after the point"),
+        Octets::Plain | Octets::Uuid => String::new(),
+    };
+    let about = format!("{}, and {}", digits(read), digits(written));
+    gathered.tell(Rule::Decimal, [Step::Attribute(attribute)], about);
+}
+
+/// What two decimals must have in common for one to be read as the other, and have not; `None` where one is no decimal.
+pub(super) fn other_decimal(read: Octets, written: Octets) -> Option<&'static str> {
+    let (Octets::Decimal { precision, scale }, Octets::Decimal { precision: digits, scale: places }) =
+        (read, written)
+    else {
+        return None;
+    };
+    if scale != places {
+        return Some("scale");
+    }
+    (precision != digits).then_some("precision")
 }
 
 fn symbols(read: &Enum, written: &Enum, gathered: &mut Gathered) {

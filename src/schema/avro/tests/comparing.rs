@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::{compare, compare_within};
 use super::avro;
-use crate::schema::compat::{ChangeLevel, Level, Report, TimeBox};
+use crate::schema::compat::{ChangeLevel, CounterExample, Level, Report, TimeBox};
 
 fn record(fields: &Value) -> Value {
     json!({"type": "record", "name": "R", "doc": "Of it.", "fields": fields})
@@ -82,6 +82,55 @@ fn each_difference_has_its_place_in_the_schema_and_in_the_data() {
     assert_eq!(one.rule, "MISSING_UNION_BRANCH");
     assert_eq!(one.pointer, "#/fields/0/type/values/items/fields/0/type/1");
     assert_eq!(one.path, "/lines/*/*/state");
+}
+
+#[test]
+fn a_decimal_is_read_by_its_own_scale_and_precision_only() {
+    let bytes = |precision: u8, scale: u8| json!({"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale});
+    let fixed = |precision: u8, scale: u8| json!({"type": "fixed", "name": "F", "size": 8, "logicalType": "decimal", "precision": precision, "scale": scale});
+    let of = |amount: &Value| record(&json!([{"name": "amount", "type": amount}]));
+    for (old, new, pointer) in [
+        (bytes(10, 2), bytes(10, 3), "#/fields/0/type/scale"),
+        (bytes(10, 2), bytes(12, 2), "#/fields/0/type/precision"),
+        (fixed(10, 2), fixed(10, 0), "#/fields/0/type/scale"),
+        (fixed(10, 2), fixed(9, 2), "#/fields/0/type/precision"),
+    ] {
+        for level in [Level::Backward, Level::Forward] {
+            let report = report(&of(&old), &of(&new), level);
+            let found = &report.breaks[0];
+            let one = &found.differences[0];
+            assert_eq!((one.rule, &*one.pointer, &*one.path), ("DECIMAL_MISMATCH", pointer, "/amount"));
+            assert_eq!(found.counter_example, Some(CounterExample::Data(json!({"amount": "1"}))), "{new}");
+        }
+    }
+    let told = &report(&of(&bytes(10, 2)), &of(&bytes(10, 3)), Level::Backward).breaks[0].differences[0];
+    let expected = "the decimals in the new schema and the old one have 10 digits, 3 after the point, and 10 digits, 2 after the point";
+    assert_eq!(told.message, expected);
+    let unioned = |amount: Value| of(&json!(["null", amount]));
+    let one = &report(&unioned(bytes(10, 2)), &unioned(bytes(10, 3)), Level::Backward).breaks[0];
+    assert_eq!(one.differences[0].rule, "MISSING_UNION_BRANCH");
+    assert_eq!(one.counter_example, Some(CounterExample::Data(json!({"amount": "1"}))));
+}
+
+#[test]
+fn logical_types_other_than_two_decimals_take_no_part() {
+    let of = |kind: &str, logical: Value| {
+        let mut amount = logical;
+        amount.as_object_mut().unwrap().insert("type".to_owned(), json!(kind));
+        record(&json!([{"name": "amount", "type": amount}]))
+    };
+    let decimal = json!({"logicalType": "decimal", "precision": 10, "scale": 2});
+    for (old, new) in [
+        (of("bytes", decimal.clone()), of("bytes", decimal.clone())),
+        (of("bytes", decimal.clone()), of("bytes", json!({}))),
+        (of("bytes", decimal), of("string", json!({}))),
+        (
+            of("long", json!({"logicalType": "timestamp-millis"})),
+            of("long", json!({"logicalType": "timestamp-micros"})),
+        ),
+    ] {
+        assert!(report(&old, &new, Level::Full).compatible, "{old} {new}");
+    }
 }
 
 #[test]
