@@ -252,13 +252,9 @@ impl Parts {
             ) => return Err(error.into()),
             Err(error) => error,
         };
-        self.metrics
-            .schema_violations
-            .with_label_values(&[labels.event_type(), labels.topic(), rule.enforcement.as_str()])
-            .inc();
-        self.violators.count(request.principal.id(), &error);
-        if let Some(event_type) = &labels.event_type {
-            self.sightings.count(event_type, &error);
+        // What is only tried is nobody's violation.
+        if !request.options.dry_run {
+            self.count_violation(request.principal, rule, labels, &error);
         }
         let broken = |schema| Checked { schema, ..Checked::default() };
         match (rule.enforcement, error) {
@@ -273,6 +269,23 @@ impl Parts {
                 Ok((broken(Some(schema_id)), vec![Violation { pointer, place, keyword, message }]))
             }
             (Enforcement::Enforce | Enforcement::Warn, error) => Err(error.into()),
+        }
+    }
+
+    fn count_violation(
+        &self,
+        principal: &Principal,
+        rule: &TopicRule,
+        labels: &Labels,
+        error: &schema::Error,
+    ) {
+        self.metrics
+            .schema_violations
+            .with_label_values(&[labels.event_type(), labels.topic(), rule.enforcement.as_str()])
+            .inc();
+        self.violators.count(principal.id(), error);
+        if let Some(event_type) = &labels.event_type {
+            self.sightings.count(event_type, error);
         }
     }
 

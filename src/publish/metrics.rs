@@ -35,7 +35,7 @@ pub(super) struct Metrics {
 pub struct Counts {
     /// Stored.
     pub stored: u64,
-    /// Found to break their schema, whatever was done about it; judged only or published.
+    /// Found to break their schema when they were to be published, whatever was done about it; dry runs are not counted.
     pub broken: u64,
 }
 

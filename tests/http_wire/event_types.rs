@@ -76,6 +76,27 @@ fn a_type_is_told_whole_and_counted() {
 }
 
 #[test]
+fn a_dry_run_that_breaks_the_schema_is_told_so_and_counted_nowhere() {
+    for enforcement in [Enforcement::Observe, Enforcement::Warn, Enforcement::Enforce] {
+        let gateway = Gateway::with(|setup| {
+            let types = vec![EventType::parse("orders.placed.v1").unwrap()];
+            let rule = TopicRule::plain(Topic::parse("orders.v1").unwrap(), types);
+            setup.topics = Some(vec![TopicRule { enforcement, ..rule }]);
+        });
+        let broken = envelope("").replace("\"sku\":\"S-1\"", "\"sku\":7");
+        let refused = gateway.post("?dryRun=true", &[], &broken);
+        assert_eq!(refused.status == 422, enforcement == Enforcement::Enforce, "{}", refused.text());
+        gateway.post("?dryRun=true&validation=each", &[], &format!("[{broken}]"));
+        let line = [SHOP, ("content-type", "application/x-ndjson")];
+        assert_eq!(gateway.send("POST", "/v1/events?dryRun=true", &line, &format!("{broken}\n")).status, 200);
+        let counters = get(&gateway, ORDERS, SHOP).json()["counters"].clone();
+        assert_eq!(counters, json!({"stored": 0, "broken": 0, "rejections": [], "otherRejections": 0}));
+        gateway.post("", &[], &broken);
+        assert_eq!(get(&gateway, ORDERS, SHOP).json()["counters"]["broken"], 1);
+    }
+}
+
+#[test]
 fn who_published_is_told_to_who_manages_the_topic_only() {
     let gateway = Gateway::start();
     assert_eq!(gateway.post("", &[], &envelope("")).status, 201);
