@@ -24,8 +24,9 @@ mod versions;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
-use http::header::{ACCEPT_ENCODING, CONTENT_DISPOSITION};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_DISPOSITION, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::problem::{Code, Problem};
@@ -42,6 +43,20 @@ pub(super) use reader::{Reader, Visitor};
 /// Whether a path is of the docs, which answer everybody, though not with the same.
 pub(super) fn holds(path: &str) -> bool {
     path == "/docs" || path.starts_with("/docs/")
+}
+
+/// The catalogue's address as some write it.
+pub(super) const SLASHED: &str = "/docs/";
+
+/// Leads to the catalogue.
+pub(super) async fn unslashed(RawQuery(query): RawQuery) -> Response {
+    let location = query.map_or_else(|| "/docs".to_owned(), |query| format!("/docs?{query}"));
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)]).into_response()
+}
+
+/// Writes a problem as a page into its answer.
+pub(super) fn write_problem(problem: &Problem, request_id: &str, headers: &mut HeaderMap) -> Bytes {
+    page::write_problem(problem, request_id, headers)
 }
 
 /// The catalogue of event types.

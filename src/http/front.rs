@@ -25,7 +25,7 @@ use super::connection::Connection;
 use super::drain::Phase;
 use super::metrics::Metrics;
 use super::serve::Shared;
-use super::{body, credential, docs, head, registry};
+use super::{body, credential, docs, head, media, registry};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let (parts, body) = request.into_parts();
     let body = Body::new(body);
     let id = shared.request_ids.next();
-    let tongue = Tongue::of(shared, parts.uri.path());
+    let tongue = Tongue::of(shared, parts.uri.path(), &parts.headers);
     let origin = allowed_origin(shared, &parts);
     let correlation_id = correlation_id(&parts.headers);
     let peer = head::client_address(&shared.admission, connection.peer(), &parts.headers);
@@ -90,13 +90,21 @@ pub(super) async fn serve(
 enum Tongue {
     /// By problems.
     Own,
+    /// By a page, since a browser asked for one.
+    Page,
     /// As clients of a schema registry know it.
     Registry,
 }
 
 impl Tongue {
-    fn of(shared: &Shared, path: &str) -> Self {
-        if shared.config.registry_path.holds(path) { Self::Registry } else { Self::Own }
+    fn of(shared: &Shared, path: &str, headers: &HeaderMap) -> Self {
+        if shared.config.registry_path.holds(path) {
+            Self::Registry
+        } else if docs::holds(path) && media::prefers_page(headers) {
+            Self::Page
+        } else {
+            Self::Own
+        }
     }
 }
 
@@ -182,6 +190,7 @@ fn finish(
         let headers = response.headers_mut();
         let body = match tongue {
             Tongue::Own => write_problem(&problem, call.id(), call.correlation_id(), headers),
+            Tongue::Page => docs::write_problem(&problem, call.id(), headers),
             Tongue::Registry => {
                 let (status, body) = registry::write_problem(&problem, headers);
                 *response.status_mut() = status;

@@ -156,6 +156,11 @@ pub(super) fn best(headers: &HeaderMap, offered: &[&'static str]) -> Result<&'st
     })
 }
 
+/// Whether the caller likes a page better than a problem's JSON, as browsers do.
+pub(super) fn prefers_page(headers: &HeaderMap) -> bool {
+    best(headers, &["application/problem+json", "text/html"]).is_ok_and(|best| best == "text/html")
+}
+
 /// A media range and its quality; one that cannot be read is not wanted.
 fn range(text: &str) -> (String, f32) {
     let mut parts = text.split(';').map(str::trim);
@@ -177,7 +182,7 @@ fn quality_of(media_type: &str, ranges: &[(String, f32)]) -> f32 {
 mod tests {
     use http::HeaderMap;
 
-    use super::{Media, Reading, of_body, wanted};
+    use super::{Media, Reading, of_body, prefers_page, wanted};
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())])
@@ -206,6 +211,16 @@ mod tests {
         let coding = of_body(&headers("content-encoding", "gzip"));
         assert_eq!(coding.unwrap_err().code.as_str(), "unsupported_encoding");
         assert!(of_body(&headers("content-encoding", "identity")).is_ok());
+    }
+
+    #[test]
+    fn browsers_like_pages_better_than_problems_and_programs_do_not() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert!(prefers_page(&headers("accept", browser)) && prefers_page(&headers("accept", "text/html")));
+        for accept in ["*/*", "application/json", "application/problem+json, text/html", "text/html;q=0"] {
+            assert!(!prefers_page(&headers("accept", accept)), "{accept}");
+        }
+        assert!(!prefers_page(&HeaderMap::new()));
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         registry().into_iter().map(|(path, route)| (shared.config.registry_path.place(path), route));
     own.chain(registry)
         .fold(Router::new(), |router, (path, route)| router.route(&path, route))
+        .route(docs::SLASHED, get(docs::unslashed))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(shared))

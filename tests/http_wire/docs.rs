@@ -47,6 +47,51 @@ fn who_gives_no_credential_learns_how_to_and_nothing_else() {
 }
 
 #[test]
+fn the_catalogue_is_found_with_a_slash_behind_its_address_too() {
+    let gateway = Gateway::start();
+    for (path, location) in [("/docs/", "/docs"), ("/docs/?q=keys+made", "/docs?q=keys+made")] {
+        let found = get(&gateway, path, &[]);
+        assert_eq!((found.status, found.header("location")), (308, Some(location)), "{path}");
+    }
+}
+
+#[test]
+fn a_browser_with_a_bad_credential_gets_a_page_that_says_what_its_problem_says() {
+    const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let gateway = Gateway::start();
+    for (path, credential, status) in [
+        ("/docs", ("x-api-key", "wg_shop_wrong"), 401),
+        ("/docs", ("authorization", "Bearer a.b.c"), 401),
+        ("/docs/types/orders.placed.v1/schema", ("authorization", "Basic dTpw"), 401),
+        ("/docs/%3Cscript%3E", SHOP, 404),
+        ("/docs?token=hush", SHOP, 400),
+    ] {
+        let (page, problem) =
+            (get(&gateway, path, &[BROWSER, credential]), get(&gateway, path, &[credential]));
+        let media_types = (page.header("content-type"), problem.header("content-type"));
+        assert_eq!(
+            media_types,
+            (Some("text/html; charset=utf-8"), Some("application/problem+json")),
+            "{path}"
+        );
+        assert_eq!((page.status, problem.status), (status, status), "{path}");
+        let (title, code) = (problem.json()["title"].as_str().unwrap().to_owned(), problem.code());
+        for part in [&*title, &*code, page.header("x-request-id").unwrap()] {
+            assert!(page.text().contains(part), "{part} in {}", page.text());
+        }
+        assert_eq!(page.headers("www-authenticate"), problem.headers("www-authenticate"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        for hidden in ["orders.v1", "hush", "wg_shop", "<script>"] {
+            assert!(!page.text().contains(hidden), "{hidden} in {}", page.text());
+        }
+    }
+    let elsewhere = gateway.send("GET", "/v1/whoami", &[BROWSER, ("x-api-key", "wg_shop_wrong")], "");
+    assert_eq!(elsewhere.header("content-type"), Some("application/problem+json"));
+}
+
+#[test]
 fn the_development_gateway_shows_its_docs_to_this_machine_only() {
     let token = SHOP.1.trim_start_matches("ApiKey ");
     let gateway = Gateway::with(|setup| setup.own_token = Some(token));
@@ -190,6 +235,11 @@ fn the_viewer_of_the_http_api_is_sent_as_each_client_takes_it() {
     let page = get(&gateway, "/docs/http", &[SHOP]);
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("img-src 'self' data:") && !policy.contains("unsafe"), "{policy}");
+    let (_, unscripted) = page.text().split_once("<div id=\"swagger\"").unwrap();
+    let (_, unscripted) = unscripted.split_once("<noscript>").unwrap();
+    for link in ["/openapi.yaml", "/openapi.json", "/docs"] {
+        assert!(unscripted.contains(&format!("href=\"{link}\"")), "{link} in {unscripted}");
+    }
     let script = page.text().split('"').find(|text| text.contains("/swagger-ui-bundle-")).unwrap().to_owned();
     let packed = get(&gateway, &script, &[("accept-encoding", "gzip, br")]);
     assert_eq!(

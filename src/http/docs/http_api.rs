@@ -15,7 +15,14 @@ pub(super) fn body(registry: &str) -> Markup {
         (super::list::downloads())
         @if asset::HAS_SWAGGER {
             div #swagger data-registry=(registry) {}
-            noscript { p { "Without JavaScript, read the document itself." } }
+            noscript {
+                p {
+                    "The operations are shown by JavaScript. Without it, read the document itself, "
+                    a href="/openapi.yaml" { "openapi.yaml" } " or " a href="/openapi.json" { "openapi.json" }
+                    " (send the header " code { "Authorization" } " with the request), or the "
+                    a href="/docs" { "event types" } ", which need none."
+                }
+            }
         } @else {
             p { "This gateway was built without the viewer (the feature " code { "docs-ui" } "); read the document itself." }
         }

@@ -1,14 +1,20 @@
 //! What every page has around its body: head, way about, the place for a credential, and the headers that keep it strict.
 
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::http::answer;
+use crate::problem::Problem;
 
 use super::asset;
 use super::reader::Reader;
+
+const HTML: &str = "text/html; charset=utf-8";
 
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
@@ -51,15 +57,9 @@ impl Page<'_> {
     /// The page as an answer.
     pub(super) fn respond(self, status: StatusCode) -> Response {
         let policy = if self.here == Here::Http { POLICY_WITH_IMAGES } else { POLICY };
-        let mut response = answer::text("text/html; charset=utf-8", self.write().into_string());
+        let mut response = answer::text(HTML, self.write().into_string());
         *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-        // It depends on who asks, and may hold a token of the development gateway.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(VARY, HeaderValue::from_static("Authorization, X-Api-Key"));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        write_headers(policy, response.headers_mut());
         response
     }
 
@@ -103,6 +103,34 @@ impl Page<'_> {
             }
         }
     }
+}
+
+fn write_headers(policy: &'static str, headers: &mut HeaderMap) {
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    // It depends on who asks, and may hold a token of the development gateway.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(VARY, HeaderValue::from_static("Authorization, X-Api-Key"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// Writes the page of a problem into its answer: what its JSON says, and nothing more.
+pub(super) fn write_problem(problem: &Problem, request_id: &str, headers: &mut HeaderMap) -> Bytes {
+    let (title, reader) = (problem.code.title(), Reader::default());
+    let body = html! {
+        h1 { (title) }
+        p { (problem.detail) }
+        p.hint {
+            "Status " (problem.code.status()) ", "
+            a href={ "/problems/" (problem.code.as_str()) } { code { (problem.code.as_str()) } }
+            ", request " code { (request_id) } "."
+        }
+        p { a href="/docs" { "All event types" } }
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(HTML));
+    write_headers(POLICY, headers);
+    answer::write_headers(problem, headers);
+    Page { title, here: Here::Types, reader: &reader, body }.write().into_string().into()
 }
 
 /// Who the reader is, and where another credential goes. The field has no name, so that no browser ever puts it into a URL.
