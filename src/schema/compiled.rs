@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use jsonschema::{Draft, PatternOptions, Registry, Resource, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::paths::Location;
+use jsonschema::{Draft, PatternOptions, Registry, Resource, ValidationError, Validator};
 use sha2::{Digest as _, Sha256};
 
 use super::borrowed::Borrowed;
@@ -341,7 +343,34 @@ fn compile(
         .with_pattern_options(patterns)
         .build(schema)
         .map(|validator| Schema { validator, is_recursive })
-        .map_err(|error| format!("{} at #{}", error.masked(), error.instance_path()))
+        .map_err(|error| refusal(&error))
+}
+
+/// Why a schema cannot be compiled, and where.
+fn refusal(error: &ValidationError<'_>) -> String {
+    const SHOWN_CHARACTERS_MAX: usize = 100;
+    let is_of_pattern = |kind: &ValidationErrorKind| matches!(kind, ValidationErrorKind::Format { format } if format == "regex");
+    let (pattern, is_name) = match error.kind() {
+        kind if is_of_pattern(kind) => (error.instance(), false),
+        ValidationErrorKind::PropertyNames { error: named } if is_of_pattern(named.kind()) => {
+            (named.instance(), true)
+        }
+        _ => return format!("{} at #{}", error.masked(), error.instance_path()),
+    };
+    let pattern = pattern.as_str().unwrap_or_default();
+    // Of a pattern that cannot be compiled, the way through the schema is all that is told.
+    let place =
+        [error.instance_path(), error.schema_path()].into_iter().find(|path| !path.as_str().is_empty());
+    let mut place = place.map(Location::as_str).unwrap_or_default().to_owned();
+    if is_name {
+        place.push('/');
+        place.extend(pattern.chars().take(SHOWN_CHARACTERS_MAX));
+    }
+    let is_sound = regex_syntax::parse(pattern).is_ok();
+    let problem = if is_sound { "becomes" } else { "is no regular expression, or becomes" };
+    format!(
+        "the pattern at #{place} {problem} larger than {PATTERN_BYTES_MAX} bytes when it is compiled; let it repeat less of what it repeats"
+    )
 }
 
 /// From the content, so that all gateways agree; the next free number where two contents share one.

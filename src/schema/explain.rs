@@ -95,7 +95,14 @@ fn describe(error: &ValidationError<'_>, violations: &mut Vec<Violation>) {
     match kind {
         ValidationErrorKind::Required { property } => {
             let step = below(property.as_str().unwrap_or_default());
-            tell(format!("{at}{step}"), format!("{place}{step}"), "is required".to_owned());
+            let keyword = error.schema_path().as_str().rsplit('/').next().unwrap_or_default();
+            let is_dependent = matches!(keyword, "dependentRequired" | "dependencies");
+            let message = if is_dependent {
+                "is required beside another member, which is there"
+            } else {
+                "is required"
+            };
+            tell(format!("{at}{step}"), format!("{place}{step}"), message.to_owned());
         }
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
@@ -201,4 +208,47 @@ fn shorten(text: &str) -> String {
 /// A pointer through hostile names is as long as they are; its beginning is enough.
 fn shorten_pointer(pointer: String) -> String {
     if pointer.len() > 10 * SHOWN_CHARACTERS_MAX { shorten(&pointer) } else { pointer }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::event::json::{Document, Limits};
+    use crate::schema::{Dialect, Schema, Verdict, compat};
+
+    /// What is told of data: pointers and messages.
+    fn told(schema: &serde_json::Value, dialect: Dialect, data: &str) -> Vec<(String, String)> {
+        let schema = Schema::compile(schema, dialect, &[]).unwrap();
+        match schema.judge(Document::parse(data.as_bytes(), Limits::default()).unwrap().root()) {
+            Verdict::Broken(violations) => {
+                violations.into_iter().map(|violation| (violation.pointer, violation.message)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_missing_beside_another_is_named() {
+        let members = json!({"refund": {}, "currency": {}, "reason": {}});
+        let wanted = json!({"refund": ["currency", "reason"]});
+        let message = "is required beside another member, which is there".to_owned();
+        for (keyword, dialect) in [
+            ("dependentRequired", Dialect::Draft202012),
+            ("dependentRequired", Dialect::Draft201909),
+            ("dependencies", Dialect::Draft7),
+        ] {
+            let schema = json!({"properties": members, keyword: wanted});
+            let closed = compat::Version::new(&schema, dialect, &[]).unwrap().closed().unwrap();
+            for (schema, dialect) in [(&schema, dialect), (&closed, Dialect::Draft202012)] {
+                let one = told(schema, dialect, r#"{"refund":1,"reason":1}"#);
+                assert_eq!(one, [("/data/currency".to_owned(), message.clone())], "{schema}");
+                let both = told(schema, dialect, r#"{"refund":1}"#);
+                let pointers: Vec<&str> = both.iter().map(|(pointer, _)| pointer.as_str()).collect();
+                assert_eq!(pointers, ["/data/currency", "/data/reason"], "{schema}");
+            }
+        }
+        let plain = told(&json!({"required": ["a"]}), Dialect::Draft202012, "{}");
+        assert_eq!(plain, [("/data/a".to_owned(), "is required".to_owned())]);
+    }
 }

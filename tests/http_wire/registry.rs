@@ -107,6 +107,56 @@ fn a_registration_tells_how_much_it_changes_the_version_before() {
 }
 
 #[test]
+fn what_is_no_schema_is_refused_with_what_is_wrong_and_where() {
+    let gateway = Gateway::start();
+    let refused = |body: &str| {
+        let answer = ask(&gateway, "POST", "/subjects/a/versions", &[SHOP], body);
+        (fault(&answer), answer.json()["message"].as_str().unwrap().to_owned())
+    };
+    for body in ["nonsense", "[]", "{\"schema\":"] {
+        let (fault, message) = refused(body);
+        assert_eq!(fault, (400, 400), "{body}");
+        assert!(
+            message
+                .ends_with("such as {\"schemaType\": \"JSON\", \"schema\": \"{…}\"}, the schema as a text"),
+            "{message}"
+        );
+    }
+    assert!(refused("{\n nonsense").1.contains("line 2, column 2"), "{}", refused("{\n nonsense").1);
+    let import = |path: &str| format!("syntax = \"proto3\";\nimport \"{path}\";\nmessage A {{ }}");
+    let group = "message A {\n optional group lower = 1 { }\n}".to_owned();
+    let (large, wrong) = (
+        r#"{"properties":{"a":{"pattern":"\\p{L}{1,2000}\\p{L}{1,2000}"}}}"#,
+        r#"{"patternProperties":{"(":true}}"#,
+    );
+    let field = |kind: &str| {
+        json!({"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}).to_string()
+    };
+    for (kind, text, parts) in [
+        ("PROTOBUF", import("/x"), ["line 2:8: an import must be a path", "among the references"]),
+        ("PROTOBUF", import("a/../b.proto"), ["line 2:8: an import must be a path", "among the references"]),
+        ("PROTOBUF", import("x.proto"), ["line 2:1: import 'x.proto' not found", "among the references"]),
+        ("PROTOBUF", group, ["line 2:", "invalid group name"]),
+        (
+            "JSON",
+            large.to_owned(),
+            ["the pattern at #/properties/a/pattern becomes larger than 1048576 bytes", "repeat less"],
+        ),
+        ("JSON", wrong.to_owned(), ["the pattern at #/patternProperties/(", "is no regular expression"]),
+        ("JSON", "nonsense".to_owned(), ["cannot be read as JSON", "line 1 column"]),
+        ("AVRO", "nonsense".to_owned(), ["cannot be read as JSON, which Avro schemas are", "schemaType"]),
+        ("AVRO", field("/x"), ["there is no type '/x'", "at #/fields/0/type"]),
+        ("AVRO", field("shop.Order"), ["names shop.Order at #/fields/0/type", "a reference of it"]),
+    ] {
+        let (fault, message) = refused(&json!({"schemaType": kind, "schema": text}).to_string());
+        assert_eq!(fault, (422, 42_201), "{text}");
+        for part in parts {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+    }
+}
+
+#[test]
 fn a_version_that_breaks_readers_is_refused_with_every_difference_and_an_example() {
     let gateway = Gateway::start();
     let ask = |method: &str, path: &str, body: &Value| {

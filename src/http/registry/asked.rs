@@ -78,11 +78,15 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     }
 }
 
-/// A body that is an object.
+/// What bodies that bring a schema look like.
+pub(super) const REGISTRATION: &str = r#"{"schemaType": "JSON", "schema": "{…}"}, the schema as a text"#;
+
+/// A body that is an object, such as `example`.
 pub(super) async fn members(
     request: Request,
     shared: &Shared,
     call: &Call,
+    example: &str,
 ) -> Result<Map<String, Value>, Refusal> {
     let taken =
         [(Media::JsonBased, "application/vnd.schemaregistry.v1+json"), (Media::Json, "application/json")];
@@ -91,8 +95,13 @@ pub(super) async fn members(
     let malformed = |detail: String| Refusal::from(Problem::new(Code::MalformedJson, detail));
     match serde_json::from_slice(&body) {
         Ok(Value::Object(members)) => Ok(members),
-        Ok(_) => Err(malformed("the body must be a JSON object".to_owned())),
-        Err(error) => Err(malformed(format!("the body is no JSON: {error}"))),
+        Ok(_) => Err(malformed(format!("the body must be a JSON object such as {example}"))),
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            Err(malformed(format!(
+                "the body is no JSON from line {line}, column {column} on; send an object such as {example}"
+            )))
+        }
     }
 }
 

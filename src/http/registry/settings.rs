@@ -57,7 +57,7 @@ pub(in crate::http) async fn put_config(
     segments: Segments,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let members = asked::members(request, &shared, &call).await?;
+    let members = asked::members(request, &shared, &call, r#"{"compatibility": "BACKWARD"}"#).await?;
     let settings = settings_of(&members)?;
     let subject = written_subject(&shared, &call, &segments)?;
     shared.parts.schemas.set_settings(subject.as_ref(), settings).await?;
@@ -104,7 +104,7 @@ pub(in crate::http) async fn put_mode(
     asked: Asked,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let members = asked::members(request, &shared, &call).await?;
+    let members = asked::members(request, &shared, &call, r#"{"mode": "READONLY"}"#).await?;
     let mode = members.get("mode").and_then(Value::as_str).and_then(Mode::parse);
     let problem = "'mode' must be READWRITE, READONLY, READONLY_OVERRIDE or IMPORT";
     let mode = mode.ok_or_else(|| Fault::new(42_204, problem))?;

@@ -92,7 +92,8 @@ pub(in crate::http) async fn register(
     asked: Asked,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let registration = asked::registration(asked::members(request, &shared, &call).await?)?;
+    let registration =
+        asked::registration(asked::members(request, &shared, &call, asked::REGISTRATION).await?)?;
     let subject = subject_of(segments.get(0))?;
     require(&shared, &call, Operation::SchemaWrite, &subject)?;
     let Registered { versioned, change_level } =
@@ -119,7 +120,8 @@ pub(in crate::http) async fn look_up(
     asked: Asked,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let registration = asked::registration(asked::members(request, &shared, &call).await?)?;
+    let registration =
+        asked::registration(asked::members(request, &shared, &call, asked::REGISTRATION).await?)?;
     let subject = subject_of(segments.get(0))?;
     require(&shared, &call, Operation::SchemaRead, &subject)?;
     let found = shared.parts.schemas.look_up(&subject, &registration, deleted_of(&asked)).await?;
@@ -197,7 +199,8 @@ async fn compare(
     asked: &Asked,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let registration = asked::registration(asked::members(request, shared, call).await?)?;
+    let registration =
+        asked::registration(asked::members(request, shared, call, asked::REGISTRATION).await?)?;
     let (subject, which) = (subject_of(segments.get(0))?, which.transpose()?);
     require(shared, call, Operation::SchemaRead, &subject)?;
     let differences = shared.parts.schemas.check(&subject, which, &registration).await?;

@@ -13,7 +13,7 @@ use self::attributes::{Attributes, count_meaning, octets};
 use super::names;
 use super::tree::{Branch, Form, Id, Meaning, Node, Octets, Tree, Union};
 use super::union;
-use crate::event::json::{Document, Limits};
+use crate::event::json::{Document, Error, Limits};
 
 /// Types, fields, branches and symbols of a schema and all that it refers to.
 const PARTS_MAX: usize = 10_000;
@@ -25,7 +25,12 @@ const JSON_DEPTH_MAX: usize = 120;
 /// Reads a text as JSON.
 pub(super) fn read(text: &str) -> Result<Value, String> {
     let limits = Limits { depth_max: JSON_DEPTH_MAX };
-    let document = Document::parse(text.as_bytes(), limits).map_err(|error| error.to_string())?;
+    let document = Document::parse(text.as_bytes(), limits).map_err(|error| match error {
+        Error::Malformed { .. } => {
+            format!("cannot be read as JSON, which Avro schemas are: {error}; other languages are named by schemaType")
+        }
+        Error::DuplicateMember { .. } | Error::TooDeep { .. } => error.to_string(),
+    })?;
     Ok(document.root().to_owned_value())
 }
 
@@ -83,6 +88,8 @@ struct Parsed {
 struct Known {
     id: Id,
     is_defined: bool,
+    /// Where it is named first.
+    place: String,
     /// The texts that use it before any defines it.
     wanted_by: Vec<usize>,
 }
@@ -110,8 +117,15 @@ impl Parser {
 
     /// Gives each place its type.
     fn link(self, root: Id) -> Result<Tree, String> {
-        if let Some((name, _)) = self.known.iter().find(|(_, known)| !known.is_defined) {
-            return Err(format!("names {}, which neither it nor a reference of it defines", shorten(name)));
+        let undefined = self.known.iter().filter(|(_, known)| !known.is_defined);
+        if let Some((name, known)) = undefined.min_by_key(|(_, known)| known.id) {
+            let own = known.wanted_by.first() == Some(&self.document);
+            let within = if own { "" } else { ", in a schema that is referred to" };
+            return Err(format!(
+                "names {} at #{}{within}, which neither it nor a reference of it defines",
+                shorten(name),
+                known.place
+            ));
         }
         let nodes: Option<Vec<Node>> = self.nodes.into_iter().collect();
         let nodes = nodes.ok_or("names a type that is not defined")?;
@@ -227,7 +241,10 @@ impl Parser {
     /// The type of a name: that of the namespace, else the one without.
     fn reference(&mut self, name: &str, namespace: &str) -> Result<Parsed, String> {
         if !name.split('.').all(names::is_name) {
-            return Err("there is no such type".to_owned());
+            return Err(format!(
+                "there is no type '{}': a type is one of Avro's, or named by letters, digits, _ and dots and defined here or in a reference",
+                shorten(name)
+            ));
         }
         let within = names::full(name, namespace);
         let full = if !self.known.contains_key(within.as_str()) && self.known.contains_key(name) {
@@ -243,7 +260,10 @@ impl Parser {
             return Ok(Parsed { id: known.id, name: full.into(), is_union: false });
         }
         let id = self.reserve()?;
-        self.known.insert(full.into(), Known { id, is_defined: false, wanted_by: vec![document] });
+        self.known.insert(
+            full.into(),
+            Known { id, is_defined: false, place: self.place.clone(), wanted_by: vec![document] },
+        );
         Ok(Parsed { id, name: full.into(), is_union: false })
     }
 
@@ -260,7 +280,10 @@ impl Parser {
             return Ok(known.id);
         }
         let id = self.reserve()?;
-        self.known.insert(name.full().into(), Known { id, is_defined: true, wanted_by: Vec::new() });
+        self.known.insert(
+            name.full().into(),
+            Known { id, is_defined: true, place: String::new(), wanted_by: Vec::new() },
+        );
         Ok(id)
     }
 

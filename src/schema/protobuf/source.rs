@@ -27,6 +27,8 @@ const ENUM_VALUES_MAX: usize = 10_000;
 const RANGES_MAX: usize = 1_000;
 const OPTIONS_MAX: usize = 5_000;
 const METHODS_MAX: usize = 1_000;
+/// What who imports something must do.
+const AMONG_REFERENCES: &str = "what is imported must be among the references, by the name it is imported by";
 /// Messages may nest this deep.
 const NESTING_MAX: usize = 32;
 
@@ -103,21 +105,34 @@ fn read(name: &str, text: &str) -> Result<File, String> {
             .map_err(|_| "is neither a .proto text nor base64 of a file's descriptor".to_owned());
     }
     brackets::check(text)?;
-    File::from_source(name, text).map_err(|error| in_words(&error))
+    File::from_source(name, text).map_err(|error| of_text(text, &error))
+}
+
+/// What is wrong with a text. Of an import's path that cannot be one the compiler says what it says of groups; it stands in
+/// quotation marks, and a group's name does not.
+fn of_text(text: &str, error: &protox::Error) -> String {
+    let words = in_words(error);
+    let Some(place) = words.strip_suffix("invalid group name") else { return words };
+    let mut numbers = place.trim_end_matches([':', ' ']).rsplit([':', ' ']).map(str::parse::<usize>);
+    let (Some(Ok(column)), Some(Ok(line))) = (numbers.next(), numbers.next()) else { return words };
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    if !matches!(line.chars().nth(column.saturating_sub(1)), Some('"' | '\'')) {
+        return words;
+    }
+    format!(
+        "{place}an import must be a path such as \"shop/order.proto\", without '.' or '..', a slash at an end, two together or \
+         backslashes; {AMONG_REFERENCES}"
+    )
 }
 
 /// What is wrong, with line and column where they are known.
 fn in_words(error: &protox::Error) -> String {
-    if error.is_file_not_found() {
-        return format!(
-            "{error}; what is imported must be among the references, by the name it is imported by"
-        );
-    }
     let words = format!("{error:?}");
-    match words.strip_prefix(&format!("{NAME}:")) {
+    let words = match words.strip_prefix(&format!("{NAME}:")) {
         Some(at) => format!("line {at}"),
         None => words,
-    }
+    };
+    if error.is_file_not_found() { format!("{words}; {AMONG_REFERENCES}") } else { words }
 }
 
 /// What all files hold together.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::event::json::{Document, Limits};
+use crate::event::json::{self, Document, Limits};
 use crate::schema::avro::{self, Avro};
 use crate::schema::budget::{References, check_size, join};
 use crate::schema::bundle;
@@ -202,7 +202,10 @@ fn parse_all(text: &str, references: &[Named]) -> Result<Parsed, String> {
 }
 
 fn parse(text: &str) -> Result<Value, String> {
-    let document = Document::parse(text.as_bytes(), Limits::default()).map_err(|error| error.to_string())?;
+    let document = Document::parse(text.as_bytes(), Limits::default()).map_err(|error| match error {
+        json::Error::Malformed { .. } => format!("cannot be read as JSON: {error}"),
+        json::Error::DuplicateMember { .. } | json::Error::TooDeep { .. } => error.to_string(),
+    })?;
     Ok(document.root().to_owned_value())
 }
 
