@@ -219,6 +219,48 @@ fn names_take_any_letter_and_verbs_only_their_method() {
     assert_eq!(gateway.send("POST", "/v1/event-types/a.v1:nothing", &[SHOP, JSON], "7").status, 405);
 }
 
+/// The values of examples of the contract, by the way to them.
+fn examples(pointer: &str) -> Vec<Value> {
+    let contract: Value = serde_json::from_str(include_str!("../../openapi/openapi.json")).unwrap();
+    let named = contract.pointer(pointer).unwrap_or_else(|| panic!("{pointer} leads nowhere"));
+    named.as_object().unwrap().values().map(|example| example["value"].clone()).collect()
+}
+
+#[test]
+fn the_contracts_examples_of_orders_are_taken_by_the_sample_schema() {
+    let gateway = Gateway::start();
+    let body = "/post/requestBody/content/application~1json/examples";
+    for data in examples(&format!("/paths/~1v1~1event-types~1{{eventType}}:validate{body}")) {
+        let judged = validate(&gateway, "orders.placed.v1", SHOP, &data.to_string());
+        assert_eq!(judged.status, 200, "{}", judged.text());
+    }
+    let answers = "/get/responses/200/content/application~1json/examples";
+    let told = examples(&format!("/paths/~1v1~1event-types~1{{eventType}}{answers}"));
+    let told = told.iter().map(|told| told["example"].clone());
+    for event in examples(&format!("/paths/~1v1~1events{body}")).into_iter().chain(told) {
+        let judged = gateway.post("?dryRun=true", &[], &event.to_string());
+        assert_eq!(judged.status, 200, "{}", judged.text());
+    }
+}
+
+#[test]
+fn the_contracts_example_of_a_difference_is_what_the_gateway_answers() {
+    let gateway = Gateway::start();
+    until("the registry is read", || gateway.send("GET", "/readyz", &[], "").status == 200);
+    let answers = "/get/responses/200/content/application~1json/examples";
+    let mut told = examples(&format!("/paths/~1v1~1event-types~1{{eventType}}~1diff{answers}"));
+    let mut expected = told.pop().unwrap();
+    let config = "/registry/config/orders.placed.v1-value";
+    assert_eq!(gateway.send("PUT", config, &[SHOP, JSON], r#"{"compatibility":"NONE"}"#).status, 200);
+    for side in ["from", "to"] {
+        let body = json!({"schemaType": "JSON", "schema": expected[side]["schema"]}).to_string();
+        let path = "/registry/subjects/orders.placed.v1-value/versions";
+        let answer = gateway.send("POST", path, &[SHOP, JSON], &body);
+        expected[side]["id"] = answer.json()["id"].clone();
+    }
+    assert_eq!(get(&gateway, &format!("{ORDERS}/diff?from=1&to=2"), SHOP).json(), expected);
+}
+
 #[test]
 fn versions_are_compared_for_who_may_read_their_subject() {
     let gateway = Gateway::start();
