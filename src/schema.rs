@@ -385,6 +385,12 @@ impl Schemas {
         spelled.map_or(Cow::Borrowed(pointer), Cow::Owned)
     }
 
+    /// Whether files judge events, whatever a registry holds.
+    #[must_use]
+    pub const fn are_files(&self) -> bool {
+        matches!(self.0, Source::Folder { .. })
+    }
+
     /// What the data of a type must satisfy, where it has a schema. The first call after a load or a change takes about 0.1 ms
     /// for each schema, and blocks on the file system for examples.
     #[must_use]

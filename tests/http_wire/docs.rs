@@ -194,6 +194,15 @@ fn versions_are_told_with_what_changed_and_how_much() {
     assert!(
         page.text().contains("3 versions") && page.text().contains("/docs/types/orders.placed.v1/versions")
     );
+    let own = get(&gateway, "/v1/event-types/orders.placed.v1", &[SHOP]).json()["schemaId"].to_string();
+    for part in [
+        format!("<code>orders.placed.v1-value</code>, id {own} (a file of this gateway), "),
+        format!(
+            "<strong>None of them judges events.</strong> A file of this gateway does, the schema above (id {own})"
+        ),
+    ] {
+        assert!(page.text().contains(&part), "{part} in {}", page.text());
+    }
     assert!(
         page.text()
             .contains("/registry/compatibility/subjects/orders%2Eplaced%2Ev1%2Dvalue/versions?verbose=true")

@@ -48,6 +48,20 @@ fn an_event_is_judged_by_the_latest_version_of_its_types_subject() {
 }
 
 #[test]
+fn the_page_of_a_type_says_that_the_latest_version_judges_its_events() {
+    let gateway = gateway();
+    take_any(&gateway);
+    let id = register(&gateway, &json!({"type": "object", "required": ["orderId"]}));
+    let page = gateway.send("GET", "/docs/types/orders.placed.v1", &[SHOP], "");
+    for part in
+        [&*format!("<code>orders.placed.v1-value</code>, id {id}, "), "The latest of them judges events."]
+    {
+        assert!(page.text().contains(part), "{part} in {}", page.text());
+    }
+    assert!(!page.text().contains("file of this gateway"), "{}", page.text());
+}
+
+#[test]
 fn a_schema_with_references_judges_also_after_what_it_refers_to_was_let_go() {
     let gateway = gateway();
     take_any(&gateway);

@@ -30,7 +30,7 @@ pub(super) fn body(about: &About, origin: &Origin, now: Timestamp) -> Markup {
         @if let Some(title) = known.title() { p.title { (title) } }
         @if let Some(text) = known.description() { p { (text) } }
         (contents(about))
-        (facts(topic, known))
+        (facts(topic, known, about.is_judged_by_files))
         @match fields {
             Some(fields) => section aria-labelledby="fields" {
                 h2 #fields { "Fields of " code { "data" } }
@@ -42,7 +42,7 @@ pub(super) fn body(about: &About, origin: &Origin, now: Timestamp) -> Markup {
         (try_it(topic, &event))
         (snippets(topic, &event, origin))
         (activity::body(about, now))
-        @if let Some(registered) = registered { (evolution(known, registered)) }
+        @if let Some(registered) = registered { (evolution(known, registered, about.is_judged_by_files)) }
         @if let Some(contract) = &known.contract {
             section aria-labelledby="schema" {
                 h2 #schema { "Schema" }
@@ -73,7 +73,7 @@ fn contents(about: &About) -> Markup {
     }
 }
 
-fn facts(topic: &KnownTopic, known: &KnownType) -> Markup {
+fn facts(topic: &KnownTopic, known: &KnownType, is_judged_by_files: bool) -> Markup {
     let rule = &topic.rule;
     html! {
         dl.facts {
@@ -96,7 +96,11 @@ fn facts(topic: &KnownTopic, known: &KnownType) -> Markup {
                 @if rule.is_deduped { "an event id is stored once" } @else { "are stored again" }
             }
             @if let Some(contract) = &known.contract {
-                dt { "Schema" } dd { code { (contract.subject) } ", id " (contract.id) ", " (enforcement(rule.enforcement)) }
+                dt { "Schema" } dd {
+                    code { (contract.subject) } ", id " (contract.id)
+                    @if is_judged_by_files { " (a file of this gateway)" }
+                    ", " (enforcement(rule.enforcement))
+                }
             }
             dt { "You may" } dd { (match (topic.may_publish, topic.may_read) {
                 (true, true) => "publish and read",
@@ -244,7 +248,7 @@ fn snippets(topic: &KnownTopic, event: &Event<'_>, origin: &Origin) -> Markup {
 }
 
 /// The versions in the registry, and a box to check a next one.
-fn evolution(known: &KnownType, registered: &Registered) -> Markup {
+fn evolution(known: &KnownType, registered: &Registered, is_judged_by_files: bool) -> Markup {
     let Registered { versions, latest, level, policy, check } = registered;
     let versions = &versions.all;
     html! {
@@ -254,6 +258,19 @@ fn evolution(known: &KnownType, registered: &Registered) -> Markup {
                 @if let [_] = versions.as_slice() { "One version" } @else { (versions.len()) " versions" }
                 ", compatibility " strong { (level.as_str()) } " (" (policy.as_str()) "). "
                 @if versions.len() > 1 { a href=(versions::address_of(&known.event_type)) { "How they differ" } }
+            }
+            p {
+                @match (&known.contract, is_judged_by_files) {
+                    (Some(contract), true) => {
+                        strong { "None of them judges events." }
+                        " A file of this gateway does, the schema above (id " (contract.id) "); the registry serves other programs."
+                    }
+                    (None, true) => {
+                        strong { "None of them judges events." }
+                        " Files of this gateway do, and there is none for this type; the registry serves other programs."
+                    }
+                    (_, false) => "The latest of them judges events.",
+                }
             }
             form #compatibility data-url=(check) data-kind=(latest.kind.as_str()) {
                 label for="candidate" { "A next version, to be checked and not registered" }

@@ -24,6 +24,8 @@ pub(in crate::http) struct About {
     /// The groups that work on its topic, of those that the caller may see.
     pub(in crate::http) consumers: Vec<GroupName>,
     pub(in crate::http) registered: Option<Registered>,
+    /// Whether events are judged by files, whatever the registry holds.
+    pub(in crate::http) is_judged_by_files: bool,
 }
 
 impl About {
@@ -52,6 +54,7 @@ impl About {
             may_see_producers,
             consumers: consumers(shared, principal, &topic.rule.topic),
             registered: Registered::of(shared, principal, name),
+            is_judged_by_files: shared.parts.judged_by.are_files(),
             topic,
             known,
             sample,
