@@ -27,6 +27,20 @@ fn subject_of(text: &str) -> Result<Subject, Refusal> {
     Subject::parse(text).map_err(|error| Fault::new(42_208, error.to_string()).into())
 }
 
+/// The subject of a registration. Clients take `.` and `..` out of addresses, however they are written, so what stood under
+/// such a name could not be asked for again.
+fn new_subject_of(text: &str) -> Result<Subject, Refusal> {
+    let subject = subject_of(text)?;
+    if matches!(subject.as_str(), "." | "..") {
+        return Err(Fault::new(
+            42_208,
+            "subject must not be '.' or '..', which clients take out of addresses",
+        )
+        .into());
+    }
+    Ok(subject)
+}
+
 /// Refuses whoever may not do this to a subject.
 fn require(shared: &Shared, call: &Call, operation: Operation, subject: &Subject) -> Result<(), Problem> {
     decide(shared, call, operation, Object::Subject(subject))

@@ -157,6 +157,21 @@ fn what_is_no_schema_is_refused_with_what_is_wrong_and_where() {
 }
 
 #[test]
+fn names_that_clients_take_out_of_addresses_are_no_subjects() {
+    let gateway = Gateway::start();
+    let body = schema("true").to_string();
+    for name in [".", "..", "%2E", "%2e%2E", ":.:.", ":.:%2E."] {
+        let refused = ask(&gateway, "POST", &format!("/subjects/{name}/versions"), &[SHOP], &body);
+        assert_eq!(fault(&refused), (422, 42_208), "{name}");
+    }
+    let taken = ask(&gateway, "POST", "/subjects/.../versions", &[SHOP], &body);
+    assert_eq!(taken.status, 200, "{}", taken.text());
+    // What was registered before can be read and deleted.
+    assert_eq!(fault(&ask(&gateway, "GET", "/subjects/%2E/versions", &[SHOP], "")), (404, 40_401));
+    assert_eq!(fault(&ask(&gateway, "DELETE", "/subjects/%2E", &[SHOP], "")), (404, 40_401));
+}
+
+#[test]
 fn a_version_that_breaks_readers_is_refused_with_every_difference_and_an_example() {
     let gateway = Gateway::start();
     let ask = |method: &str, path: &str, body: &Value| {

@@ -16,7 +16,7 @@ use crate::schema::registry::{Deleted, Error, Kind, Registered, Versioned, Which
 use super::asked::{self, Asked};
 use super::schemas::formatted;
 use super::told::{Refusal, Taken};
-use super::{may_read, require, require_reader, subject_of};
+use super::{may_read, new_subject_of, require, require_reader, subject_of};
 
 /// As many subjects are listed at once.
 const LISTED_MAX: usize = 20_000;
@@ -94,7 +94,7 @@ pub(in crate::http) async fn register(
 ) -> Result<Response, Refusal> {
     let registration =
         asked::registration(asked::members(request, &shared, &call, asked::REGISTRATION).await?)?;
-    let subject = subject_of(segments.get(0))?;
+    let subject = new_subject_of(segments.get(0))?;
     require(&shared, &call, Operation::SchemaWrite, &subject)?;
     let Registered { versioned, change_level } =
         shared.parts.schemas.register(&subject, &registration).await?;
