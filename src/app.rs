@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth;
@@ -32,6 +32,7 @@ use crate::delivery;
 use crate::event::Clock;
 use crate::feed;
 use crate::http;
+use crate::log::Health;
 use crate::publish;
 
 pub use node::NodeError;
@@ -49,6 +50,9 @@ const _: () = assert!(http::Config::END_MAX.as_secs() + LAST_GRACE.as_secs() <= 
 /// As much of it as the log has for itself, however long the others take.
 const LOG_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a start waits to know what was stored before it; then it serves, and is not ready yet.
+const LOAD_GRACE: Duration = Duration::from_secs(10);
+
 /// Reads the configuration again, for a reload; blocks on the file system.
 pub type ReadSources = Arc<dyn Fn() -> Result<Sources, String> + Send + Sync>;
 
@@ -59,6 +63,7 @@ pub struct App {
     feed: feed::Service,
     delivery: delivery::Service,
     publisher: publish::Publisher,
+    sharing: publish::Sharing,
     server: http::Server,
     listeners: http::Listeners,
     reload: reload::Reload,
@@ -115,6 +120,13 @@ impl App {
         let rooms = CancellationToken::new();
         let feed = tokio::spawn(self.feed.run(rooms.clone()));
         let delivery = tokio::spawn(self.delivery.run(rooms.clone()));
+        let untold = CancellationToken::new();
+        let sharing = tokio::spawn(self.sharing.run(untold.clone()));
+        if self.engine.log().health() == Health::Ready {
+            // Who comes at once may repeat what came before the start.
+            let loaded = timeout(LOAD_GRACE, self.publisher.until_loaded());
+            shutdown.run_until_cancelled(loaded).await.unwrap_or(Ok(())).unwrap_or_default();
+        }
         tracing::info!(address = %self.listeners.address(), "serving");
         let served = self.server.run(self.listeners, shutdown).await.context("the HTTP side failed");
         rooms.cancel();
@@ -129,6 +141,8 @@ impl App {
         if tokio::time::timeout_at(deadline, self.publisher.drain()).await.is_err() {
             tracing::warn!("publishes under way did not end in time");
         }
+        untold.cancel();
+        join("what gateways tell one another", sharing, deadline).await;
         if !self.engine.close_by(end).await {
             tracing::error!("the log did not close in time; it is left as after a kill");
         }

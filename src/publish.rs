@@ -8,6 +8,8 @@
 //! body ─ Document ─ Draft ─ judge (topic, grant, source, schema, seal, key) ─ partition ─ quota ─ dedupe ─ queue
 //!                                                                                                           │
 //!                                                    Published ◄─ Pending (metrics, dedupe entry) ◄─ log.append
+//!                                                                                    │
+//!                              other gateways, the next start ◄─ a table ◄─ Sharing ─┘
 //! ```
 
 mod batch;
@@ -18,6 +20,7 @@ mod error;
 mod guess;
 mod headers;
 mod idempotency;
+mod identity;
 mod judge;
 mod key;
 mod lanes;
@@ -32,6 +35,7 @@ mod quota;
 mod request;
 mod resolve;
 mod series;
+mod sharing;
 mod sightings;
 mod spread;
 mod validate;
@@ -47,6 +51,7 @@ pub use publisher::Publisher;
 pub use quarantine::{KeptState, Quarantine};
 pub use request::{Ack, BatchForm, Form, IdSeed, Options, Validation};
 pub use series::{Series, Submitted, Underway};
+pub use sharing::{Memory, Sharing};
 pub use sightings::{BrokenRule, Producer, Sighting};
 pub use validate::Validated;
 

@@ -133,11 +133,13 @@ pub(super) async fn build(
         own_token,
     };
     let (listeners, server) = serve_http(config.http, parts, is_dev)?;
+    let sharing = publisher.sharing();
     Ok(App {
         engine,
         feed: feed_service,
         delivery: delivery_service,
         publisher,
+        sharing,
         server,
         listeners,
         reload,

@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::auth::{Object, Operation};
 use crate::log::Health;
 use crate::problem::{Code, Problem};
+use crate::publish::Memory;
 
 use super::answer::{self, problem_of};
 use super::call::Call;
@@ -49,7 +50,17 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Response
     if !shared.parts.judged_by.are_ready() {
         reasons.push(json!({"part": "schemas", "detail": "the schema registry is being loaded"}));
     }
+    let memory = shared.parts.publisher.memory();
+    if memory == Memory::Loading {
+        reasons.push(
+            json!({"part": "idempotency", "detail": "the ids of events stored before are being loaded"}),
+        );
+    }
     let is_ready = reasons.is_empty();
+    if memory == Memory::Late {
+        let detail = "the ids of events stored before cannot be loaded; repeats of those are stored again";
+        reasons.push(json!({"part": "idempotency", "detail": detail}));
+    }
     // To send traffic elsewhere would help nobody: other gateways ask the same registry.
     if !shared.parts.judged_by.are_reachable() {
         let detail = "the schema registry cannot be asked; the schemas that are known go on";

@@ -16,9 +16,10 @@ use crate::auth::Principal;
 use crate::event::json::{Document, Limits, Node};
 use crate::event::{Catalogue, Draft, EventId, EventType, Topic};
 
-use super::dedupe::{EventKey, Fingerprint, Seen};
+use super::dedupe::Seen;
 use super::guess::guess;
 use super::headers::check_headers;
+use super::identity::{EventKey, Fingerprint};
 use super::judge::{Judged, Labels, Refused, Request};
 use super::lanes::Lanes;
 use super::parts::Parts;

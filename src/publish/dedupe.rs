@@ -6,76 +6,30 @@
 //!
 //! ```text
 //! reserve ── new ─► pending ── stored ──► done ─► duplicate
+//!                          │                └─► outbox (`sharing`)
 //!                          ├── refused ─► gone
 //!                          └── unknown ─► looked up ─► done, or gone once nothing can arrive any more
+//! learn ── told by another gateway, or by this one's last life ─► done
 //! ```
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::event::{EventId, Offset, Partition, Timestamp, Topic};
 use crate::log;
 
+use super::identity::{EventKey, Fingerprint, Place, Stored};
 use super::metrics::Metrics;
 use super::resolve::Lookup;
+use super::sharing::Outbox;
 
 /// Shards keep critical sections and the pauses of a growing table short.
 const SHARDS: usize = 16;
 /// Below this bound one shard is enough, and the bound is exact.
 const ENTRIES_TO_SHARD: usize = 4_096;
-
-/// Whose event it is: topic, principal and event id, hashed so that entries are small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct EventKey(u128);
-
-impl EventKey {
-    pub(super) fn new(topic: &Topic, principal: &str, event_id: &EventId) -> Self {
-        Self(digest(&[topic.as_str().as_bytes(), principal.as_bytes(), event_id.as_str().as_bytes()]))
-    }
-
-    /// The key within this life of the topic: what was stored in an earlier topic of the same name is gone with it.
-    pub(super) const fn within(self, incarnation: log::Incarnation) -> Self {
-        const ODD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
-        Self(self.0 ^ (incarnation.0 as u128).wrapping_mul(ODD))
-    }
-}
-
-/// What was received under an event id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint(u128);
-
-impl Fingerprint {
-    /// The fingerprint of an event's parts as received, and of a key given beside it.
-    pub(super) fn new(parts: &[&[u8]], key: Option<&[u8]>) -> Self {
-        let key: &[&[u8]] = if let Some(key) = &key { &[key] } else { &[] };
-        Self(digest(&[parts, key].concat()))
-    }
-}
-
-/// SHA-256 cut to 128 bits, over parts with their lengths, so that no two lists of parts are one text.
-fn digest(parts: &[&[u8]]) -> u128 {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part);
-    }
-    let digest: [u8; 32] = hash.finalize().into();
-    let (first, _) = digest.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-    u128::from_le_bytes(*first)
-}
-
-/// Where an event was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) partition: Partition,
-    pub(super) offset: Offset,
-    pub(super) timestamp: Timestamp,
-}
 
 /// How an append ended.
 #[derive(Debug, Clone)]
@@ -117,6 +71,7 @@ struct Memory {
     window: Duration,
     entries_max: usize,
     metrics: Arc<Metrics>,
+    outbox: Outbox,
     /// Each guards its part of the entries; never two at once.
     shards: Box<[Mutex<Shard>]>,
 }
@@ -124,7 +79,7 @@ struct Memory {
 #[derive(Debug, Default)]
 struct Shard {
     entries: HashMap<EventKey, Entry>,
-    /// Entries in the order they were made; a turn that is no longer its entry's is stale.
+    /// Until when each is remembered, in the order they were made; a turn that is no longer its entry's is stale.
     ages: VecDeque<(Instant, EventKey, u64)>,
     turn: u64,
 }
@@ -147,9 +102,11 @@ impl Dedupe {
     /// A memory of at most `entries_max` ids, each for at most `window`.
     pub(super) fn new(window: Duration, entries_max: usize, metrics: Arc<Metrics>) -> Self {
         let shards = if entries_max < ENTRIES_TO_SHARD { 1 } else { SHARDS };
+        metrics.dedupe_window.set(seconds(window));
         Self(Arc::new(Memory {
             window,
             entries_max: entries_max / shards,
+            outbox: Outbox::new(Arc::clone(&metrics)),
             metrics,
             shards: (0..shards).map(|_| Mutex::default()).collect(),
         }))
@@ -175,15 +132,33 @@ impl Dedupe {
                 State::Unknown(lookup) => Reserved::Unknown(Arc::clone(lookup)),
             };
         }
-        shard.turn += 1;
-        let turn = shard.turn;
-        if memory.entries_max > 0 {
-            memory.make_room(&mut shard);
-            shard.entries.insert(key, Entry { fingerprint, turn, state: State::Pending(Vec::new()) });
-            shard.ages.push_back((now, key, turn));
-            memory.metrics.dedupe_entries.inc();
-        }
+        let until = now + memory.window;
+        let turn = memory.enter(&mut shard, now, until, key, fingerprint, State::Pending(Vec::new()));
         Reserved::New(Reservation { dedupe: self.clone(), key, turn, stage: Stage::Reserved })
+    }
+
+    /// Remembers what somebody else stored, `age` ago; an id that is known stays as it is, but for one whose outcome is
+    /// not.
+    pub(super) fn learn(&self, stored: &Stored, age: Duration) {
+        let memory = &self.0;
+        let Some(left) = memory.window.checked_sub(age).filter(|left| !left.is_zero()) else { return };
+        let now = Instant::now();
+        let mut shard = self.shard(stored.key);
+        memory.forget(&mut shard, now);
+        if let Some(entry) = shard.entries.get_mut(&stored.key) {
+            if matches!(entry.state, State::Unknown(_)) && entry.fingerprint == stored.fingerprint {
+                entry.state = State::Done(stored.place);
+            }
+            return;
+        }
+        let Stored { key, fingerprint, place } = *stored;
+        memory.enter(&mut shard, now, now + left, key, fingerprint, State::Done(place));
+        memory.metrics.dedupe_learned.inc();
+    }
+
+    /// What is stored and others are to be told of.
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
     }
 
     /// What `reserve` would find, entering nothing.
@@ -206,7 +181,12 @@ impl Dedupe {
             return;
         }
         match found {
-            Some(place) => entry.state = State::Done(place),
+            Some(place) => {
+                entry.state = State::Done(place);
+                let stored = Stored { key, fingerprint: entry.fingerprint, place };
+                drop(shard);
+                self.0.outbox.put(stored);
+            }
             None => self.0.remove(&mut shard, key),
         }
     }
@@ -219,11 +199,15 @@ impl Dedupe {
             Ending::NotStored(_) => State::Pending(Vec::new()),
             Ending::Unknown(lookup) => State::Unknown(Arc::clone(lookup)),
         };
+        let fingerprint = entry.fingerprint;
         let State::Pending(waiters) = std::mem::replace(&mut entry.state, state) else { return };
         if matches!(ending, Ending::NotStored(_)) {
             self.0.remove(&mut shard, key);
         }
         drop(shard);
+        if let Ending::Stored(place) = ending {
+            self.0.outbox.put(Stored { key, fingerprint, place: *place });
+        }
         for waiter in waiters {
             // One that no longer waits has gone with its client.
             drop(waiter.send(ending.clone()));
@@ -249,28 +233,53 @@ impl Dedupe {
 
 impl Memory {
     fn forget(&self, shard: &mut Shard, now: Instant) {
-        while shard.ages.front().is_some_and(|(at, ..)| now.duration_since(*at) >= self.window) {
-            self.drop_oldest(shard);
-        }
-    }
-
-    fn make_room(&self, shard: &mut Shard) {
-        while shard.entries.len() >= self.entries_max {
-            if self.drop_oldest(shard) {
-                self.metrics.dedupe_evictions.inc();
+        while shard.ages.front().is_some_and(|(until, ..)| now >= *until) {
+            if self.drop_oldest(shard).is_some() {
+                self.metrics.dedupe_window.set(seconds(self.window));
             }
         }
     }
 
-    /// Drops the oldest age, and answers whether an entry went with it.
-    fn drop_oldest(&self, shard: &mut Shard) -> bool {
-        let Some((_, key, turn)) = shard.ages.pop_front() else { return false };
+    /// Makes an entry, where any may be. Answers its turn.
+    fn enter(
+        &self,
+        shard: &mut Shard,
+        now: Instant,
+        until: Instant,
+        key: EventKey,
+        fingerprint: Fingerprint,
+        state: State,
+    ) -> u64 {
+        shard.turn += 1;
+        let turn = shard.turn;
+        if self.entries_max > 0 {
+            self.make_room(shard, now);
+            shard.entries.insert(key, Entry { fingerprint, turn, state });
+            shard.ages.push_back((until, key, turn));
+            self.metrics.dedupe_entries.inc();
+        }
+        turn
+    }
+
+    fn make_room(&self, shard: &mut Shard, now: Instant) {
+        while shard.entries.len() >= self.entries_max {
+            if let Some(until) = self.drop_oldest(shard) {
+                self.metrics.dedupe_evictions.inc();
+                let age = self.window.saturating_sub(until.duration_since(now));
+                self.metrics.dedupe_window.set(seconds(age));
+            }
+        }
+    }
+
+    /// Drops the oldest age, and answers until when an entry that went with it would have stayed.
+    fn drop_oldest(&self, shard: &mut Shard) -> Option<Instant> {
+        let (until, key, turn) = shard.ages.pop_front()?;
         let is_live = shard.entries.get(&key).is_some_and(|entry| entry.turn == turn);
         if is_live {
             shard.entries.remove(&key);
             self.metrics.dedupe_entries.dec();
         }
-        is_live
+        is_live.then_some(until)
     }
 
     /// Removes an entry before its time; ages that became stale are swept when they outweigh the live ones.
@@ -283,6 +292,10 @@ impl Memory {
             shard.ages.retain(|(_, key, turn)| entries.get(key).is_some_and(|entry| entry.turn == *turn));
         }
     }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// An entry that waits for its append. Dropped before the hand-over, it says that nothing was stored; dropped after

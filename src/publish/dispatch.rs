@@ -22,7 +22,8 @@ use crate::event::{EventId, Partition, Topic};
 use crate::log::{self, Append, Appended, Appending, NewRecord};
 
 use super::batch::{Slot, aborted, answered, failed};
-use super::dedupe::{EventKey, Reserved};
+use super::dedupe::Reserved;
+use super::identity::EventKey;
 use super::judge::Judged;
 use super::lanes::Lanes;
 use super::parts::{Handed, Parts, Told};

@@ -17,7 +17,7 @@ use crate::log::{NewRecord, TopicInfo};
 use crate::schema::framing::Framed;
 use crate::schema::{self, Checked, SchemaId, Schemas, Violation};
 
-use super::dedupe::{EventKey, Fingerprint};
+use super::identity::{EventKey, Fingerprint};
 use super::key;
 use super::lanes::Lane;
 use super::parts::Parts;

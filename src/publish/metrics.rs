@@ -22,6 +22,10 @@ pub(super) struct Metrics {
     pub(super) topics_created: Counter,
     pub(super) dedupe_entries: Gauge,
     pub(super) dedupe_evictions: Counter,
+    pub(super) dedupe_window: Gauge,
+    pub(super) dedupe_learned: Counter,
+    pub(super) dedupe_told: Counter,
+    pub(super) dedupe_untold: Counter,
     pub(super) dedupe_unknown: Counter,
     pub(super) dedupe_resolved: CounterBy,
     pub(super) idempotency_entries: Gauge,
@@ -53,6 +57,7 @@ impl Metrics {
         Counts { stored: self.events_published.with_label_values(&labels).get(), broken: broken.iter().sum() }
     }
 
+    #[expect(clippy::too_many_lines, reason = "it is a list")]
     pub(super) fn register(registry: &Registry) -> Self {
         Self {
             events_published: registry.counter_by(
@@ -120,6 +125,22 @@ impl Metrics {
             dedupe_evictions: registry.counter(
                 "weirgate_dedupe_evictions_total",
                 "Event ids forgotten before their window was over, because the bound was reached.",
+            ),
+            dedupe_window: registry.gauge(
+                "weirgate_dedupe_window_seconds",
+                "How long event ids are remembered now: the configured window, or less since the bound was reached.",
+            ),
+            dedupe_learned: registry.counter(
+                "weirgate_dedupe_learned_total",
+                "Event ids of other gateways, and of this one before its start, learned from the log.",
+            ),
+            dedupe_told: registry.counter(
+                "weirgate_dedupe_told_total",
+                "Event ids written to the log, for other gateways and the next start.",
+            ),
+            dedupe_untold: registry.counter(
+                "weirgate_dedupe_untold_total",
+                "Event ids not written to the log because it could not take them in time: only this gateway knows them.",
             ),
             dedupe_unknown: registry.counter(
                 "weirgate_dedupe_unknown_total",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,8 @@ use crate::event::{
 use crate::log::{self, EventLog, NewRecord, TopicInfo};
 use crate::schema::{Schemas, Violation};
 
-use super::dedupe::{Dedupe, Ending, Place, Reservation, Seen};
+use super::dedupe::{Dedupe, Ending, Reservation, Seen};
+use super::identity::Place;
 use super::judge::{Judged, Labels};
 use super::metrics::Metrics;
 use super::queue::Queue;
@@ -26,7 +27,7 @@ use super::resolve::{Content, Lookup, Resolved};
 use super::sightings::{Expected, Sightings};
 use super::spread::Spread;
 use super::violators::Violators;
-use super::{Checked, Config, Error, Outcome, Published, Queued, Receipt};
+use super::{Checked, Config, Error, Memory, Outcome, Published, Queued, Receipt};
 
 /// What the way in works with.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) dedupe: Dedupe,
+    /// How far it knows what others told; all there is to know until it is shared.
+    pub(super) memory: watch::Sender<Memory>,
     pub(super) queue: Queue,
     pub(super) quotas: Quotas,
     pub(super) violators: Violators,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -27,12 +27,13 @@ use super::parts::{Names, Parts};
 use super::pending::{Arrival, Pending};
 use super::queue::Queue;
 use super::quota::Quotas;
+use super::sharing::until_loaded;
 use super::sightings::Sightings;
 use super::spread::Spread;
 use super::violators::Violators;
 use super::{
-    Batch, BatchForm, Config, Counts, Error, Form, Idempotency, Options, Published, Series, Sighting,
-    Validation,
+    Batch, BatchForm, Config, Counts, Error, Form, Idempotency, Memory, Options, Published, Series, Sharing,
+    Sighting, Validation,
 };
 
 /// Searches read old records; more at once would only slow each other down.
@@ -62,6 +63,7 @@ impl Publisher {
         let idempotency = Idempotency::in_memory(&config, Arc::clone(&metrics));
         let parts = Parts {
             dedupe: Dedupe::new(config.dedupe_window, config.dedupe_entries_max, Arc::clone(&metrics)),
+            memory: watch::Sender::new(Memory::Loaded),
             queue: Queue::new(config.queue_bytes_max, Arc::clone(&metrics)),
             quotas: Quotas::new(&config.quotas, Arc::clone(&metrics)),
             violators: Violators::new(Arc::clone(&metrics)),
@@ -207,6 +209,24 @@ impl Publisher {
     #[must_use]
     pub const fn idempotency(&self) -> &Idempotency {
         &self.idempotency
+    }
+
+    /// What shares the memory of ids with other gateways and with the next start, by way of the log. To be made once,
+    /// and run until after the drain; without it the memory is this gateway's own.
+    #[must_use]
+    pub fn sharing(&self) -> Sharing {
+        Sharing::new(&self.parts)
+    }
+
+    /// How far this gateway knows what was stored before its start and by others.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        *self.parts.memory.borrow()
+    }
+
+    /// Waits until it knows that, or should not be waited for any longer.
+    pub async fn until_loaded(&self) {
+        until_loaded(self.parts.memory.subscribe()).await;
     }
 
     /// Waits until the log has answered everything handed over, `ack=none` included. Submissions still pass; a

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::event::{Headers, Offset, Partition, Timestamp, Topic};
 use crate::log;
 
-use super::dedupe::Place;
+use super::identity::Place;
 
 /// How long after an append's time-out a request on its way may still be carried out.
 const LATE_MAX: Duration = Duration::from_secs(30);

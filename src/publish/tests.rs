@@ -12,4 +12,5 @@ mod metrics;
 mod quarantine;
 mod repeats;
 mod series;
+mod sharing;
 mod single;

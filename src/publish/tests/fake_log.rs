@@ -1,6 +1,7 @@
 //! A log in memory whose answers a test chooses.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -37,6 +38,12 @@ struct Shared {
     clock: Clock,
     changes: watch::Sender<u64>,
     state: Mutex<State>,
+    /// Wakes those who wait at the end of a partition.
+    appended: watch::Sender<u64>,
+    /// Whether no topic can be made.
+    is_barred: AtomicBool,
+    /// How many records followers have read.
+    followed: AtomicUsize,
 }
 
 type Waiting = (oneshot::Sender<Result<Appended, Error>>, Result<Appended, Error>);
@@ -51,8 +58,24 @@ struct State {
 
 impl FakeLog {
     pub(super) fn new(clock: Clock) -> Self {
-        let changes = watch::Sender::new(0);
-        Self(Arc::new(Shared { clock, changes, state: Mutex::default() }))
+        Self(Arc::new(Shared {
+            clock,
+            changes: watch::Sender::new(0),
+            state: Mutex::default(),
+            appended: watch::Sender::new(0),
+            is_barred: AtomicBool::new(false),
+            followed: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Whether topics can be made.
+    pub(super) fn bar(&self, is_barred: bool) {
+        self.0.is_barred.store(is_barred, Ordering::Relaxed);
+    }
+
+    /// How many records those who follow partitions have read.
+    pub(super) fn followed(&self) -> usize {
+        self.0.followed.load(Ordering::Relaxed)
     }
 
     /// The next appends are answered so; those after are stored.
@@ -133,6 +156,9 @@ impl EventLog for FakeLog {
     }
 
     async fn ensure_topic(&self, spec: &TopicSpec) -> Result<TopicInfo, Error> {
+        if self.0.is_barred.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable(Arc::new(std::io::Error::other("barred"))));
+        }
         if self.topic(&spec.name).is_none() {
             self.create(spec.name.as_str(), spec.partitions);
         }
@@ -159,6 +185,8 @@ impl EventLog for FakeLog {
             Answer::StoreSilently => drop(state.store(append, now)),
             Answer::Lose => {}
         }
+        drop(state);
+        self.0.appended.send_modify(|count| *count += 1);
         appending
     }
 
@@ -175,10 +203,10 @@ impl EventLog for FakeLog {
         topic: &Topic,
         partition: Partition,
         from: Offset,
-        _purpose: Purpose,
+        purpose: Purpose,
     ) -> Result<Box<dyn Reader>, Error> {
-        let (log, topic) = (self.clone(), topic.clone());
-        Ok(Box::new(FakeReader { log, topic, partition, position: from }))
+        let (log, topic, appended) = (self.clone(), topic.clone(), self.0.appended.subscribe());
+        Ok(Box::new(FakeReader { log, topic, partition, position: from, purpose, appended }))
     }
 
     async fn bounds(&self, topic: &Topic, partition: Partition) -> Result<Bounds, Error> {
@@ -211,18 +239,31 @@ struct FakeReader {
     topic: Topic,
     partition: Partition,
     position: Offset,
+    purpose: Purpose,
+    appended: watch::Receiver<u64>,
+}
+
+impl FakeReader {
+    fn here(&self) -> Vec<Record> {
+        let at = usize::try_from(self.position.number()).unwrap();
+        let state = self.log.state();
+        let partition = &state.topics.get(&self.topic).unwrap().1[self.partition.index()];
+        partition[at..].iter().take(100).cloned().collect()
+    }
 }
 
 #[async_trait]
 impl Reader for FakeReader {
     async fn next(&mut self, _bytes_max: usize) -> Result<Fetched, Error> {
-        let at = usize::try_from(self.position.number()).unwrap();
-        let records: Vec<Record> = {
-            let state = self.log.state();
-            let partition = &state.topics.get(&self.topic).unwrap().1[self.partition.index()];
-            partition[at..].iter().take(100).cloned().collect()
-        };
-        assert!(!records.is_empty(), "a search must not wait at the end");
+        let mut records = self.here();
+        assert!(!records.is_empty() || self.purpose == Purpose::Tail, "a search must not wait at the end");
+        while records.is_empty() {
+            self.appended.changed().await.unwrap();
+            records = self.here();
+        }
+        if self.purpose == Purpose::Tail {
+            self.log.0.followed.fetch_add(records.len(), Ordering::Relaxed);
+        }
         self.position = self.position.plus(records.len() as u64);
         let end = self.log.bounds(&self.topic, self.partition).await?.end;
         Ok(Fetched { records, next: self.position, end })

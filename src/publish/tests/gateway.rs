@@ -85,12 +85,20 @@ impl Gateway {
 
     pub(super) async fn with(config: Config, rules: Vec<TopicRule>) -> Self {
         let millis = Arc::new(AtomicI64::new(NOW));
-        let shared = Arc::clone(&millis);
-        let clock = Clock::new(move || Timestamp::from_millis(shared.load(Ordering::Relaxed)));
-        let log = FakeLog::new(clock.clone());
+        let log = FakeLog::new(clock(&millis));
         for rule in &rules {
             log.create(rule.topic.as_str(), if rule.topic.as_str() == "orders.v1" { 12 } else { 3 });
         }
+        Self::over(log, millis, config, rules).await
+    }
+
+    /// Another gateway on the same log, by the same clock.
+    pub(super) async fn another(&self, config: Config) -> Self {
+        Self::over(self.log.clone(), Arc::clone(&self.clock), config, shop()).await
+    }
+
+    async fn over(log: FakeLog, millis: Arc<AtomicI64>, config: Config, rules: Vec<TopicRule>) -> Self {
+        let clock = clock(&millis);
         let registry = Registry::new();
         let catalogue = LiveCatalogue::new(Catalogue::new(rules, rule("defaults", &[])));
         let (directory, schemas) = schemas();
@@ -175,6 +183,11 @@ impl Gateway {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or("absent").to_owned()
     }
+}
+
+fn clock(millis: &Arc<AtomicI64>) -> Clock {
+    let millis = Arc::clone(millis);
+    Clock::new(move || Timestamp::from_millis(millis.load(Ordering::Relaxed)))
 }
 
 /// The receipt of an event that was stored now.
