@@ -12,6 +12,7 @@
 //!                              other gateways, the next start ◄─ a table ◄─ Sharing ─┘
 //! ```
 
+mod answers;
 mod batch;
 mod config;
 mod dedupe;
@@ -41,9 +42,10 @@ mod spread;
 mod validate;
 mod violators;
 
+pub use answers::Answer;
 pub use config::{Config, Quota, TopicTemplate};
 pub use error::{Error, Part, Retry, Used};
-pub use idempotency::{Answer, Answers, Claim, ClaimId, Idempotency, Kept, Lease};
+pub use idempotency::{Claim, Idempotency, Lease};
 pub use metrics::Counts;
 pub use outcome::{Batch, Checked, Item, ItemResult, Outcome, Published, Queued, Receipt};
 pub use pending::Pending;

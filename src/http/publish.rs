@@ -130,7 +130,7 @@ async fn answer(
     let scope = format!("{}:{principal} {route}", principal.len());
     options.id_seed = Some(IdSeed::new(principal, &route, &key));
     let fingerprint = fingerprint(method, uri, media, &body);
-    let lease = match shared.parts.publisher.idempotency().claim(&scope, &key, fingerprint) {
+    let lease = match shared.parts.publisher.idempotency().claim(&scope, &key, fingerprint).await {
         Claim::Run(lease) => lease,
         Claim::Replay(first) => return Ok(replay(&first)),
         Claim::InProgress { retry_after } => {
@@ -138,6 +138,7 @@ async fn answer(
             return Err(problem.with_retry_after(retry_after));
         }
         Claim::Reused => return Err(Problem::hidden(Code::IdempotencyKeyReused)),
+        Claim::Unavailable(error) => return Err(problem_of(&Error::Log(error))),
     };
     match publish(shared, call, body, shape, validation, &options).await {
         Ok(response) => keep(lease, response).await,

@@ -1,84 +1,30 @@
-//! First answers by idempotency key, so that a repeated request gets the same answer again.
+//! Claims of idempotency keys, so that a request that is repeated runs once and gets the same answer again.
 //!
 //! A key is claimed before its request runs. While it runs others of that key are told to wait; the claim is a
-//! lease, so a request that never ends frees its key. Leases are this gateway's own; kept answers lie behind
-//! [`Answers`], in memory for now, so that a table shared by all gateways can take that place.
+//! lease, so a request that never ends frees its key. Requests of one gateway are told apart here; those of several by
+//! the table they share ([`super::sharing`]), where there is one.
 //!
 //! ```text
-//! claim ── free ─► Run(lease) ── complete ─► kept ─► Replay
-//!        └─ held ─► InProgress    └ drop ──► free
+//! claim ── free here ── free everywhere ─► Run(lease) ── complete ─► kept, and told ─► Replay
+//!        └─ held ──────── held ──────────► InProgress    └ drop ──► free
 //! ```
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::log;
+
 use super::Config;
+use super::answers::{Answer, Answers, Bounds, ClaimId, Kept};
 use super::metrics::Metrics;
+use super::sharing::{Claims, Refusal, Ticket};
 
 /// What a waiting client is told at most; a running request seldom takes longer.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(2);
-/// What one kept answer takes beside its body.
-const ANSWER_OVERHEAD: usize = 256;
-
-/// An answer as the client got it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body's media type.
-    pub content_type: &'static str,
-    /// The body.
-    pub body: Bytes,
-}
-
-impl Answer {
-    /// Whether a repeat gets this answer; others (429, 5xx) invite the client to try again in earnest.
-    const fn is_final(&self) -> bool {
-        matches!(self.status, 200..=299 | 400 | 413 | 422)
-    }
-
-    fn bytes(&self) -> usize {
-        self.body.len().saturating_add(ANSWER_OVERHEAD)
-    }
-}
-
-/// Names a claim: scope and key of a request, hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClaimId([u8; 32]);
-
-impl ClaimId {
-    fn new(scope: &str, key: &str) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(scope.len().to_be_bytes());
-        hash.update(scope);
-        hash.update(key);
-        Self(hash.finalize().into())
-    }
-}
-
-/// An answer kept, and the request it belongs to.
-#[derive(Debug, Clone)]
-pub struct Kept {
-    /// The fingerprint of the request.
-    pub fingerprint: [u8; 32],
-    /// Its answer.
-    pub answer: Arc<Answer>,
-}
-
-/// Where kept answers lie. Reads come from memory; a store may make an answer durable or known to others later.
-pub trait Answers: Send + Sync + fmt::Debug {
-    /// The answer of a claim, while it is kept.
-    fn read(&self, id: &ClaimId) -> Option<Kept>;
-
-    /// Keeps an answer.
-    fn keep(&self, id: ClaimId, kept: Kept);
-}
 
 /// What a claim came to.
 #[derive(Debug)]
@@ -94,16 +40,22 @@ pub enum Claim {
     },
     /// The key belongs to a request of other content.
     Reused,
+    /// The log did not take the claim in time; nothing ran.
+    Unavailable(log::Error),
 }
 
 /// The claims and answers of idempotency keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    answers: Arc<dyn Answers>,
+    answers: Arc<Answers>,
     lease: Duration,
     /// Guards the claims of requests that run now; bounded, since each belongs to a request or to a lease not
     /// yet run out.
     running: Arc<Mutex<HashMap<ClaimId, Running>>>,
+    /// Claims of all gateways, once they are shared.
+    claims: Arc<OnceLock<Claims>>,
+    /// The next claim's number, so that a late lease is taken for no other.
+    turns: Arc<AtomicU64>,
     metrics: Arc<Metrics>,
 }
 
@@ -115,52 +67,84 @@ struct Running {
 }
 
 impl Idempotency {
-    /// Claims with their answers in this gateway's memory.
-    pub(super) fn in_memory(config: &Config, metrics: Arc<Metrics>) -> Self {
+    /// Claims of this gateway alone, with their answers in its memory.
+    pub(super) fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
         let bounds = Bounds {
             window: config.idempotency_window,
             entries_max: config.idempotency_entries_max,
             bytes_max: config.idempotency_bytes_max,
         };
-        let answers = Arc::new(InMemory::new(bounds, Arc::clone(&metrics)));
-        Self::new(answers, config.idempotency_lease, metrics)
+        Self {
+            answers: Arc::new(Answers::new(bounds, Arc::clone(&metrics))),
+            lease: config.idempotency_lease,
+            running: Arc::default(),
+            claims: Arc::default(),
+            turns: Arc::default(),
+            metrics,
+        }
     }
 
-    /// Claims over a store of answers; `lease` is how long a request may run before its key is free again.
-    pub(super) fn new(answers: Arc<dyn Answers>, lease: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { answers, lease, running: Arc::default(), metrics }
+    /// The answers kept.
+    pub(super) const fn answers(&self) -> &Arc<Answers> {
+        &self.answers
+    }
+
+    /// From now on keys are claimed of all gateways; only the first call counts.
+    pub(super) fn share(&self, claims: Claims) {
+        self.claims.get_or_init(|| claims);
     }
 
     /// Claims a key within its scope (principal and route) for the request with this fingerprint (a SHA-256 of
     /// method, path, query, type and body).
-    #[must_use]
-    pub fn claim(&self, scope: &str, key: &str, fingerprint: [u8; 32]) -> Claim {
+    pub async fn claim(&self, scope: &str, key: &str, fingerprint: [u8; 32]) -> Claim {
         let id = ClaimId::new(scope, key);
+        let claim = match (self.claim_here(id, fingerprint), self.claims.get()) {
+            (Claim::Run(mut lease), Some(claims)) => match claims.claim(id, fingerprint).await {
+                Ok(ticket) => {
+                    lease.ticket = Some(ticket);
+                    Claim::Run(lease)
+                }
+                Err(refusal) => refusal.into(),
+            },
+            (claim, _) => claim,
+        };
+        if matches!(claim, Claim::Replay(_)) {
+            self.metrics.idempotency_replays.inc();
+        }
+        claim
+    }
+
+    fn claim_here(&self, id: ClaimId, fingerprint: [u8; 32]) -> Claim {
         let now = Instant::now();
         let mut running = self.lock();
-        // The store is asked under the lock: a request that completes keeps its answer before it frees its key.
+        // The answers are asked under the lock: a request that completes keeps its answer before it frees its key.
         if let Some(kept) = self.answers.read(&id) {
-            if kept.fingerprint != fingerprint {
-                return Claim::Reused;
-            }
-            self.metrics.idempotency_replays.inc();
-            return Claim::Replay(kept.answer);
+            let is_same = kept.fingerprint == fingerprint;
+            return if is_same { Claim::Replay(kept.answer) } else { Claim::Reused };
         }
-        let turn = match running.get(&id) {
-            Some(held) if held.until > now => {
-                let is_same = held.fingerprint == fingerprint;
-                let retry_after = held.until.duration_since(now).min(RETRY_AFTER_MAX);
-                return if is_same { Claim::InProgress { retry_after } } else { Claim::Reused };
-            }
-            Some(lapsed) => lapsed.turn.wrapping_add(1),
-            None => 0,
-        };
+        if let Some(held) = running.get(&id).filter(|held| held.until > now) {
+            let is_same = held.fingerprint == fingerprint;
+            let retry_after = held.until.duration_since(now).min(RETRY_AFTER_MAX);
+            return if is_same { Claim::InProgress { retry_after } } else { Claim::Reused };
+        }
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         running.insert(id, Running { fingerprint, until: now + self.lease, turn });
-        Claim::Run(Lease { idempotency: self.clone(), id, turn, fingerprint })
+        Claim::Run(Lease { idempotency: self.clone(), id, turn, fingerprint, ticket: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ClaimId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Refusal> for Claim {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Replay(answer) => Self::Replay(answer),
+            Refusal::InProgress { retry_after } => Self::InProgress { retry_after },
+            Refusal::Reused => Self::Reused,
+            Refusal::Unavailable(error) => Self::Unavailable(error),
+        }
     }
 }
 
@@ -171,20 +155,29 @@ pub struct Lease {
     id: ClaimId,
     turn: u64,
     fingerprint: [u8; 32],
+    /// The same right among all gateways; dropped, it is given back.
+    ticket: Option<Ticket>,
 }
 
 impl Lease {
     /// Ends the run with its answer. It is kept where its status is final (2xx, 400, 413, 422) and the lease had
     /// not run out and gone to another request.
-    pub fn complete(self, answer: Answer) {
+    pub fn complete(mut self, answer: Answer) {
+        let is_anothers = self.ticket.as_ref().is_some_and(|ticket| !ticket.is_held());
+        let kept = Kept { fingerprint: self.fingerprint, answer: Arc::new(answer) };
         let idempotency = self.idempotency.clone();
         let mut running = idempotency.lock();
-        if running.get(&self.id).is_some_and(|held| held.turn == self.turn) {
-            if answer.is_final() {
-                let kept = Kept { fingerprint: self.fingerprint, answer: Arc::new(answer) };
-                idempotency.answers.keep(self.id, kept);
-            }
+        let is_ours = running.get(&self.id).is_some_and(|held| held.turn == self.turn) && !is_anothers;
+        let is_kept = is_ours && kept.answer.is_final();
+        if is_kept {
+            idempotency.answers.keep(self.id, kept.clone(), Duration::ZERO);
+        }
+        if is_ours {
             running.remove(&self.id);
+        }
+        drop(running);
+        if let Some(ticket) = self.ticket.take().filter(|_| is_kept) {
+            ticket.tell(&kept);
         }
     }
 }
@@ -192,92 +185,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // After `complete` the claim is gone already, or is another request's.
-        let idempotency = self.idempotency.clone();
-        let mut running = idempotency.lock();
+        let mut running = self.idempotency.lock();
         if running.get(&self.id).is_some_and(|held| held.turn == self.turn) {
             running.remove(&self.id);
-        }
-    }
-}
-
-/// Answers in this gateway's memory: the oldest go when their time is over or a bound is reached.
-#[derive(Debug)]
-pub(super) struct InMemory {
-    bounds: Bounds,
-    metrics: Arc<Metrics>,
-    /// Guards the answers and their ages.
-    shelf: Mutex<Shelf>,
-}
-
-/// How long and how many answers are kept.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) window: Duration,
-    pub(super) entries_max: usize,
-    pub(super) bytes_max: usize,
-}
-
-#[derive(Debug, Default)]
-struct Shelf {
-    kept: HashMap<ClaimId, Kept>,
-    ages: VecDeque<(Instant, ClaimId)>,
-    bytes: usize,
-}
-
-impl InMemory {
-    pub(super) fn new(bounds: Bounds, metrics: Arc<Metrics>) -> Self {
-        Self { bounds, metrics, shelf: Mutex::default() }
-    }
-
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        while shelf.ages.front().is_some_and(|(at, _)| now.duration_since(*at) >= self.bounds.window) {
-            shelf.drop_oldest();
-        }
-        shelf
-    }
-
-    fn publish_size(&self, shelf: &Shelf) {
-        self.metrics.idempotency_entries.set(i64::try_from(shelf.kept.len()).unwrap_or(i64::MAX));
-        self.metrics.idempotency_bytes.set(i64::try_from(shelf.bytes).unwrap_or(i64::MAX));
-    }
-}
-
-impl Answers for InMemory {
-    fn read(&self, id: &ClaimId) -> Option<Kept> {
-        let shelf = self.shelf();
-        self.publish_size(&shelf);
-        shelf.kept.get(id).cloned()
-    }
-
-    fn keep(&self, id: ClaimId, kept: Kept) {
-        let bytes = kept.answer.bytes();
-        if bytes > self.bounds.bytes_max || self.bounds.entries_max == 0 {
-            self.metrics.idempotency_evictions.inc();
-            return;
-        }
-        let mut shelf = self.shelf();
-        while shelf.kept.len() >= self.bounds.entries_max
-            || shelf.bytes.saturating_add(bytes) > self.bounds.bytes_max
-        {
-            self.metrics.idempotency_evictions.inc();
-            shelf.drop_oldest();
-        }
-        // A claim runs again only after its answer has left, so the id is not there.
-        shelf.kept.insert(id, kept);
-        shelf.ages.push_back((Instant::now(), id));
-        shelf.bytes = shelf.bytes.saturating_add(bytes);
-        self.publish_size(&shelf);
-    }
-}
-
-impl Shelf {
-    fn drop_oldest(&mut self) {
-        if let Some((_, id)) = self.ages.pop_front()
-            && let Some(kept) = self.kept.remove(&id)
-        {
-            self.bytes = self.bytes.saturating_sub(kept.answer.bytes());
         }
     }
 }
@@ -289,7 +199,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{Answer, Bounds, Claim, Idempotency, InMemory, Lease, Metrics};
+    use super::{Answer, Answers, Bounds, Claim, Idempotency, Lease, Metrics};
     use crate::telemetry::Registry;
 
     const LEASE: Duration = Duration::from_secs(60);
@@ -299,7 +209,15 @@ mod tests {
     fn idempotency(entries_max: usize, bytes_max: usize) -> Idempotency {
         let metrics = Arc::new(Metrics::register(&Registry::new()));
         let bounds = Bounds { window: Duration::from_secs(86_400), entries_max, bytes_max };
-        Idempotency::new(Arc::new(InMemory::new(bounds, Arc::clone(&metrics))), LEASE, metrics)
+        let answers = Arc::new(Answers::new(bounds, Arc::clone(&metrics)));
+        Idempotency {
+            answers,
+            lease: LEASE,
+            running: Arc::default(),
+            claims: Arc::default(),
+            turns: Arc::default(),
+            metrics,
+        }
     }
 
     fn answer(status: u16, length: usize) -> Answer {
@@ -314,35 +232,40 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_repeat_gets_the_first_answer_and_other_content_is_refused() {
         let idempotency = idempotency(10, 10_000);
-        run(idempotency.claim("a", "k", ONE)).complete(answer(201, 3));
-        let Claim::Replay(replayed) = idempotency.claim("a", "k", ONE) else { panic!() };
+        run(idempotency.claim("a", "k", ONE).await).complete(answer(201, 3));
+        let Claim::Replay(replayed) = idempotency.claim("a", "k", ONE).await else { panic!() };
         assert_eq!(*replayed, answer(201, 3));
-        assert!(matches!(idempotency.claim("a", "k", TWO), Claim::Reused));
-        assert!(matches!(idempotency.claim("b", "k", TWO), Claim::Run(_)), "another scope is another key");
+        assert!(matches!(idempotency.claim("a", "k", TWO).await, Claim::Reused));
+        assert!(
+            matches!(idempotency.claim("b", "k", TWO).await, Claim::Run(_)),
+            "another scope is another key"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn while_the_first_runs_others_wait_and_its_end_without_an_answer_frees_the_key() {
         let idempotency = idempotency(10, 10_000);
-        let lease = run(idempotency.claim("a", "k", ONE));
+        let lease = run(idempotency.claim("a", "k", ONE).await);
         assert!(
-            matches!(idempotency.claim("a", "k", ONE), Claim::InProgress { retry_after } if !retry_after.is_zero())
+            matches!(idempotency.claim("a", "k", ONE).await, Claim::InProgress { retry_after } if !retry_after.is_zero())
         );
-        assert!(matches!(idempotency.claim("a", "k", TWO), Claim::Reused));
+        assert!(matches!(idempotency.claim("a", "k", TWO).await, Claim::Reused));
         drop(lease);
-        assert!(matches!(idempotency.claim("a", "k", TWO), Claim::Run(_)));
+        assert!(matches!(idempotency.claim("a", "k", TWO).await, Claim::Run(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_ends_after_its_time_and_the_late_one_changes_nothing() {
         let idempotency = idempotency(10, 10_000);
-        let late = run(idempotency.claim("a", "k", ONE));
+        let late = run(idempotency.claim("a", "k", ONE).await);
         tokio::time::advance(LEASE).await;
-        let second = run(idempotency.claim("a", "k", ONE));
+        let second = run(idempotency.claim("a", "k", ONE).await);
         late.complete(answer(201, 1));
-        assert!(matches!(idempotency.claim("a", "k", ONE), Claim::InProgress { .. }));
+        assert!(matches!(idempotency.claim("a", "k", ONE).await, Claim::InProgress { .. }));
         second.complete(answer(201, 2));
-        assert!(matches!(idempotency.claim("a", "k", ONE), Claim::Replay(kept) if *kept == answer(201, 2)));
+        assert!(
+            matches!(idempotency.claim("a", "k", ONE).await, Claim::Replay(kept) if *kept == answer(201, 2))
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -350,34 +273,34 @@ mod tests {
         let idempotency = idempotency(100, 100_000);
         for status in [200, 201, 202, 207, 400, 413, 422] {
             let key = status.to_string();
-            run(idempotency.claim("a", &key, ONE)).complete(answer(status, 1));
-            assert!(matches!(idempotency.claim("a", &key, ONE), Claim::Replay(_)), "{status}");
+            run(idempotency.claim("a", &key, ONE).await).complete(answer(status, 1));
+            assert!(matches!(idempotency.claim("a", &key, ONE).await, Claim::Replay(_)), "{status}");
         }
         for status in [401, 403, 404, 409, 429, 500, 503, 504] {
             let key = status.to_string();
-            run(idempotency.claim("a", &key, ONE)).complete(answer(status, 1));
-            assert!(matches!(idempotency.claim("a", &key, ONE), Claim::Run(_)), "{status}");
+            run(idempotency.claim("a", &key, ONE).await).complete(answer(status, 1));
+            assert!(matches!(idempotency.claim("a", &key, ONE).await, Claim::Run(_)), "{status}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn answers_are_forgotten_after_their_window() {
         let idempotency = idempotency(10, 10_000);
-        run(idempotency.claim("a", "k", ONE)).complete(answer(201, 1));
+        run(idempotency.claim("a", "k", ONE).await).complete(answer(201, 1));
         tokio::time::advance(Duration::from_secs(86_399)).await;
-        assert!(matches!(idempotency.claim("a", "k", ONE), Claim::Replay(_)));
+        assert!(matches!(idempotency.claim("a", "k", ONE).await, Claim::Replay(_)));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(matches!(idempotency.claim("a", "k", TWO), Claim::Run(_)));
+        assert!(matches!(idempotency.claim("a", "k", TWO).await, Claim::Run(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn at_the_bound_of_entries_the_oldest_answer_goes() {
         let idempotency = idempotency(2, 10_000);
         for key in ["1", "2", "3"] {
-            run(idempotency.claim("a", key, ONE)).complete(answer(201, 1));
+            run(idempotency.claim("a", key, ONE).await).complete(answer(201, 1));
         }
-        assert!(matches!(idempotency.claim("a", "1", ONE), Claim::Run(_)));
-        assert!(matches!(idempotency.claim("a", "2", ONE), Claim::Replay(_)));
+        assert!(matches!(idempotency.claim("a", "1", ONE).await, Claim::Run(_)));
+        assert!(matches!(idempotency.claim("a", "2", ONE).await, Claim::Replay(_)));
         assert_eq!(idempotency.metrics.idempotency_evictions.get(), 1);
     }
 
@@ -385,12 +308,12 @@ mod tests {
     async fn at_the_bound_of_bytes_the_oldest_answers_go_and_a_larger_one_is_not_kept() {
         let idempotency = idempotency(10, 2_000);
         for key in ["1", "2"] {
-            run(idempotency.claim("a", key, ONE)).complete(answer(201, 700));
+            run(idempotency.claim("a", key, ONE).await).complete(answer(201, 700));
         }
-        run(idempotency.claim("a", "3", ONE)).complete(answer(201, 700));
-        assert!(matches!(idempotency.claim("a", "1", ONE), Claim::Run(_)));
-        assert!(matches!(idempotency.claim("a", "3", ONE), Claim::Replay(_)));
-        run(idempotency.claim("a", "huge", ONE)).complete(answer(201, 5_000));
-        assert!(matches!(idempotency.claim("a", "huge", ONE), Claim::Run(_)));
+        run(idempotency.claim("a", "3", ONE).await).complete(answer(201, 700));
+        assert!(matches!(idempotency.claim("a", "1", ONE).await, Claim::Run(_)));
+        assert!(matches!(idempotency.claim("a", "3", ONE).await, Claim::Replay(_)));
+        run(idempotency.claim("a", "huge", ONE).await).complete(answer(201, 5_000));
+        assert!(matches!(idempotency.claim("a", "huge", ONE).await, Claim::Run(_)));
     }
 }

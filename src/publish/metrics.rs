@@ -32,6 +32,7 @@ pub(super) struct Metrics {
     pub(super) idempotency_bytes: Gauge,
     pub(super) idempotency_evictions: Counter,
     pub(super) idempotency_replays: Counter,
+    pub(super) idempotency_untold: Counter,
 }
 
 /// What became of the events of one type, since the start.
@@ -161,6 +162,10 @@ impl Metrics {
             ),
             idempotency_replays: registry
                 .counter("weirgate_idempotency_replays_total", "Requests answered from a kept answer."),
+            idempotency_untold: registry.counter(
+                "weirgate_idempotency_untold_total",
+                "Answers not written to the log, being too long or because it could not take them: only this gateway has them.",
+            ),
         }
     }
 }

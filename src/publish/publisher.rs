@@ -60,7 +60,7 @@ impl Publisher {
         registry: &Registry,
     ) -> Self {
         let metrics = Arc::new(Metrics::register(registry));
-        let idempotency = Idempotency::in_memory(&config, Arc::clone(&metrics));
+        let idempotency = Idempotency::new(&config, Arc::clone(&metrics));
         let parts = Parts {
             dedupe: Dedupe::new(config.dedupe_window, config.dedupe_entries_max, Arc::clone(&metrics)),
             memory: watch::Sender::new(Memory::Loaded),
@@ -211,11 +211,11 @@ impl Publisher {
         &self.idempotency
     }
 
-    /// What shares the memory of ids with other gateways and with the next start, by way of the log. To be made once,
+    /// What shares the memory of ids and keys with other gateways and with the next start, by way of the log. To be made once,
     /// and run until after the drain; without it the memory is this gateway's own.
     #[must_use]
     pub fn sharing(&self) -> Sharing {
-        Sharing::new(&self.parts)
+        Sharing::new(&self.parts, &self.idempotency)
     }
 
     /// How far this gateway knows what was stored before its start and by others.

@@ -1,6 +1,7 @@
-//! What gateways tell one another of the ids they stored, by a table in the log that outlives them.
+//! What gateways tell one another of the ids they stored and of idempotency keys, by a table in the log that outlives
+//! them.
 //!
-//! No publish waits for it: an id is put aside when the log has its event, and written with others a moment later. A
+//! No publish waits for an id to be told: it is put aside when the log has its event, and written with others a moment later. A
 //! gateway that is killed in between has told nobody of that moment's ids. At its start a gateway reads what was told
 //! within the window and the bound, and then follows the others. This room's memory never asks the table.
 //!
@@ -8,13 +9,18 @@
 //! dedupe ── stored ─► Outbox ─ teller ─► Batches ─► _weirgate.idempotency ─ follower ─► Dedupe::learn (of others)
 //!                                └◄── keys to remove ── Ledger ◄────────────────┘
 //! ```
+//! Only a claim of an idempotency key is waited for (`claims`). It lies in a partition of its own.
 
 mod batches;
+mod book;
+mod claims;
 mod follower;
 mod ids;
+mod keys;
 mod ledger;
 mod outbox;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,20 +30,23 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::event::{Headers, Partition, Record, Timestamp, Topic};
+use crate::event::{Headers, Offset, Partition, Record, Timestamp, Topic};
 use crate::log::{Append, Health, NewRecord};
 
+use super::Idempotency;
 use super::parts::Parts;
 
 use batches::Batches;
+use claims::KEYS;
 use follower::{OLDEST, Sink, Source, follow};
 use ledger::{Bounds, Ledger, Owner};
 
+pub(super) use claims::{Claims, Refusal, Ticket};
 pub(super) use outbox::Outbox;
 
 /// The table's name.
 const TABLE: &str = "_weirgate.idempotency";
-/// Event ids lie here; claims and answers of idempotency keys lie in the other one.
+/// Event ids lie here.
 const IDS: Partition = Partition::new(0);
 const PARTITIONS: u32 = 2;
 /// Ids wait so long for others, so that few records are written: what a kill may leave untold.
@@ -73,19 +82,28 @@ pub struct Sharing {
     prefix: String,
     /// Guards which keys of event ids are live.
     ids: Mutex<Ledger>,
+    /// Whether all event ids that were there at the start are known.
+    has_ids: AtomicBool,
+    claims: Claims,
 }
 
 impl Sharing {
     #[expect(clippy::expect_used, reason = "the name is a constant, and every test of this room parses it")]
-    pub(super) fn new(parts: &Arc<Parts>) -> Self {
+    pub(super) fn new(parts: &Arc<Parts>, idempotency: &Idempotency) -> Self {
         let config = parts.config.load();
         let bounds = Bounds { window: config.dedupe_window, weight_max: config.dedupe_entries_max as u64 };
         parts.memory.send_replace(Memory::Loading);
         parts.dedupe.outbox().open();
+        let topic = Topic::parse(TABLE).expect("the table's name is a topic's");
+        let run = Uuid::new_v4();
+        let claims = Claims::new(parts, Arc::clone(idempotency.answers()), topic.clone(), run);
+        idempotency.share(claims.clone());
         Self {
             parts: Arc::clone(parts),
-            topic: Topic::parse(TABLE).expect("the table's name is a topic's"),
-            prefix: format!("ids/{}/", Uuid::new_v4().simple()),
+            topic,
+            prefix: format!("ids/{}/", run.simple()),
+            has_ids: AtomicBool::new(false),
+            claims,
             ids: Mutex::new(Ledger::new(bounds)),
         }
     }
@@ -94,12 +112,20 @@ impl Sharing {
     /// what was put aside by then is written, or could not be.
     pub async fn run(self, shutdown: CancellationToken) {
         let entries_max = self.parts.config.load().dedupe_entries_max as u64;
-        let load_bytes_max = (entries_max * ids::ENTRY_BYTES as u64 * LOAD_FACTOR).max(LOAD_BYTES_MIN);
         let (log, topic) = (&self.parts.log, &self.topic);
-        let source = Source { log, topic, partitions: PARTITIONS, partition: IDS, load_bytes_max };
-        let sink = IdSink(&self);
+        let source = |partition, bytes_max: u64| Source {
+            log,
+            topic,
+            partitions: PARTITIONS,
+            partition,
+            load_bytes_max: bytes_max.saturating_mul(LOAD_FACTOR).max(LOAD_BYTES_MIN),
+        };
+        let ids = source(IDS, entries_max.saturating_mul(ids::ENTRY_BYTES as u64));
+        let keys = source(KEYS, self.claims.bytes_max());
+        let (id_sink, key_sink) = (IdSink(&self), KeySink(&self));
         tokio::select! {
-            never = follow(&source, &sink) => match never {},
+            never = follow(&ids, &id_sink) => match never {},
+            never = follow(&keys, &key_sink) => match never {},
             never = self.mind_the_time() => match never {},
             () = self.tell(&shutdown) => {}
         }
@@ -143,6 +169,7 @@ impl Sharing {
                 _ = sweeps.tick() => {
                     let due = self.ledger(|ledger| ledger.due(self.parts.clock.now()));
                     records.extend(due.into_iter().map(|key| (key, None)));
+                    self.claims.sweep();
                 }
                 () = shutdown.cancelled() => {}
             }
@@ -164,15 +191,7 @@ impl Sharing {
     /// Writes until the log has it, or refuses it once more after the shutdown has begun.
     async fn write(&self, records: Vec<(Bytes, Option<Bytes>)>, shutdown: &CancellationToken) -> bool {
         let oldest = self.ledger(|ledger| ledger.oldest()).unwrap_or_else(|| self.parts.clock.now());
-        let oldest = Bytes::from(oldest.millis().to_string());
-        let headers = Headers::new(vec![(OLDEST.into(), Some(oldest))]);
-        let record = |(key, value)| NewRecord {
-            key: Some(key),
-            value,
-            headers: headers.clone(),
-            ..NewRecord::default()
-        };
-        let records: Vec<NewRecord> = records.into_iter().map(record).collect();
+        let records = records_of(records, oldest);
         let mut wait = RETRY_FIRST;
         loop {
             let append = Append { topic: self.topic.clone(), partition: IDS, records: records.clone() };
@@ -191,6 +210,13 @@ impl Sharing {
             }
             shutdown.run_until_cancelled(sleep(wait)).await.unwrap_or_default();
             wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Says that all is known, once it is.
+    fn check_loaded(&self) {
+        if self.has_ids.load(Ordering::Relaxed) && self.claims.is_loaded() {
+            self.parts.memory.send_replace(Memory::Loaded);
         }
     }
 
@@ -225,9 +251,40 @@ impl Sink for IdSink<'_> {
         }
     }
 
+    fn reached(&self, _next: Offset) {}
+
     fn loaded(&self) {
-        self.0.parts.memory.send_replace(Memory::Loaded);
+        self.0.has_ids.store(true, Ordering::Relaxed);
+        self.0.check_loaded();
     }
+}
+
+/// What the table says of idempotency keys.
+#[derive(Debug)]
+struct KeySink<'s>(&'s Sharing);
+
+impl Sink for KeySink<'_> {
+    fn take(&self, record: &Record) {
+        self.0.claims.take(record);
+    }
+
+    fn reached(&self, next: Offset) {
+        self.0.claims.reached(next);
+    }
+
+    fn loaded(&self) {
+        self.0.claims.loaded();
+        self.0.check_loaded();
+    }
+}
+
+/// Changes of the table as records, each of which says where a start has to begin.
+fn records_of(changes: Vec<(Bytes, Option<Bytes>)>, oldest: Timestamp) -> Vec<NewRecord> {
+    let oldest = Bytes::from(oldest.millis().to_string());
+    let headers = Headers::new(vec![(OLDEST.into(), Some(oldest))]);
+    let record =
+        |(key, value)| NewRecord { key: Some(key), value, headers: headers.clone(), ..NewRecord::default() };
+    changes.into_iter().map(record).collect()
 }
 
 /// How long ago something was; what a clock before ours wrote is new.

@@ -4,6 +4,7 @@ mod answers;
 mod batch;
 mod batch_model;
 mod bounds;
+mod claims;
 mod data;
 mod fake_log;
 mod gateway;

@@ -68,6 +68,20 @@ impl Gateway {
         (answer.status().as_u16(), json(answer).await)
     }
 
+    /// Status and body of the answer to a publish with these headers.
+    pub(crate) async fn post(&self, headers: &[(&str, &str)], body: String) -> (u16, Value) {
+        self.post_to("/v1/events", headers, body).await
+    }
+
+    /// The same with a query.
+    pub(crate) async fn post_to(&self, path: &str, headers: &[(&str, &str)], body: String) -> (u16, Value) {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let request = request.header("content-type", "application/json").body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), json(answer).await)
+    }
+
     pub(crate) async fn until_ready(&self) {
         let is_ready = async || (self.ready().await.0 == 200).then_some(());
         eventually_within(READY_MAX, "the gateway is ready", is_ready).await;

@@ -13,6 +13,7 @@
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `race`: two gateways that register schemas at once.
 //! - `records`: what native clients write and read beside the gateway.
+//! - `repeats`: repeats that reach another gateway than the first request did.
 //! - `rights`: what the gateway may do where `deploy/kafka.md` was followed.
 //! - `security`: TLS, SCRAM and certificates, and what a wrong password or missing rights look like.
 //! - `secured`: a broker that asks who is there.
@@ -49,6 +50,7 @@ mod outage;
 #[path = "../log_embedded/race.rs"]
 mod race;
 mod records;
+mod repeats;
 mod rights;
 mod secured;
 mod security;

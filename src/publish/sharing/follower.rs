@@ -37,6 +37,9 @@ pub(super) trait Sink: Send + Sync + fmt::Debug {
     /// A record, in the order of the partition.
     fn take(&self, record: &Record);
 
+    /// All before this offset has been taken.
+    fn reached(&self, next: Offset);
+
     /// All that was there at the start has been read.
     fn loaded(&self);
 }
@@ -76,6 +79,7 @@ async fn follow_on(source: &Source<'_>, sink: &dyn Sink, is_read: &mut bool) -> 
             fetched => fetched?,
         };
         fetched.records.iter().for_each(|record| sink.take(record));
+        sink.reached(fetched.next);
         if !*is_read {
             bytes += fetched.records.iter().map(|record| record.bytes() as u64).sum::<u64>();
             if bytes > source.load_bytes_max && reader.position() < end {

@@ -8,37 +8,37 @@ use tokio_util::sync::CancellationToken;
 use super::gateway::{Gateway, ID, ID2, accepted, config, duplicate, order_with_id, shop};
 use crate::publish::{Config, Error, Memory};
 
-const TABLE: &str = "_weirgate.idempotency";
+pub(super) const TABLE: &str = "_weirgate.idempotency";
 
 /// The sharing of a gateway, while it runs.
-struct Running {
+pub(super) struct Running {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
     /// Begins to share, and waits until the gateway knows what was told.
-    async fn start(gateway: &Gateway) -> Self {
+    pub(super) async fn start(gateway: &Gateway) -> Self {
         let running = Self::begin(gateway);
         gateway.publisher.until_loaded().await;
         assert_eq!(gateway.publisher.memory(), Memory::Loaded);
         running
     }
 
-    fn begin(gateway: &Gateway) -> Self {
+    pub(super) fn begin(gateway: &Gateway) -> Self {
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(gateway.publisher.sharing().run(shutdown.clone()));
         Self { shutdown, task }
     }
 
     /// As a gateway ends that is told to.
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.shutdown.cancel();
         self.task.await.unwrap();
     }
 
     /// As a gateway ends that is not.
-    async fn kill(self) {
+    pub(super) async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
     }
