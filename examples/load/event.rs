@@ -26,6 +26,38 @@ pub(crate) fn envelope(sequence: u64, sent_at: u64, bytes: usize) -> String {
     text
 }
 
+/// Whether events have ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ids {
+    None,
+    New,
+}
+
+const ID: &str = "\"eventId\":\"";
+
+/// The envelope with an id that is still to be made new.
+pub(crate) fn with_id(envelope: String, ids: Ids) -> String {
+    match ids {
+        Ids::None => envelope,
+        Ids::New => envelope.replacen('{', &format!("{{{ID}{}\",", uuid::Uuid::nil()), 1),
+    }
+}
+
+/// Where the ids of a body are.
+pub(crate) fn id_places(body: &[u8]) -> Vec<usize> {
+    let places = body.windows(ID.len()).enumerate().filter(|(_, window)| *window == ID.as_bytes());
+    places.map(|(place, _)| place + ID.len()).collect()
+}
+
+/// Makes them ids that no event has.
+pub(crate) fn renew_ids(body: &mut [u8], places: &[usize]) {
+    for &place in places {
+        if let Some(id) = body.get_mut(place..place + uuid::fmt::Hyphenated::LENGTH) {
+            uuid::Uuid::new_v4().hyphenated().encode_lower(id);
+        }
+    }
+}
+
 /// The required fields alone.
 fn small(sequence: u64, sent_at: u64, bytes: usize) -> String {
     let mut text = format!(

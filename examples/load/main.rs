@@ -11,6 +11,12 @@
 //! cargo run --release --example load -- --kafka 127.0.0.1:29092 all
 //! ```
 //!
+//! What the memory of event ids costs is the difference of two runs:
+//!
+//! ```text
+//! for dedupe in on off; do cargo run --release --example load -- --dedupe $dedupe batch; done
+//! ```
+//!
 //! Latencies of a fixed rate count from the time a request was meant to be sent, so that a stall is not hidden by the
 //! requests it delayed. CPU is user and system time of each process, from /proc.
 
@@ -30,8 +36,9 @@ mod stats;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
+use event::Ids;
 use gateway::{Gateway, Setup};
 
 /// Load a gateway and measure it.
@@ -49,6 +56,16 @@ struct Arguments {
     /// A broker, such as 127.0.0.1:9092, to run on instead of the embedded log.
     #[arg(long, global = true)]
     kafka: Option<String>,
+    /// Gives every event an id, with the memory of ids on or off: what that memory costs.
+    #[arg(long, global = true)]
+    dedupe: Option<Dedupe>,
+}
+
+/// Whether the gateway remembers ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Dedupe {
+    On,
+    Off,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -186,6 +203,7 @@ fn run(load: &Load, arguments: &Arguments, time: Duration) -> anyhow::Result<()>
         settings: matches!(load, Load::Subjects { .. })
             .then(|| registry::EMBEDDED.to_owned())
             .into_iter()
+            .chain(arguments.dedupe.map(|dedupe| format!("topic_defaults.dedupe={}", dedupe == Dedupe::On)))
             .collect(),
     };
     if matches!(load, Load::Stores) {
@@ -193,12 +211,13 @@ fn run(load: &Load, arguments: &Arguments, time: Duration) -> anyhow::Result<()>
     }
     let names: Vec<String> = topics.into_iter().map(|(topic, _)| topic).collect();
     let gateway = Gateway::start(&setup)?;
+    let ids = if arguments.dedupe.is_some() { Ids::New } else { Ids::None };
     match *load {
         Load::Single { connections, rate } => {
-            publishing::single(&gateway, connections, rate, arguments.bytes, time)
+            publishing::single(&gateway, connections, rate, (arguments.bytes, ids), time)
         }
         Load::Batch { connections, size } => {
-            publishing::batch(&gateway, connections, size, arguments.bytes, time)
+            publishing::batch(&gateway, connections, size, (arguments.bytes, ids), time)
         }
         Load::Deliver { rate } => fanout::run(&gateway, 1, rate, arguments.bytes, time),
         Load::Fanout { subscribers, rate, size } => fanout::run(&gateway, subscribers, rate, size, time),

@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::event;
+use crate::event::{self, Ids};
 use crate::gateway::{self, Gateway};
 use crate::stats::{Latencies, report};
 
@@ -46,14 +46,14 @@ pub(crate) fn single(
     gateway: &Gateway,
     connections: usize,
     rate: Option<u64>,
-    bytes: usize,
+    (bytes, ids): (usize, Ids),
     time: Duration,
 ) -> anyhow::Result<()> {
     let what = match rate {
         Some(rate) => format!("single POSTs of {bytes} B at {rate}/s, {connections} connections"),
         None => format!("single POSTs of {bytes} B, {connections} connections, closed loop"),
     };
-    let body = move |number| event::envelope(number, 0, bytes).into_bytes();
+    let body = move |number| event::with_id(event::envelope(number, 0, bytes), ids).into_bytes();
     run(gateway, &what, connections, rate, time, (1, 201), "/v1/events", body)
 }
 
@@ -62,13 +62,14 @@ pub(crate) fn batch(
     gateway: &Gateway,
     connections: usize,
     size: usize,
-    bytes: usize,
+    (bytes, ids): (usize, Ids),
     time: Duration,
 ) -> anyhow::Result<()> {
     let what = format!("batches of {size} events of {bytes} B, {connections} connections, closed loop");
     let body = move |number: u64| {
         let events: Vec<String> =
             (0..size as u64).map(|index| event::envelope(number * 1_000 + index, 0, bytes)).collect();
+        let events: Vec<String> = events.into_iter().map(|event| event::with_id(event, ids)).collect();
         format!("[{}]", events.join(",")).into_bytes()
     };
     run(gateway, &what, connections, None, time, (size as u64, 207), "/v1/events", body)
@@ -97,9 +98,11 @@ fn run(
                 Ok(std::thread::spawn(move || -> anyhow::Result<(Latencies, u64)> {
                     let (mut latencies, mut count) = (Latencies::default(), 0);
                     // The body is made once: the generator shares the machine with the gateway.
-                    let bytes = body(schedule.next.load(Ordering::Relaxed));
+                    let mut bytes = body(schedule.next.load(Ordering::Relaxed));
+                    let ids = event::id_places(&bytes);
                     while schedule.start.elapsed() < time {
                         let (_, due) = schedule.take();
+                        event::renew_ids(&mut bytes, &ids);
                         let status = client.send(&bytes)?;
                         if status != expected {
                             bail!("answered {status} instead of {expected}");

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::client::Client;
+use crate::event::Ids;
 use crate::gateway::{Gateway, Setup};
 use crate::publishing;
 
@@ -56,7 +57,7 @@ pub(crate) fn beside_files(setup: &Setup, bytes: usize, time: Duration) -> anyho
     register(&registry, "load.event.v1", SCHEMA)?;
     for _ in 0..3 {
         for gateway in [&files, &registry] {
-            publishing::single(gateway, 64, None, bytes, time)?;
+            publishing::single(gateway, 64, None, (bytes, Ids::None), time)?;
         }
     }
     Ok(())
