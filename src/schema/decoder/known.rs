@@ -51,9 +51,9 @@ impl Known {
         language
     }
 
-    /// Notes that no schema has this name.
+    /// Notes that no schema has this name. When that was first found counts, however often it is again.
     pub(super) fn miss(&mut self, writer: Writer) {
-        if self.has_room() {
+        if !self.is_missed(writer) && self.has_room() {
             self.misses.insert(writer, Instant::now());
         }
     }
@@ -68,9 +68,12 @@ impl Known {
 
     /// Whether it was not just found that no schema has this name.
     pub(super) fn is_worth_a_wait(&mut self, writer: Writer) -> bool {
-        let is_fresh = self.misses.get(&writer).is_some_and(|since| since.elapsed() < MISS);
         // Without room, somebody writes names without end that no registry knows.
-        !is_fresh && self.has_room()
+        !self.is_missed(writer) && self.has_room()
+    }
+
+    fn is_missed(&self, writer: Writer) -> bool {
+        self.misses.get(&writer).is_some_and(|since| since.elapsed() < MISS)
     }
 
     fn has_room(&mut self) -> bool {
@@ -122,5 +125,16 @@ mod tests {
         known.miss(writer(2 * MISSES_MAX));
         assert!(known.misses.len() <= MISSES_MAX);
         assert!(known.is_worth_a_wait(writer(3)) && !known.is_worth_a_wait(writer(2 * MISSES_MAX)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_is_missed_all_the_time_is_waited_for_again() {
+        let mut known = Known::default();
+        for _ in 0..4 {
+            known.miss(writer(0));
+            assert!(!known.is_worth_a_wait(writer(0)));
+            tokio::time::advance(super::MISS / 4).await;
+        }
+        assert!(known.is_worth_a_wait(writer(0)));
     }
 }
