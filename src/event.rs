@@ -32,4 +32,4 @@ pub use pattern::Pattern;
 pub use position::{Offset, Partition, Position};
 pub use record::{Decoded, HeaderName, Headers, Record};
 pub use timestamp::{Clock, Timestamp, TimestampError};
-pub use view::{RecordView, write_members};
+pub use view::{RecordView, type_beside, write_members};

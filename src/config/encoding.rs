@@ -37,19 +37,15 @@ pub(super) fn check(section: &Section<'_>, rule: &TopicRule, store: &str) {
     if !section.is_set("envelope") && !section.is_set("schema") {
         return;
     }
-    if !rule.wire.is_framed() {
-        if rule.format != Format::Json {
-            let format = rule.format.as_str();
-            let problem =
-                format!("must be auto, prefix or header: without its schema's name nobody can read {format}");
-            section.mistake_below("schema.wire", &problem);
-        }
+    if !rule.is_by_schema() {
         return;
     }
-    let mistake = |path: &str, problem: &str| {
-        let why = "where records name the schema of their data (schema.wire)";
-        section.mistake_below(path, &format!("{problem} {why}"));
+    let (source, why) = if rule.wire.is_framed() {
+        ("schema.wire", "where records name the schema of their data (schema.wire)")
+    } else {
+        ("schema.format", "where data is in another language than JSON (schema.format)")
     };
+    let mistake = |path: &str, problem: &str| section.mistake_below(path, &format!("{problem} {why}"));
     match rule.storage {
         Storage::Headers | Storage::CloudEventsBinary => {}
         Storage::Native | Storage::CloudEventsStructured => mistake(
@@ -64,9 +60,9 @@ pub(super) fn check(section: &Section<'_>, rule: &TopicRule, store: &str) {
         mistake("schema.enforcement", "must be enforce");
     }
     if store == FOLDER {
-        mistake(
-            "schema.wire",
-            "needs schemas.store: embedded or confluent, so that readers can ask for the schema,",
+        section.mistake_below(
+            source,
+            "needs schemas.store: embedded or confluent, so that whoever reads a record can ask for its schema",
         );
     }
 }
@@ -89,7 +85,8 @@ mod tests {
             "{EMBEDDED}topic_defaults: {{envelope: headers, schema: {{format: avro}}}}\n\
              topics: [{{name: a}}, {{name: b, schema: {{format: json}}}}, {{name: c, schema: {{wire: header}}}},\n\
              {{name: d, schema: {{format: protobuf}}}}, {{name: e, schema: {{format: json, wire: prefix}}}},\n\
-             {{name: f, schema: {{wire: auto}}}}]"
+             {{name: f, schema: {{wire: auto}}}}, {{name: g, schema: {{wire: none}}}},\n\
+             {{name: h, envelope: cloudevents-binary, schema: {{format: protobuf, wire: none}}}}]"
         ))
         .unwrap();
         let of = |name: &str| {
@@ -103,6 +100,8 @@ mod tests {
         assert_eq!(of("d"), (Format::Protobuf, Wire::Prefix));
         assert_eq!(of("e"), (Format::Json, Wire::Prefix));
         assert_eq!(of("f"), (Format::Avro, Wire::Prefix));
+        assert_eq!(of("g"), (Format::Avro, Wire::None));
+        assert_eq!(of("h"), (Format::Protobuf, Wire::None));
         let plain = read("topics: [{name: a}]").unwrap();
         let rule = plain.catalogue.rule(&Topic::parse("a").unwrap());
         assert_eq!((rule.format, rule.wire), (Format::Json, Wire::None));
@@ -113,7 +112,8 @@ mod tests {
         let mistakes = read(
             "topics:\n- {name: a, schema: {format: avro, required: false, enforcement: warn}}\n\
              - {name: b, envelope: headers, schema: {format: protobuf, wire: none}}\n\
-             - {name: c, envelope: headers, schema: {wire: header}}\n- {name: d}\n- {name: e, schema: {wire: v1}}",
+             - {name: c, envelope: headers, schema: {wire: header}}\n- {name: d}\n- {name: e, schema: {wire: v1}}\n\
+             - {name: f, schema: {format: avro, wire: none, required: false, enforcement: observe}}",
         )
         .unwrap_err();
         let expected = [
@@ -121,9 +121,13 @@ mod tests {
             "topics[0].schema.required: must be true",
             "topics[0].schema.enforcement: must be enforce",
             "topics[0].schema.wire: needs schemas.store: embedded or confluent",
-            "topics[1].schema.wire: must be auto, prefix or header",
+            "topics[1].schema.format: needs schemas.store: embedded or confluent",
             "topics[2].schema.wire: needs schemas.store: embedded or confluent",
             "topics[4].schema.wire: must be one of auto, none, prefix, header",
+            "topics[5].envelope: must be headers",
+            "topics[5].schema.required: must be true where data is in another language than JSON",
+            "topics[5].schema.enforcement: must be enforce",
+            "topics[5].schema.format: needs schemas.store: embedded or confluent",
         ];
         for text in expected {
             assert!(mistakes.iter().any(|mistake| mistake.contains(text)), "{text}: {mistakes:#?}");

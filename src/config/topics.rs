@@ -236,15 +236,17 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_whose_records_name_a_schema_keeps_no_refused_events() {
+    fn a_topic_whose_data_is_by_its_schema_keeps_no_refused_events() {
         let mistakes = read(
             "schemas: {store: embedded}\n\
-             topics: [{name: a, schema: {quarantine: b}}, {name: b, envelope: headers, schema: {wire: prefix}}]",
+             topics: [{name: a, schema: {quarantine: b}}, {name: b, envelope: headers, schema: {wire: prefix}}, \
+             {name: c, schema: {quarantine: d}}, {name: d, envelope: headers, schema: {format: avro, wire: none}}]",
         )
         .unwrap_err();
-        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert!(mistakes[1].contains("topics[2].schema.quarantine: topic 'd' holds data"), "{mistakes:?}");
         assert!(
-            mistakes[0].contains("topics[0].schema.quarantine: topic 'b' names the schema"),
+            mistakes[0].contains("topics[0].schema.quarantine: topic 'b' holds data as its schema has it"),
             "{mistakes:?}"
         );
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use super::json::Pointer;
-use super::{EventType, Format, Topic, Wire};
+use super::{EventType, Format, NameError, Topic, Wire};
 
 /// How a topic stores events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -106,7 +106,7 @@ pub struct TopicRule {
     pub storage: Storage,
     /// In which language data is stored.
     pub format: Format,
-    /// Where a record says which schema wrote it; other than nowhere, only what satisfies a schema is stored.
+    /// Where a record says which schema wrote it.
     pub wire: Wire,
     /// Where the key comes from; `None` is the null key.
     pub key: Option<KeyRule>,
@@ -147,6 +147,13 @@ impl TopicRule {
             owner: None,
         }
     }
+
+    /// Whether records hold what a schema makes of data: another language, or a frame. Then only what satisfies a schema is
+    /// stored, and records are read by the schema that wrote them.
+    #[must_use]
+    pub const fn is_by_schema(&self) -> bool {
+        self.wire.is_framed() || !matches!(self.format, Format::Json)
+    }
 }
 
 /// All topics' rules, by topic and by event type.
@@ -155,21 +162,21 @@ pub struct Catalogue {
     topics: HashMap<Topic, Arc<TopicRule>>,
     types: HashMap<EventType, Arc<TopicRule>>,
     defaults: TopicRule,
-    has_framed: bool,
+    has_by_schema: bool,
 }
 
 impl Catalogue {
     /// A catalogue of these rules; `defaults` (whose topic and types mean nothing) rules every topic not listed.
     #[must_use]
     pub fn new(rules: Vec<TopicRule>, defaults: TopicRule) -> Self {
-        let has_framed = defaults.wire.is_framed() || rules.iter().any(|rule| rule.wire.is_framed());
+        let has_by_schema = defaults.is_by_schema() || rules.iter().any(TopicRule::is_by_schema);
         let rules: Vec<Arc<TopicRule>> = rules.into_iter().map(Arc::new).collect();
         let types = rules
             .iter()
             .flat_map(|rule| rule.event_types.iter().map(|event_type| (event_type.clone(), Arc::clone(rule))))
             .collect();
         let topics = rules.into_iter().map(|rule| (rule.topic.clone(), rule)).collect();
-        Self { topics, types, defaults, has_framed }
+        Self { topics, types, defaults, has_by_schema }
     }
 
     /// The rule of a topic; one not listed has the defaults.
@@ -187,17 +194,29 @@ impl Catalogue {
         self.topics.contains_key(topic)
     }
 
-    /// The language of a topic whose records say which schema wrote them; `None` where they do not.
+    /// In which language and where named data lies in a topic whose records are read by their schemas; `None` where they are
+    /// read as they are.
     #[must_use]
-    pub fn framed(&self, topic: &Topic) -> Option<Format> {
+    pub fn by_schema(&self, topic: &Topic) -> Option<(Format, Wire)> {
         let rule = self.topics.get(topic).map_or(&self.defaults, |rule| rule);
-        (rule.wire.is_framed() && !topic.is_internal()).then_some(rule.format)
+        (rule.is_by_schema() && !topic.is_internal()).then_some((rule.format, rule.wire))
     }
 
-    /// Whether the records of any topic say which schema wrote them.
+    /// Whether the records of any topic are read by their schemas.
     #[must_use]
-    pub const fn has_framed(&self) -> bool {
-        self.has_framed
+    pub const fn has_by_schema(&self) -> bool {
+        self.has_by_schema
+    }
+
+    /// The type of a topic's events that name none: its only event type, else one named as the topic.
+    ///
+    /// # Errors
+    /// When that name is too long for an event type.
+    pub fn default_type(&self, topic: &Topic) -> Result<EventType, NameError> {
+        match self.topics.get(topic).map(|rule| rule.event_types.as_slice()) {
+            Some([only]) => Ok(only.clone()),
+            Some(_) | None => EventType::parse(topic.as_str()),
+        }
     }
 
     /// The rule of the topic an event type is bound to, where the catalogue binds it.

@@ -24,11 +24,11 @@ impl Format {
     }
 }
 
-/// Where a record says which schema wrote its data, in Confluent's formats.
+/// Where a record says which schema wrote its data, for readers of Confluent's formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wire {
-    /// Nowhere.
+    /// Nowhere: the value is the data alone, in whatever language.
     None,
     /// Before the data, by the schema's id.
     Prefix,
@@ -37,7 +37,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// Whether a record says it.
+    /// Whether a record says it to those readers.
     #[must_use]
     pub const fn is_framed(self) -> bool {
         match self {

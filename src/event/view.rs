@@ -19,7 +19,7 @@ use std::cell::OnceCell;
 use self::write::Layout;
 use super::envelope::HEADERS;
 use super::json::{Document, Limits, Outline, Pointer, Value};
-use super::{Partition, Record, Storage, Topic};
+use super::{Headers, Partition, Record, Storage, Topic};
 
 /// Deeper than any body the gateway takes, so that whatever it stored is found.
 const LIMITS: Limits = Limits { depth_max: 120 };
@@ -230,6 +230,16 @@ fn envelope_of<'a>(outline: &Outline<'a, 8>) -> Option<(Envelope<'a>, &'a str)> 
     let [version, timestamp, source, correlation_id, causation_id] =
         [2, 3, 4, 5, 6].map(|at| outline.text(at));
     Some(([Some(id), Some(event_type), version, timestamp, source, correlation_id, causation_id], data))
+}
+
+/// The event type that a record's headers say, whatever its value is; `None` where they are no envelope.
+#[must_use]
+pub fn type_beside(headers: &Headers) -> Option<Cow<'_, str>> {
+    if let Some(own) = headers.last_text("weirgate-event-type") {
+        return Some(Cow::Borrowed(own));
+    }
+    let [_, event_type, ..] = cloud_event::binary(headers)?;
+    event_type
 }
 
 /// Writes the members of a record's push or answer; see [`RecordView::write_members`].

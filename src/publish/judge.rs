@@ -292,7 +292,7 @@ impl Parts {
     /// The record's value, and the headers that the envelope and the schema put beside it.
     fn seal(&self, draft: &Draft<'_>, outline: &Outline, checked: &Checked) -> Result<Sealed, Error> {
         let rule = &outline.rule;
-        if !rule.wire.is_framed() {
+        if !rule.is_by_schema() {
             return Ok(draft.seal(&outline.fill, rule.storage, None));
         }
         let nameless = || match (&checked.subject, checked.schema) {
@@ -304,7 +304,7 @@ impl Parts {
         let Framed { stored, header } =
             Framed::new(rule.wire, checked, draft.data_bytes).ok_or_else(nameless)?;
         let (value, mut headers) = draft.seal(&outline.fill, rule.storage, Some(stored));
-        headers.extend(header.map(|header| (Arc::clone(&self.names.value_schema_id), Some(header))));
+        headers.extend(header.map(|header| (self.names.of_schema(rule.wire), Some(header))));
         Ok((value, headers))
     }
 

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Authenticator;
 use crate::event::{
     Clock, EventId, EventType, HeaderName, LiveCatalogue, Offset, Partition, Partitioner, Timestamp, Topic,
-    partition_of,
+    Wire, partition_of,
 };
 use crate::log::{self, EventLog, NewRecord, TopicInfo};
 use crate::schema::{Schemas, Violation};
@@ -63,6 +63,17 @@ pub(super) struct Names {
     pub(super) traceparent: HeaderName,
     pub(super) tracestate: HeaderName,
     pub(super) value_schema_id: HeaderName,
+    pub(super) schema_id: HeaderName,
+}
+
+impl Names {
+    /// The name of the header that names the schema, where a topic's records name it in one.
+    pub(super) fn of_schema(&self, wire: Wire) -> HeaderName {
+        Arc::clone(match wire {
+            Wire::None => &self.schema_id,
+            Wire::Prefix | Wire::Header => &self.value_schema_id,
+        })
+    }
 }
 
 /// What remains of an event once its record is the log's, until the log answers.

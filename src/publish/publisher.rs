@@ -14,7 +14,7 @@ use crate::event::json::{Document, Limits};
 use crate::event::{Clock, Draft, EventType, LiveCatalogue, Topic};
 use crate::log::EventLog;
 use crate::schema::Schemas;
-use crate::schema::framing::HEADER;
+use crate::schema::framing::{HEADER, OWN_HEADER};
 use crate::telemetry::Registry;
 
 use super::batch;
@@ -73,6 +73,7 @@ impl Publisher {
                 traceparent: "traceparent".into(),
                 tracestate: "tracestate".into(),
                 value_schema_id: HEADER.into(),
+                schema_id: OWN_HEADER.into(),
             },
             searches: Semaphore::new(SEARCHES_MAX),
             tasks: TaskTracker::new(),

@@ -1,7 +1,8 @@
-//! Records of topics that name the schema of their data, read as JSON once where they enter the gateway.
+//! Records of topics whose data is written by its schema, read as JSON once where they enter the gateway.
 //!
 //! ```text
-//! engine ── reader, membership ── frame taken off ── schema by id or GUID ── decoded ── feed, delivery, http
+//! engine ── reader, membership ─┬─ frame taken off ── schema by id or GUID ─┬─ decoded ── feed, delivery, http
+//!                               └─ nothing named ──── latest of the type ───┘
 //!                                                       └─ unknown: the registry is read to its end, once
 //! ```
 //! Nothing here fails: a record that cannot be read says why, and goes on with the value it has. Records of other topics
@@ -11,6 +12,7 @@ mod event_log;
 mod groups;
 mod known;
 mod metrics;
+mod plain;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,12 +23,13 @@ use tokio::time::{Instant, timeout_at};
 
 use self::known::Known;
 use self::metrics::{Metrics, Reason};
+use super::SchemaId;
 use super::codec::Codec;
-use super::framing::{Frame, HEADER, Writer};
+use super::framing::{Frame, Writer};
 use super::registry::Registry;
 use super::registry::confluent::Confluent;
 use crate::event::json::{Document, Limits};
-use crate::event::{Decoded, Format, LiveCatalogue, Record, Topic};
+use crate::event::{Catalogue, Decoded, EventType, Format, LiveCatalogue, Record, Topic, Wire};
 use crate::log::{EventLog, Groups};
 use crate::telemetry;
 
@@ -69,8 +72,20 @@ pub(super) trait Writers: fmt::Debug + Send + Sync {
     /// A schema, compiled, and what it weighs in bytes; `None` where there is none as far as is known.
     fn find(&self, writer: Writer) -> Option<(Language, usize)>;
 
-    /// Finds out whether there are these schemas, however long that takes.
-    async fn learn(&self, writers: &[Writer]);
+    /// The schema that data of a type is written by now; `None` where there is none as far as is known.
+    fn latest(&self, event_type: &EventType) -> Option<SchemaId>;
+
+    /// Finds out what there is of this, however long that takes.
+    async fn learn(&self, wanted: &[Wanted]);
+}
+
+/// What records wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Wanted {
+    /// A schema.
+    Schema(Writer),
+    /// The latest one of a type.
+    Latest(EventType),
 }
 
 /// What becomes of a record whose schema nobody knows.
@@ -82,11 +97,20 @@ enum Unknown {
     IsTold,
 }
 
+/// Where records lie, or lay before they were dead letters.
+#[derive(Debug, Clone, Copy)]
+struct Place<'c> {
+    catalogue: &'c Catalogue,
+    topic: &'c Topic,
+    format: Format,
+    wire: Wire,
+}
+
 /// Why a record is not read.
 #[derive(Debug)]
 enum Unread {
-    /// Its schema may become known.
-    NotYet(Writer),
+    /// It may be, once more is known.
+    NotYet(Vec<Wanted>),
     /// It cannot be.
     Undecodable { reason: Reason, problem: String },
 }
@@ -126,28 +150,34 @@ impl Decoder {
         self.read_known(topic, records, unknown).is_empty()
     }
 
-    /// Reads records of a topic; answers for which schemas some wait.
-    fn read_known(&self, topic: &Topic, records: &mut [Record], unknown: Unknown) -> Vec<Writer> {
+    /// Reads records of a topic; answers for what some wait.
+    fn read_known(&self, topic: &Topic, records: &mut [Record], unknown: Unknown) -> Vec<Wanted> {
         let catalogue = self.0.catalogue.load();
-        let framed = catalogue.framed(topic);
-        if framed.is_none() && !(topic.is_dead_letters() && catalogue.has_framed()) {
+        let by_schema = catalogue.by_schema(topic);
+        if by_schema.is_none() && !(topic.is_dead_letters() && catalogue.has_by_schema()) {
             return Vec::new();
         }
         let mut waited_for = Vec::new();
         for record in records.iter_mut().filter(|record| record.decoded.is_none()) {
             let letter_of = if topic.is_dead_letters() { letter_of(record) } else { None };
-            let format = match &letter_of {
-                Some(source) => catalogue.framed(source),
+            let by_schema = match &letter_of {
+                Some(source) => catalogue.by_schema(source),
                 None if topic.is_dead_letters() => None,
-                None => framed,
+                None => by_schema,
             };
-            let Some(format) = format else { continue };
-            match self.read_one(format, record, unknown) {
+            let Some((format, wire)) = by_schema else { continue };
+            let source = letter_of.as_ref().unwrap_or(topic);
+            match self.read_one(Place { catalogue: &catalogue, topic: source, format, wire }, record, unknown)
+            {
                 Ok(decoded) => record.decoded = decoded,
-                Err(Unread::NotYet(writer)) if waited_for.contains(&writer) => {}
-                Err(Unread::NotYet(writer)) => waited_for.push(writer),
+                Err(Unread::NotYet(wanted)) => {
+                    for one in wanted {
+                        if !waited_for.contains(&one) {
+                            waited_for.push(one);
+                        }
+                    }
+                }
                 Err(Unread::Undecodable { reason, problem }) => {
-                    let source = letter_of.as_ref().unwrap_or(topic);
                     self.0.metrics.count(Some(source).filter(|source| catalogue.lists(source)), reason);
                     record.decoded = Some(Decoded::Undecodable(problem.into()));
                 }
@@ -168,37 +198,60 @@ impl Decoder {
         self.read(topic, records, Unknown::IsTold);
     }
 
-    fn read_one(&self, format: Format, record: &Record, unknown: Unknown) -> Result<Option<Decoded>, Unread> {
+    fn read_one(
+        &self,
+        place: Place<'_>,
+        record: &Record,
+        unknown: Unknown,
+    ) -> Result<Option<Decoded>, Unread> {
         let Some(value) = &record.value else { return Ok(None) };
-        let header = record.headers.last(HEADER).map(|header| &header[..]);
-        let frame = match Frame::find(value, header) {
-            Ok(Some(frame)) => frame,
-            // A value that names no schema is JSON, or nothing: also where the topic held JSON before.
-            Ok(None) if format == Format::Json || is_json(value) => return Ok(None),
-            Ok(None) => return undecodable(Reason::Unnamed, "names no schema, and is not JSON"),
-            Err(_) if is_json(value) => return Ok(None),
-            Err(problem) => return undecodable(Reason::Unnamed, problem),
+        let frame = match Frame::beside(value, &record.headers) {
+            Ok(None) if !place.wire.is_framed() => return self.read_plain(place, record, value, unknown),
+            Ok(None) => Frame::before(value),
+            found => found,
         };
+        match frame {
+            Ok(Some(frame)) => self.read_framed(place.format, &frame, value, unknown),
+            // A value that names no schema is JSON, or nothing: also where the topic held JSON before.
+            Ok(None) if place.format == Format::Json || is_json(value) => Ok(None),
+            Ok(None) => undecodable(Reason::Unnamed, "names no schema, and is not JSON"),
+            Err(_) if is_json(value) => Ok(None),
+            Err(problem) => undecodable(Reason::Unnamed, problem),
+        }
+    }
+
+    /// Reads a value by the schema that is named.
+    fn read_framed(
+        &self,
+        format: Format,
+        frame: &Frame<'_>,
+        value: &[u8],
+        unknown: Unknown,
+    ) -> Result<Option<Decoded>, Unread> {
         let json = || (frame.begin(value) > 0).then(|| Decoded::Rest(frame.begin(value)));
         match self.language(frame.writer) {
             Some(language) => match &*language {
                 Language::Json => Ok(json()),
-                Language::Coded(codec) => decode(&frame, &**codec).map(Some),
-                Language::Unusable => {
-                    let problem = format!("the schema with {} cannot be used here", frame.writer);
-                    undecodable(Reason::UnusableSchema, problem)
-                }
+                Language::Coded(codec) => decode(frame, &**codec).map(Some),
+                Language::Unusable => unusable(frame.writer),
             },
             // Whatever schema that is, the topic holds JSON.
             None if format == Format::Json => Ok(json()),
-            None if unknown == Unknown::Waits && self.known().is_worth_a_wait(frame.writer) => {
-                Err(Unread::NotYet(frame.writer))
-            }
             None => {
-                self.known().miss(frame.writer);
+                self.wait_for(Wanted::Schema(frame.writer), unknown)?;
                 undecodable(Reason::UnknownSchema, format!("no schema has {}", frame.writer))
             }
         }
+    }
+
+    /// Lets a record wait for what is not known, or notes that it is not known still.
+    fn wait_for(&self, wanted: Wanted, unknown: Unknown) -> Result<(), Unread> {
+        let mut known = self.known();
+        if unknown == Unknown::Waits && known.is_worth_a_wait(&wanted) {
+            return Err(Unread::NotYet(vec![wanted]));
+        }
+        known.miss(wanted);
+        Ok(())
     }
 
     fn language(&self, writer: Writer) -> Option<Arc<Language>> {
@@ -227,6 +280,10 @@ fn decode(frame: &Frame<'_>, codec: &dyn Codec) -> Result<Decoded, Unread> {
         Ok(()) => Ok(Decoded::Json(json.into())),
         Err(error) => undecodable(Reason::BrokenData, error.problem),
     }
+}
+
+fn unusable<T>(writer: Writer) -> Result<T, Unread> {
+    undecodable(Reason::UnusableSchema, format!("the schema with {writer} cannot be used here"))
 }
 
 fn is_json(value: &[u8]) -> bool {

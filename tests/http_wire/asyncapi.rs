@@ -114,6 +114,7 @@ fn who_reads_the_log_is_told_where_records_name_their_schema() {
         topic("plain.v1", Format::Json, Wire::None),
         topic("prefix.v1", Format::Avro, Wire::Prefix),
         topic("header.v1", Format::Protobuf, Wire::Header),
+        topic("alone.v1", Format::Protobuf, Wire::None),
     ];
     let gateway = Gateway::with(|setup| setup.topics = Some(topics));
     let document = document(&gateway, SHOP);
@@ -126,9 +127,12 @@ fn who_reads_the_log_is_told_where_records_name_their_schema() {
     assert_eq!(kafka("prefix.v1")["schemaIdLocation"], "payload");
     assert_eq!(kafka("prefix.v1")["schemaIdPayloadEncoding"], "confluent");
     assert_eq!(kafka("header.v1")["schemaIdLocation"], "header");
-    let formats =
-        ["plain.v1", "prefix.v1", "header.v1"].map(|name| message(name)["x-format"].as_str().unwrap());
-    assert_eq!(formats, ["json", "avro", "protobuf"]);
+    assert_eq!(kafka("alone.v1").get("schemaIdLocation"), None);
+    let formats = ["plain.v1", "prefix.v1", "header.v1", "alone.v1"]
+        .map(|name| message(name)["x-format"].as_str().unwrap());
+    assert_eq!(formats, ["json", "avro", "protobuf", "protobuf"]);
+    let about = message("alone.v1")["description"].as_str().unwrap();
+    assert!(about.contains("stored as protobuf"), "{about}");
     assert_eq!(message("prefix.v1")["contentType"], "application/json", "as it is read here");
 }
 

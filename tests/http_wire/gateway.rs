@@ -21,8 +21,8 @@ use weirgate::http::{
     Tls,
 };
 use weirgate::publish::{Publisher, Quota};
-use weirgate::schema::Schemas;
 use weirgate::schema::registry::confluent::Confluent;
+use weirgate::schema::{Decoder, Schemas};
 use weirgate::socket::Sessions;
 use weirgate::telemetry::Registry;
 use weirgate::{delivery, feed, publish, schema, socket};
@@ -194,22 +194,10 @@ async fn run(
     let authenticator = Authenticator::build(&auth(), clock.clone(), &registry).unwrap();
     let (schema_registry, keeper) = schema::registry::Registry::new();
     keeper.open(Arc::new(log.clone())).await;
-    let schemas = schema::Config {
-        directory: setup.schemas.clone(),
-        absent: schema::Absent::Refused,
-        store: schema::Store::Folder,
-    };
     let catalogue = catalogue(setup.topics);
-    let schemas = match setup.store {
-        schema::Store::Folder => Schemas::load(&schemas).unwrap(),
-        schema::Store::Embedded => Schemas::registered(schema_registry.clone()),
-        schema::Store::Confluent(elsewhere) => {
-            let (confluent, keeper) = Confluent::new(&elsewhere, &registry).unwrap();
-            tokio::spawn(keeper.run(catalogue.clone()));
-            Schemas::fetched(confluent)
-        }
-    };
+    let (schemas, decoder) = judges(setup.store, setup.schemas, &schema_registry, &catalogue, &registry);
     let event_log: Arc<dyn weirgate::log::EventLog> = Arc::new(log.clone());
+    let decoded = decoder.log(Arc::clone(&event_log));
     let publisher = Publisher::new(
         publishing(&setup.limits),
         Arc::clone(&event_log),
@@ -225,10 +213,10 @@ async fn run(
         catch_up_readers_max: 2,
     };
     let (feed_service, feed) =
-        feed::Service::new(bounds, Arc::clone(&event_log), catalogue.clone(), clock.clone(), &registry);
+        feed::Service::new(bounds, Arc::clone(&decoded), catalogue.clone(), clock.clone(), &registry);
     let (delivery_service, delivery) = delivery::Service::new(
         groups(),
-        Arc::clone(&event_log),
+        Arc::clone(&decoded),
         Arc::new(log),
         catalogue.clone(),
         clock.clone(),
@@ -248,7 +236,7 @@ async fn run(
     );
     let background = CancellationToken::new();
     let services = [
-        tokio::spawn(keeper.run(Arc::clone(&event_log))),
+        tokio::spawn(keeper.run(event_log)),
         tokio::spawn(feed_service.run(background.clone())),
         tokio::spawn(delivery_service.run(background.clone())),
     ];
@@ -261,7 +249,7 @@ async fn run(
         feed,
         delivery,
         sessions,
-        log: event_log,
+        log: decoded,
         clock,
         registry,
         config_view: Arc::new(|| serde_json::json!({"node": "g1"})),
@@ -274,6 +262,29 @@ async fn run(
     // The log in memory holds nothing that would have to be closed in order.
     services.iter().for_each(tokio::task::JoinHandle::abort);
     result
+}
+
+/// What events are judged by, and who reads records by it.
+fn judges(
+    store: schema::Store,
+    directory: PathBuf,
+    own: &schema::registry::Registry,
+    catalogue: &LiveCatalogue,
+    registry: &Registry,
+) -> (Schemas, Decoder) {
+    let decoder = || Decoder::new(own.clone(), catalogue.clone(), registry);
+    match store {
+        schema::Store::Folder => {
+            let (absent, store) = (schema::Absent::Refused, schema::Store::Folder);
+            (Schemas::load(&schema::Config { directory, absent, store }).unwrap(), decoder())
+        }
+        schema::Store::Embedded => (Schemas::registered(own.clone()), decoder()),
+        schema::Store::Confluent(elsewhere) => {
+            let (confluent, keeper) = Confluent::new(&elsewhere, registry).unwrap();
+            tokio::spawn(keeper.run(catalogue.clone()));
+            (Schemas::fetched(confluent.clone()), Decoder::asking(confluent, catalogue.clone(), registry))
+        }
+    }
 }
 
 /// The system's time, put forward by so much.

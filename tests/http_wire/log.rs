@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
-use weirgate::event::{GroupName, Offset, Partition, Record, Timestamp, Topic};
+use weirgate::event::{GroupName, Headers, Offset, Partition, Record, Timestamp, Topic};
 use weirgate::log::{
     Append, Appended, Appending, Bounds, Commit, Committed, Error, EventLog, Fetched, GroupSubscription,
-    Groups, Health, Incarnation, Membership, Purpose, Reader, TopicInfo, TopicSpec,
+    Groups, Health, Incarnation, Membership, NewRecord, Purpose, Reader, TopicInfo, TopicSpec,
 };
 
 /// What the log does with an append.
@@ -82,6 +83,17 @@ impl MemoryLog {
     /// How many appends are held.
     pub(crate) fn held(&self) -> usize {
         self.0.state.lock().unwrap().held.len()
+    }
+
+    /// Appends a record as another producer does.
+    pub(crate) fn put(&self, topic: &str, value: &[u8], headers: &[(&str, &str)]) {
+        let header =
+            |(name, value): &(&str, &str)| ((*name).into(), Some(Bytes::copy_from_slice(value.as_bytes())));
+        let headers = Headers::new(headers.iter().map(header).collect());
+        let value = Some(Bytes::copy_from_slice(value));
+        let record = NewRecord { key: None, value, headers, timestamp: None };
+        let (topic, partition) = (Topic::parse(topic).unwrap(), Partition::new(0));
+        self.store(Append { topic, partition, records: vec![record] }).unwrap();
     }
 
     /// Everything stored.

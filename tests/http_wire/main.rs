@@ -1,5 +1,6 @@
 //! The HTTP side over real sockets: bytes in, bytes out, with a log in memory that fails when told to.
 //!
+//! - `alone`: Avro and Protobuf in records of nothing else
 //! - `asyncapi`: the document of what there is, for whom
 //! - `avro`: schemas and events of Avro
 //! - `bombs`: registrations that would harm
@@ -34,6 +35,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod alone;
 mod asyncapi;
 mod avro;
 mod bombs;

@@ -148,11 +148,13 @@ topic_defaults: {envelope: headers, partitions: 1}
 topics:
 - {name: avro.v1, event_types: [avro.v1], key: /data/customerId, schema: {format: avro}}
 - {name: protobuf.v1, event_types: [protobuf.v1], schema: {format: protobuf, wire: header}}
+- {name: alone.v1, event_types: [alone.v1], schema: {format: avro, wire: none}}
 ";
     let money = json!([{"name": "shop.Money", "subject": "money", "version": 1}]);
     let schemas = [
         ("money", "AVRO", MONEY, json!([])),
-        ("avro.v1-value", "AVRO", AVRO, money),
+        ("avro.v1-value", "AVRO", AVRO, money.clone()),
+        ("alone.v1-value", "AVRO", AVRO, money),
         ("protobuf.v1-value", "PROTOBUF", PROTOBUF, json!([])),
     ];
     let pair = Pair::start(&schemas, topics).await;
@@ -169,6 +171,11 @@ topics:
         page["events"][0].clone()
     };
     assert_eq!(read("avro.v1").await["data"], data);
+    post("alone.v1", &data.to_string()).await.expect(201);
+    let record = read("alone.v1").await;
+    assert_eq!(record["data"], data);
+    let latest = registry.get("/registry/subjects/alone.v1-value/versions/1").await.expect(200);
+    assert_eq!(record["headers"]["weirgate-schema-id"], latest["id"].to_string(), "{record}");
     let record = read("protobuf.v1").await;
     assert_eq!(record["data"]["customerId"], "c-1", "{record}");
     let guid = registry.get("/registry/subjects/protobuf.v1-value/versions/1").await.expect(200);

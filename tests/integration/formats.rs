@@ -147,6 +147,29 @@ async fn what_has_no_schema_of_the_topics_format_is_refused() {
     gateway.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_whose_wire_changes_is_read_as_it_was_written() {
+    let with = |wire: &str| TOPICS.replace("{wire: header}", &format!("{{format: avro, wire: {wire}}}"));
+    let gateway = start(&with("prefix")).await;
+    let schema = r#"{"type":"record","name":"Sold","fields":[
+        {"name":"customerId","type":"string"},{"name":"n","type":["null","int"]}]}"#;
+    register(&gateway, "header.v1", "AVRO", schema).await;
+    let mut posted = Vec::new();
+    for (n, wire) in ["prefix", "none", "header", "none"].into_iter().enumerate() {
+        gateway.rewrite(&with(wire));
+        gateway.post("/v1/admin/reload", "application/json", "").await.expect(200);
+        let data = json!({"customerId": "c-1", "n": n});
+        post(&gateway, "header.v1", &data.to_string()).await;
+        posted.push(data);
+    }
+    let read: Vec<Value> = events(&gateway, "header.v1", "").await;
+    assert_eq!(read.iter().map(|event| event["data"].clone()).collect::<Vec<_>>(), posted);
+    let own: Vec<bool> =
+        read.iter().map(|event| event["headers"]["weirgate-schema-id"].is_string()).collect();
+    assert_eq!(own, [false, true, false, true]);
+    gateway.stop().await;
+}
+
 const STORY: &str = "
 schemas: {store: embedded}
 topics:

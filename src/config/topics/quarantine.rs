@@ -16,12 +16,12 @@ pub(super) fn read(schema: &Section<'_>, rule: &mut TopicRule) {
 /// Notes quarantines that cannot be, and lets a topic that keeps refused events inherit none. `own` are the indexes of
 /// topics that name a quarantine themselves.
 pub(super) fn check(root: &Section<'_>, rules: &mut [TopicRule], own: &HashSet<usize>, defaults: &TopicRule) {
-    let framed: HashMap<Topic, bool> =
-        rules.iter().map(|rule| (rule.topic.clone(), rule.wire.is_framed())).collect();
-    let unfit = |topic: &Topic| match framed.get(topic) {
+    let by_schema: HashMap<Topic, bool> =
+        rules.iter().map(|rule| (rule.topic.clone(), rule.is_by_schema())).collect();
+    let unfit = |topic: &Topic| match by_schema.get(topic) {
         None => Some(format!("topic '{topic}' is not among the topics")),
         Some(true) => Some(format!(
-            "topic '{topic}' names the schema of its data (schema.wire), which refused data has not"
+            "topic '{topic}' holds data as its schema has it (schema.format, schema.wire), which refused data has not"
         )),
         Some(false) => None,
     };

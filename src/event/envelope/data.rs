@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::member::{event_id, event_type, invalid, plain, timestamp};
 use super::{DataMembers, Draft, Error};
 use crate::event::json::Node;
-use crate::event::{Catalogue, EventType, Topic};
+use crate::event::{Catalogue, Topic};
 
 impl<'a> Draft<'a> {
     /// Makes an event of data alone, posted to a topic. Without a type given, it is the topic's only event type, else
@@ -21,7 +21,7 @@ impl<'a> Draft<'a> {
     ) -> Result<Self, Error> {
         let event_type = match &members.event_type {
             Some(given) => event_type("eventType", given, catalogue)?,
-            None => default_type(topic, catalogue)?,
+            None => catalogue.default_type(topic).map_err(|error| invalid("eventType", error.to_string()))?,
         };
         let id = |given: &String| event_id("eventId", given, &event_type, catalogue);
         let text = |name, given: &'a Option<String>, min, max| {
@@ -44,12 +44,5 @@ impl<'a> Draft<'a> {
             cloud_event: None,
             event_type,
         })
-    }
-}
-
-fn default_type(topic: &Topic, catalogue: &Catalogue) -> Result<EventType, Error> {
-    match catalogue.rule(topic).event_types.as_slice() {
-        [only] => Ok(only.clone()),
-        _ => EventType::parse(topic.as_str()).map_err(|error| invalid("eventType", error.to_string())),
     }
 }

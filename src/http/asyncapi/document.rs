@@ -58,8 +58,8 @@ impl Writer<'_> {
         let schemes = ["bearer", "apiKey", "certificate"];
         let plain = schemes.map(|name| json!({"$ref": format!("#/components/securitySchemes/{name}")}));
         let mut http = server("http", "Posts, and reading without a socket", json!(plain));
-        let is_framed = self.known.topics.iter().any(|topic| topic.rule.wire.is_framed());
-        if let Some(members) = http.as_object_mut().filter(|_| is_framed) {
+        let has_by_schema = self.known.topics.iter().any(|topic| topic.rule.is_by_schema());
+        if let Some(members) = http.as_object_mut().filter(|_| has_by_schema) {
             let registry = format!("{}{registry}", origin.url("http"));
             let registry = json!({"schemaRegistryUrl": registry, "schemaRegistryVendor": "confluent", "bindingVersion": "0.5.0"});
             members.insert("bindings".to_owned(), json!({"kafka": registry}));

@@ -147,7 +147,7 @@ fn about(topic: &KnownTopic, known: &KnownType, title: String, payload: Value) -
                 put("description", text.into());
             }
         }
-        None if topic.rule.wire.is_framed() => {
+        None if topic.rule.is_by_schema() => {
             let (format, event_type) = (topic.rule.format.as_str(), &known.event_type);
             let about = format!("Data is stored as {format}, by the latest schema of `{event_type}-value`.");
             put("description", about.into());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Language;
+use super::{Language, Wanted};
 use crate::schema::framing::Writer;
 
 /// All together may weigh this many bytes; what was used longest ago goes first.
@@ -20,7 +20,7 @@ pub(super) const MISS: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Known {
     schemas: HashMap<Writer, Entry>,
-    misses: HashMap<Writer, Instant>,
+    misses: HashMap<Wanted, Instant>,
     weight: usize,
     /// How often something was looked up: the clock by which use is told.
     lookups: u64,
@@ -36,7 +36,7 @@ struct Entry {
 impl Known {
     /// Takes a schema in, and lets others go for it.
     pub(super) fn put(&mut self, writer: Writer, language: Arc<Language>, weight: usize) -> Arc<Language> {
-        self.misses.remove(&writer);
+        self.misses.remove(&Wanted::Schema(writer));
         self.lookups += 1;
         let entry = Entry { language: Arc::clone(&language), weight, used: self.lookups };
         self.weight += weight;
@@ -51,10 +51,10 @@ impl Known {
         language
     }
 
-    /// Notes that no schema has this name. When that was first found counts, however often it is again.
-    pub(super) fn miss(&mut self, writer: Writer) {
-        if !self.is_missed(writer) && self.has_room() {
-            self.misses.insert(writer, Instant::now());
+    /// Notes that there is no such schema, or none that helps. When that was first found counts, however often it is again.
+    pub(super) fn miss(&mut self, wanted: Wanted) {
+        if !self.is_missed(&wanted) && self.has_room() {
+            self.misses.insert(wanted, Instant::now());
         }
     }
 
@@ -66,14 +66,14 @@ impl Known {
         Some(Arc::clone(&entry.language))
     }
 
-    /// Whether it was not just found that no schema has this name.
-    pub(super) fn is_worth_a_wait(&mut self, writer: Writer) -> bool {
+    /// Whether it was not just found that there is no such schema.
+    pub(super) fn is_worth_a_wait(&mut self, wanted: &Wanted) -> bool {
         // Without room, somebody writes names without end that no registry knows.
-        !self.is_missed(writer) && self.has_room()
+        !self.is_missed(wanted) && self.has_room()
     }
 
-    fn is_missed(&self, writer: Writer) -> bool {
-        self.misses.get(&writer).is_some_and(|since| since.elapsed() < MISS)
+    fn is_missed(&self, wanted: &Wanted) -> bool {
+        self.misses.get(wanted).is_some_and(|since| since.elapsed() < MISS)
     }
 
     fn has_room(&mut self) -> bool {
@@ -88,11 +88,15 @@ impl Known {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Known, Language, MISSES_MAX, WEIGHT_MAX, Writer};
+    use super::{Known, Language, MISSES_MAX, WEIGHT_MAX, Wanted, Writer};
     use crate::schema::SchemaId;
 
     fn writer(number: usize) -> Writer {
         Writer::Id(SchemaId::new(i32::try_from(number + 1).unwrap()).unwrap())
+    }
+
+    fn wanted(number: usize) -> Wanted {
+        Wanted::Schema(writer(number))
     }
 
     #[test]
@@ -112,29 +116,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_unknown_name_is_waited_for_once_in_a_while() {
         let mut known = Known::default();
-        assert!(known.is_worth_a_wait(writer(0)));
-        known.miss(writer(0));
-        assert!(!known.is_worth_a_wait(writer(0)));
+        assert!(known.is_worth_a_wait(&wanted(0)));
+        known.miss(wanted(0));
+        assert!(!known.is_worth_a_wait(&wanted(0)));
         for number in 0..2 * MISSES_MAX {
-            known.miss(writer(number));
+            known.miss(wanted(number));
         }
         assert_eq!(known.misses.len(), MISSES_MAX);
-        assert!(!known.is_worth_a_wait(writer(2 * MISSES_MAX)), "names without end are not waited for");
+        assert!(!known.is_worth_a_wait(&wanted(2 * MISSES_MAX)), "names without end are not waited for");
         tokio::time::advance(super::MISS).await;
-        assert!(known.is_worth_a_wait(writer(0)));
-        known.miss(writer(2 * MISSES_MAX));
+        assert!(known.is_worth_a_wait(&wanted(0)));
+        known.miss(wanted(2 * MISSES_MAX));
         assert!(known.misses.len() <= MISSES_MAX);
-        assert!(known.is_worth_a_wait(writer(3)) && !known.is_worth_a_wait(writer(2 * MISSES_MAX)));
+        assert!(known.is_worth_a_wait(&wanted(3)) && !known.is_worth_a_wait(&wanted(2 * MISSES_MAX)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_that_is_missed_all_the_time_is_waited_for_again() {
         let mut known = Known::default();
         for _ in 0..4 {
-            known.miss(writer(0));
-            assert!(!known.is_worth_a_wait(writer(0)));
+            known.miss(wanted(0));
+            assert!(!known.is_worth_a_wait(&wanted(0)));
             tokio::time::advance(super::MISS / 4).await;
         }
-        assert!(known.is_worth_a_wait(writer(0)));
+        assert!(known.is_worth_a_wait(&wanted(0)));
     }
 }

@@ -1,6 +1,6 @@
 //! Records read as JSON, by schemas that come and go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,9 +10,10 @@ use tokio::sync::Notify;
 use super::*;
 use crate::event::json::Value;
 use crate::event::{Catalogue, Headers, Offset, Storage, Timestamp, TopicRule, Wire};
+use crate::schema::Violation;
 use crate::schema::codec::Undecodable;
+use crate::schema::framing::HEADER;
 use crate::schema::registry::Guid;
-use crate::schema::{SchemaId, Violation};
 
 pub(super) const UUID: &str = "89791762-2336-4186-9674-299b90a802e2";
 
@@ -22,6 +23,9 @@ pub(super) struct Book {
     known: AtomicUsize,
     all: AtomicUsize,
     pub(super) asked: AtomicUsize,
+    /// The latest schemas of event types as they are known, and as they are.
+    pub(super) latest: Mutex<BTreeMap<&'static str, i32>>,
+    pub(super) latest_now: Mutex<BTreeMap<&'static str, i32>>,
     compiled: Mutex<Vec<Writer>>,
     pub(super) may_learn: Notify,
 }
@@ -52,6 +56,9 @@ impl Codec for Turned {
         out: &mut Vec<u8>,
     ) -> Result<(), Undecodable> {
         assert_eq!((indexes, bytes_max), (&b"i"[..], JSON_BYTES_MAX));
+        if encoded.is_empty() || encoded.iter().any(u8::is_ascii) {
+            return Err(Undecodable { problem: "not turned".to_owned() });
+        }
         out.extend(encoded.iter().map(|byte| !byte));
         Ok(())
     }
@@ -75,11 +82,16 @@ impl Writers for Book {
         Some((language, 1))
     }
 
-    async fn learn(&self, writers: &[Writer]) {
-        assert!(!writers.is_empty());
+    fn latest(&self, event_type: &EventType) -> Option<SchemaId> {
+        self.latest.lock().unwrap().get(event_type.as_str()).copied().and_then(SchemaId::new)
+    }
+
+    async fn learn(&self, wanted: &[Wanted]) {
+        assert!(!wanted.is_empty());
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.may_learn.notified().await;
         self.known.store(self.all.load(Ordering::SeqCst), Ordering::SeqCst);
+        *self.latest.lock().unwrap() = self.latest_now.lock().unwrap().clone();
     }
 }
 
@@ -97,7 +109,7 @@ pub(super) fn topic(name: &str) -> Topic {
     Topic::parse(name).unwrap()
 }
 
-fn rule(name: &str, format: Format, wire: Wire) -> TopicRule {
+pub(super) fn rule(name: &str, format: Format, wire: Wire) -> TopicRule {
     TopicRule { storage: Storage::Headers, format, wire, ..TopicRule::plain(topic(name), vec![]) }
 }
 
@@ -111,7 +123,7 @@ pub(super) fn decoder(book: &Arc<Book>) -> Decoder {
     decoder_of(book, rules, rule("any", Format::Json, Wire::None), &telemetry::Registry::new())
 }
 
-fn decoder_of(
+pub(super) fn decoder_of(
     book: &Arc<Book>,
     rules: Vec<TopicRule>,
     defaults: TopicRule,
@@ -123,11 +135,14 @@ fn decoder_of(
 
 /// A record of the schema with this id, in the language of which every bit is turned.
 pub(super) fn coded(id: i32, json: &str) -> Record {
-    let turned: Vec<u8> = json.bytes().map(|byte| !byte).collect();
-    record(&[b"\x00", &id.to_be_bytes()[..], b"i", &turned].concat(), &[])
+    record(&[b"\x00", &id.to_be_bytes()[..], b"i", &turned(json)].concat(), &[])
 }
 
-fn record(value: &[u8], headers: &[(&str, &[u8])]) -> Record {
+pub(super) fn turned(json: &str) -> Vec<u8> {
+    json.bytes().map(|byte| !byte).collect()
+}
+
+pub(super) fn record(value: &[u8], headers: &[(&str, &[u8])]) -> Record {
     let header = |(name, value): &(&str, &[u8])| ((*name).into(), Some(Bytes::copy_from_slice(value)));
     Record {
         offset: Offset::ZERO,
@@ -143,14 +158,14 @@ pub(super) fn json(text: &str) -> Option<Decoded> {
     Some(Decoded::Json(Bytes::copy_from_slice(text.as_bytes())))
 }
 
-fn read(decoder: &Decoder, name: &str, record: Record) -> Option<Decoded> {
+pub(super) fn read(decoder: &Decoder, name: &str, record: Record) -> Option<Decoded> {
     let mut records = [record];
     assert!(decoder.read(&topic(name), &mut records, Unknown::IsTold));
     let [record] = records;
     record.decoded
 }
 
-fn problem(decoded: Option<Decoded>) -> String {
+pub(super) fn problem(decoded: Option<Decoded>) -> String {
     let Some(Decoded::Undecodable(problem)) = decoded else { panic!("decoded: {decoded:?}") };
     problem.to_string()
 }
@@ -160,8 +175,7 @@ fn records_are_read_by_the_schema_they_name() {
     let decoder = decoder(&Book::new());
     assert_eq!(read(&decoder, "avro", coded(3, "{}")), json("{}"));
     let guid = [b"\x01", &Guid::parse(UUID).unwrap().as_bytes()[..], b"i"].concat();
-    let turned: Vec<u8> = b"[1]".iter().map(|byte| !byte).collect();
-    assert_eq!(read(&decoder, "avro", record(&turned, &[(HEADER, &guid)])), json("[1]"));
+    assert_eq!(read(&decoder, "avro", record(&turned("[1]"), &[(HEADER, &guid)])), json("[1]"));
     // A language is the schema's, whatever the topic's is now.
     assert_eq!(read(&decoder, "json", coded(3, "{}")), json("{}"));
     for name in ["avro", "json"] {

@@ -311,6 +311,10 @@ impl Registry {
         self.0.live.event_types()
     }
 
+    pub(super) fn live(&self) -> &Live {
+        &self.0.live
+    }
+
     pub(super) fn judges(&self) -> &Judges {
         &self.0.judges
     }

@@ -179,6 +179,11 @@ impl Live {
         self.slots.load().contains_key(event_type.as_str())
     }
 
+    /// The latest version of a type's subject.
+    pub(super) fn latest(&self, event_type: &EventType) -> Option<SchemaId> {
+        find(&self.slots.load(), event_type).map(|slot| slot.latest.id)
+    }
+
     /// Judges an event's data by the latest version of its type's subject, which must be of the topic's format; a type
     /// without one passes.
     pub(super) fn check(

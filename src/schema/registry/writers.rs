@@ -5,9 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep;
 
+use crate::event::{EventType, Subject};
 use crate::log;
+use crate::schema::SchemaId;
 use crate::schema::codec::Rule;
-use crate::schema::decoder::{Language, Writers};
+use crate::schema::decoder::{Language, Wanted, Writers};
 use crate::schema::framing::Writer;
 
 use super::admission::Whole;
@@ -33,16 +35,35 @@ impl Writers for Registry {
         language(writer, table.whole(id))
     }
 
-    async fn learn(&self, _writers: &[Writer]) {
-        loop {
+    fn latest(&self, event_type: &EventType) -> Option<SchemaId> {
+        self.live().latest(event_type)
+    }
+
+    async fn learn(&self, wanted: &[Wanted]) {
+        let table = loop {
             if let Ok(table) = self.table()
                 && table.update(|_| Ok::<_, log::Error>(())).await.is_ok()
             {
-                return;
+                break table;
             }
             sleep(AGAIN).await;
-        }
+        };
+        // Who follows the table may not have come so far.
+        self.live().fill_some(&*table, &wanted.iter().flat_map(subjects).collect());
     }
+}
+
+/// The subjects that may have the latest schema that is wanted: a type's own, and that of its first version.
+fn subjects(wanted: &Wanted) -> impl Iterator<Item = Subject> {
+    let event_type = match wanted {
+        Wanted::Schema(_) => None,
+        Wanted::Latest(event_type) => Some(event_type),
+    };
+    event_type.into_iter().flat_map(|event_type| {
+        ["", ".v1"]
+            .into_iter()
+            .filter_map(move |version| Subject::parse(&format!("{event_type}{version}-value")).ok())
+    })
 }
 
 /// How data was written by a schema, and what that weighs; `None` where its text is not to be had.

@@ -16,12 +16,12 @@ use super::types::{Belief, Types};
 use super::wish::{Wish, Wishes};
 use super::{BuildError, Config};
 use crate::event::{EventType, Format, json};
-use crate::schema::decoder::{Language, Writers};
+use crate::schema::decoder::{Language, Wanted, Writers};
 use crate::schema::framing::Writer;
 use crate::schema::registry::judges::Judges;
 use crate::schema::registry::live::Live;
 use crate::schema::registry::writers::language;
-use crate::schema::{self, Checked, Contract};
+use crate::schema::{self, Checked, Contract, SchemaId};
 use crate::telemetry::Registry;
 
 /// The longest an event waits for a schema that was never asked for.
@@ -151,7 +151,15 @@ impl Writers for Confluent {
         language(writer, self.shared.library.whole_of(writer))
     }
 
-    async fn learn(&self, writers: &[Writer]) {
-        join_all(writers.iter().map(|writer| self.wishes.wait(Wish::Schema(*writer)))).await;
+    fn latest(&self, event_type: &EventType) -> Option<SchemaId> {
+        self.shared.live.latest(event_type)
+    }
+
+    async fn learn(&self, wanted: &[Wanted]) {
+        let wish = |one: &Wanted| match one {
+            Wanted::Schema(writer) => Wish::Schema(*writer),
+            Wanted::Latest(event_type) => Wish::Type(event_type.clone()),
+        };
+        join_all(wanted.iter().map(|one| self.wishes.wait(wish(one)))).await;
     }
 }

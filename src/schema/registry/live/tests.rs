@@ -41,6 +41,10 @@ fn a_type_is_judged_by_its_subject_or_by_its_first_version() {
     assert_eq!(check(&live, &rows, "c.d", 2), Ok(Some(first)));
     for without in ["c.d.v2", "a.b.v1", "e.f.v1", "a"] {
         assert_eq!(check(&live, &rows, without, 9), Ok(None), "{without}");
+        assert_eq!(live.latest(&EventType::parse(without).unwrap()), None, "{without}");
+    }
+    for (name, id) in [("a.b", plain), ("c.d.v1", first), ("c.d", first)] {
+        assert_eq!(live.latest(&EventType::parse(name).unwrap()), Some(id), "{name}");
     }
     assert_eq!(live.event_types().len(), 2);
 }

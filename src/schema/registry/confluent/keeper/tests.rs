@@ -16,7 +16,7 @@ use super::super::types::{ABSENT_FRESH, FRESH};
 use super::super::{Address, Keeper};
 use crate::event::json::{Document, Limits};
 use crate::event::{Catalogue, EventType, Format, LiveCatalogue, Topic, TopicRule};
-use crate::schema::decoder::{Language, Writers};
+use crate::schema::decoder::{Language, Wanted, Writers};
 use crate::schema::framing::Writer;
 use crate::schema::registry::Guid;
 use crate::schema::{self, SchemaId};
@@ -285,10 +285,29 @@ async fn records_are_read_by_schemas_that_are_fetched_once() {
     let id = |number| Writer::Id(SchemaId::new(number).unwrap());
     let writers = [id(7), id(8), Writer::Guid(Guid::parse(GUID).unwrap())];
     for _ in 0..2 {
-        Writers::learn(&fixture.confluent, &writers).await;
+        Writers::learn(&fixture.confluent, &writers.map(Wanted::Schema)).await;
     }
     let [known, unknown, by_guid] = writers.map(|writer| fixture.confluent.find(writer));
     assert!(matches!(known, Some((Language::Coded(_), _))) && unknown.is_none());
     assert!(matches!(by_guid, Some((Language::Json, _))));
     assert_eq!(fixture.upstream.asked(), 4, "only what is not there is asked for again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_name_no_schema_are_read_by_the_latest_of_their_type() {
+    let upstream = Upstream::default();
+    upstream.put("subjects/a.b.v1-value/versions/latest", r#"{"id":7,"version":1,"schema":"\"string\""}"#);
+    let fixture = Fixture::start(upstream, &[]);
+    let latest = |name: &str| fixture.confluent.latest(&event_type(name)).map(SchemaId::number);
+    assert_eq!(latest("a.b.v1"), None);
+    let wanted = ["a.b.v1", "a.b", "c.d.v1"].map(|name| Wanted::Latest(event_type(name)));
+    Writers::learn(&fixture.confluent, &wanted).await;
+    assert_eq!((latest("a.b.v1"), latest("a.b"), latest("c.d.v1")), (Some(7), Some(7), None));
+    let known = fixture.confluent.find(Writer::Id(SchemaId::new(7).unwrap()));
+    assert!(matches!(known, Some((Language::Coded(_), _))));
+    fixture
+        .upstream
+        .put("subjects/a.b.v1-value/versions/latest", r#"{"id":8,"version":2,"schema":"\"bytes\""}"#);
+    Writers::learn(&fixture.confluent, &wanted[..1]).await;
+    assert_eq!(latest("a.b.v1"), Some(8));
 }
