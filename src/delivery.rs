@@ -12,6 +12,7 @@
 //!                                 └── after the last retry: dlq.{topic}.{group}, awaited
 //! ```
 
+mod breaker;
 mod burial;
 mod dead_letters;
 mod error;
@@ -26,6 +27,7 @@ mod metrics;
 mod owner;
 mod policies;
 mod policy;
+mod resumes;
 mod retry;
 mod roster;
 mod service;

@@ -55,7 +55,7 @@ fn policy(section: &Section<'_>) -> delivery::PolicyPatch {
         ("none", delivery::Ordering::None),
     ];
     let starts = [("earliest", delivery::Start::Earliest), ("latest", delivery::Start::Latest)];
-    let ends = [("skip", delivery::Exhausted::Skip)];
+    let ends = [("skip", delivery::Exhausted::Skip), ("halt", delivery::Exhausted::Halt)];
     delivery::PolicyPatch {
         topics: None,
         ordering: section.if_set("ordering", |section, key| section.choice(key, &orderings)).flatten(),
@@ -79,6 +79,7 @@ fn policy(section: &Section<'_>) -> delivery::PolicyPatch {
         reconnect_grace_ms: section.if_set("reconnect_grace", millis),
         unsettled_per_partition_max: section.if_set("unsettled_per_partition_max", Section::number),
         span_max: section.if_set("span_max", Section::number),
+        breaker: section.if_set("breaker", Section::flag),
     }
 }
 

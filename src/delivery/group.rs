@@ -7,12 +7,15 @@
 //! ```text
 //! assign, records ── intake ─┐                     ┌── Send, Withdraw
 //! join, leave, credit ── roster ── lanes ── pump ──┼── Commit ── committed
-//! settle, expiry ── settlement ─┘                  └── Bury ── buried
+//! settle, expiry ── settlement ─┘    │             └── Bury ── buried
+//!        └── breaker: deliveries, or probes
 //! ```
 
 mod action;
+mod breaking;
 mod commit;
 mod dispatch;
+mod halting;
 mod intake;
 mod members;
 #[cfg(test)]
@@ -31,14 +34,16 @@ use bytes::Bytes;
 
 use crate::event::{Record, Timestamp};
 
+use super::breaker::Breaker;
 use super::lane::Lane;
 use super::metadata::Progress;
+use super::resumes::Resumed;
 use super::retry::Random;
 use super::roster::Roster;
 use super::{Policy, Tag, Withdrawal};
 use source::Source;
 
-pub(super) use action::{Action, Burial, Outcome, Outgoing, Reason, Settled, SourceCommit};
+pub(super) use action::{Action, Burial, Halted, Outcome, Outgoing, Reason, Settled, SourceCommit};
 pub(super) use commit::CommitEnd;
 pub(super) use watch::Blocked;
 
@@ -117,6 +122,9 @@ pub(super) struct Group {
     parked: Vec<LaneId>,
     timers: BTreeSet<(Duration, LaneId)>,
     actions: Vec<Action>,
+    breaker: Breaker,
+    /// What the group was told last.
+    resumed: Option<Resumed>,
     committing: commit::State,
     last_lane: LaneId,
     last_sequence: u64,
@@ -130,6 +138,7 @@ impl Group {
     /// A group without members and partitions, whose epochs are greater than `last_epoch`.
     #[must_use]
     pub(super) fn new(policy: Arc<Policy>, last_epoch: u64, random: Random) -> Self {
+        let breaker = Breaker::new(policy.breaker);
         Self {
             policy,
             random,
@@ -140,6 +149,8 @@ impl Group {
             parked: Vec::new(),
             timers: BTreeSet::new(),
             actions: Vec::new(),
+            breaker,
+            resumed: None,
             committing: commit::State::default(),
             last_lane: 0,
             last_sequence: 0,
@@ -152,6 +163,8 @@ impl Group {
 
     /// Follows another policy of the same topics and ordering from now on.
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>, now: Moment) {
+        self.unhalt_for(&policy, now);
+        self.set_breaker(policy.breaker);
         self.policy = policy;
         let window = self.window();
         for seat in self.lanes.values_mut() {
@@ -183,7 +196,8 @@ impl Group {
     #[must_use]
     pub(super) fn wake(&self) -> Option<Duration> {
         let timer = self.timers.first().map(|(wake, _)| *wake);
-        [timer, self.grace_ends(), self.close_due(), self.commit_due(), self.next_balance]
+        let probe = self.breaker.wake();
+        [timer, self.grace_ends(), self.close_due(), self.commit_due(), self.next_balance, probe]
             .into_iter()
             .flatten()
             .min()

@@ -32,7 +32,8 @@ pub(super) async fn view(
         policy,
         members: snapshot.members.clone(),
         partitions,
-        breaker: Breaker::Closed,
+        breaker: Breaker::of(snapshot.open_for.is_some()),
+        breaker_open_ms: snapshot.open_for.map(|open| u64::try_from(open.as_millis()).unwrap_or(u64::MAX)),
         updated_at: shared.clock.now(),
     })
 }

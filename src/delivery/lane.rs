@@ -55,6 +55,8 @@ enum State {
     InFlight(Flight),
     /// Its dead letter is being written.
     Burying,
+    /// It has no attempts left and waits to be released.
+    Halted,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +103,7 @@ impl Lane {
         match entry.state {
             State::Waiting => Some(entry.offset),
             State::Held { until, is_recorded } => (is_recorded && until <= now).then_some(entry.offset),
-            State::InFlight(_) | State::Burying => None,
+            State::InFlight(_) | State::Burying | State::Halted => None,
         }
     }
 
@@ -133,13 +135,22 @@ impl Lane {
     /// A delivery failed: everything later in flight is taken back and answered, the record waits until `until`
     /// and until [`Lane::record`].
     pub fn fail(&mut self, offset: u64, until: Duration) -> Vec<Returned> {
-        let Some(index) = self.find(offset) else { return Vec::new() };
-        let returned = self.rewind(index + 1);
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.state = State::Held { until, is_recorded: false };
+        self.stop_at(offset, State::Held { until, is_recorded: false })
+    }
+
+    /// A record has no attempts left: it and all later ones wait until [`Lane::release`]; those in flight are taken
+    /// back and answered.
+    pub fn halt(&mut self, offset: u64) -> Vec<Returned> {
+        self.stop_at(offset, State::Halted)
+    }
+
+    /// A halted record may go after all, after [`Lane::record`].
+    pub fn release(&mut self, offset: u64, now: Duration) {
+        if let Some(state) = self.state_mut(offset)
+            && *state == State::Halted
+        {
+            *state = State::Held { until: now, is_recorded: false };
         }
-        self.flying = self.flying.min(index);
-        returned
     }
 
     /// The attempts of a failed record are durable.
@@ -221,7 +232,7 @@ impl Lane {
     pub fn flight(&self, offset: u64) -> Option<&Flight> {
         match &self.entries.get(self.find(offset)?)?.state {
             State::InFlight(flight) => Some(flight),
-            State::Waiting | State::Held { .. } | State::Burying => None,
+            State::Waiting | State::Held { .. } | State::Burying | State::Halted => None,
         }
     }
 
@@ -262,6 +273,7 @@ impl Lane {
         match self.entries.front()?.state {
             State::Held { .. } => Some("retrying"),
             State::Burying => Some("dead_letter"),
+            State::Halted => Some("halted"),
             State::Waiting | State::InFlight(_) => None,
         }
     }
@@ -269,7 +281,7 @@ impl Lane {
     fn deadline(&self) -> Option<Duration> {
         match self.entries.front()?.state {
             State::InFlight(flight) => flight.clock.map(|clock| clock.deadline),
-            State::Waiting | State::Held { .. } | State::Burying => None,
+            State::Waiting | State::Held { .. } | State::Burying | State::Halted => None,
         }
     }
 
@@ -279,6 +291,16 @@ impl Lane {
         {
             flight.clock = Some(Clock { started_at: now, deadline: now.saturating_add(flight.allowance) });
         }
+    }
+
+    fn stop_at(&mut self, offset: u64, state: State) -> Vec<Returned> {
+        let Some(index) = self.find(offset) else { return Vec::new() };
+        let returned = self.rewind(index + 1);
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.state = state;
+        }
+        self.flying = self.flying.min(index);
+        returned
     }
 
     fn rewind(&mut self, from: usize) -> Vec<Returned> {

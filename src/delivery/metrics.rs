@@ -24,11 +24,19 @@ pub(super) struct Metrics {
     pub(super) metadata_ratio: RatioBy,
     pub(super) metadata_cut: Counter,
     pub(super) paused: GaugeBy,
+    pub(super) standing: Standing,
     pub(super) gaps: CounterBy,
     pub(super) dead_letters: CounterBy,
     pub(super) dead_letter_failures: Counter,
     pub(super) lag: GaugeBy,
     pub(super) lag_seconds: RatioBy,
+}
+
+/// What tells that groups stand still.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    pub(super) breaker: GaugeBy,
+    pub(super) halted: GaugeBy,
 }
 
 impl Metrics {
@@ -102,6 +110,7 @@ impl Metrics {
                 "Partitions whose reading is held, by the bound that holds it.",
                 &["group", "reason"],
             ),
+            standing: Standing::register(registry, &place),
             gaps: registry.counter_by(
                 "weirgate_group_gaps_total",
                 "Times that records were gone before a group had read them.",
@@ -125,6 +134,23 @@ impl Metrics {
                 "kafka_consumergroup_lag_seconds",
                 "Age of the oldest event a group has not settled, measured every 5 to 60 seconds.",
                 &consumer,
+            ),
+        }
+    }
+}
+
+impl Standing {
+    fn register(registry: &Registry, place: &[&str]) -> Self {
+        Self {
+            breaker: registry.gauge_by(
+                "weirgate_breaker_state",
+                "Whether a group's deliveries are paused since its consumer seems to be down (1) or not (0).",
+                &["group"],
+            ),
+            halted: registry.gauge_by(
+                "weirgate_partition_halted",
+                "Whether a partition stands still at a record without attempts (1) or not (0).",
+                place,
             ),
         }
     }

@@ -34,10 +34,11 @@ use super::burial::Buried;
 use super::group::{Blocked, CommitEnd, Group, Moment, Slot};
 use super::mailbox::Mailbox;
 use super::member::{MemberGuard, MemberId};
+use super::resumes::Resumed;
 use super::retry::Random;
 use super::shared::Shared;
 use super::view::MemberView;
-use super::{Error, How, Join, Policy, Refused, Settlement};
+use super::{Breaker, Error, How, Join, Policy, Refused, Settlement};
 use assignments::Measured;
 use gaps::Gaps;
 
@@ -56,7 +57,7 @@ pub(super) enum Command {
     Credit { member: MemberId, credit: u32, reply: oneshot::Sender<Result<(), Error>> },
     Pause { member: MemberId, is_paused: bool, reply: oneshot::Sender<Result<(), Error>> },
     Look { reply: oneshot::Sender<Snapshot> },
-    Follow(Arc<Policy>),
+    Follow { policy: Arc<Policy>, resumed: Option<Resumed> },
     Drain,
 }
 
@@ -72,6 +73,8 @@ pub(super) struct Joined {
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) members: Vec<MemberView>,
+    /// How long its breaker has been open.
+    pub(super) open_for: Option<Duration>,
     pub(super) sources: HashMap<(Topic, Partition), SourceSnapshot>,
 }
 
@@ -128,7 +131,7 @@ pub(super) struct Owner {
     empty_since: Option<Instant>,
     read_again_at: Option<Instant>,
     next_tick: Instant,
-    told: HashMap<u32, Vec<Slot>>,
+    told: HashMap<u32, (Vec<Slot>, Breaker)>,
     to_tell: HashMap<u32, Vec<Slot>>,
     tell_at: Option<Instant>,
     shown: Vec<Slot>,
@@ -146,8 +149,10 @@ impl Owner {
         const COMMANDS_MAX: usize = 1_024;
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let now = Instant::now();
+        let mut machine = Group::new(policy, 0, Random::new(seed()));
+        machine.set_resumed(shared.policies.resumed(&group));
         let mut owner = Self {
-            machine: Group::new(policy, 0, Random::new(seed())),
+            machine,
             shared,
             group,
             commands,

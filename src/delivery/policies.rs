@@ -3,6 +3,7 @@
 //! The configuration file creates and updates, and never deletes. So that a restart does not undo a PUT, an entry
 //! remembers which policy of the file it followed last: only a changed one is applied again. Every change is judged
 //! against the table read to its end, so that of gateways which change a policy at once none undoes the other's part.
+//! Beside them lies when each group was last told to go on ([`resumes`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::event::{GroupName, Topic};
+use crate::event::{GroupName, Timestamp, Topic};
 use crate::log::{Draft, EventLog, Table};
 
+use super::resumes::{self, Resumed};
 use super::{Config, Error, Policy, PolicyPatch, Put};
 
 /// Where policies lie.
@@ -32,6 +34,7 @@ type All = BTreeMap<GroupName, Arc<Policy>>;
 #[derive(Debug, Clone)]
 pub(super) struct Policies {
     all: Arc<ArcSwap<All>>,
+    resumes: Arc<ArcSwap<resumes::All>>,
     changes: Arc<watch::Sender<u64>>,
     is_loaded: Arc<watch::Sender<bool>>,
     orders: mpsc::Sender<Order>,
@@ -43,6 +46,8 @@ enum Order {
     Put(Change, oneshot::Sender<Result<Put, Error>>),
     /// All of the file, read again.
     File { config: Box<Config>, reply: oneshot::Sender<Result<(), Error>> },
+    /// A group is to go on, as somebody said at this time.
+    Resume { group: GroupName, now: Timestamp, reply: oneshot::Sender<Result<(), Error>> },
 }
 
 /// What an administrator wants of one policy.
@@ -83,6 +88,7 @@ impl Policies {
         let (sender, orders) = mpsc::channel(ORDERS_MAX);
         let policies = Self {
             all: Arc::new(ArcSwap::from_pointee(of_file.collect())),
+            resumes: Arc::default(),
             changes: Arc::new(watch::Sender::new(0)),
             is_loaded: Arc::new(watch::Sender::new(false)),
             orders: sender,
@@ -92,6 +98,11 @@ impl Policies {
 
     pub(super) fn get(&self, group: &GroupName) -> Option<Arc<Policy>> {
         self.all.load().get(group).cloned()
+    }
+
+    /// The last time a group was told to go on.
+    pub(super) fn resumed(&self, group: &GroupName) -> Option<Resumed> {
+        self.resumes.load().get(group).copied()
     }
 
     pub(super) fn all(&self) -> Arc<All> {
@@ -122,9 +133,18 @@ impl Policies {
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    fn set(&self, all: All) {
-        if **self.all.load() != all {
+    /// Tells a group to go on, durably and on every gateway.
+    pub(super) async fn resume(&self, group: GroupName, now: Timestamp) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Resume { group, now, reply }).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    fn set(&self, table: &Table) {
+        let (all, resumes) = (read(table), resumes::read(table));
+        if **self.all.load() != all || **self.resumes.load() != resumes {
             self.all.store(Arc::new(all));
+            self.resumes.store(Arc::new(resumes));
             self.changes.send_modify(|version| *version += 1);
         }
     }
@@ -136,7 +156,7 @@ impl Keeper {
     pub(super) async fn run(mut self, config: &Config, log: &Arc<dyn EventLog>) {
         let table = open(config, log).await;
         let mut config = config.clone();
-        self.policies.set(read(&table));
+        self.policies.set(&table);
         self.policies.is_loaded.send_replace(true);
         let mut changes = table.changes();
         loop {
@@ -153,7 +173,7 @@ impl Keeper {
                     if changed.is_err() {
                         return;
                     }
-                    self.policies.set(read(&table));
+                    self.policies.set(&table);
                 }
             }
         }
@@ -177,10 +197,16 @@ impl Keeper {
                 Order::File { config: file, reply } => {
                     self.put(std::mem::take(&mut changes), table, config, log).await;
                     let outcome = apply(table, &file).await;
-                    self.policies.set(read(table));
+                    self.policies.set(table);
                     if outcome.is_ok() {
                         *config = *file;
                     }
+                    drop(reply.send(outcome));
+                }
+                Order::Resume { group, now, reply } => {
+                    self.put(std::mem::take(&mut changes), table, config, log).await;
+                    let outcome = resumes::write(table, &group, now).await;
+                    self.policies.set(table);
                     drop(reply.send(outcome));
                 }
             }
@@ -210,7 +236,7 @@ impl Keeper {
                 Ok::<_, Error>(judged.collect::<Vec<_>>())
             })
             .await;
-        self.policies.set(read(table));
+        self.policies.set(table);
         let outcomes = updated.unwrap_or_else(|error| vec![Err(error); changes.len()]);
         for ((change, reply), outcome) in changes.iter().zip(replies).zip(outcomes) {
             if outcome.is_ok() {

@@ -97,6 +97,9 @@ pub struct Policy {
     pub unsettled_per_partition_max: usize,
     /// Highest record taken less the committed offset, per partition.
     pub span_max: u64,
+    /// Whether the group pauses when its consumer seems to be down. A policy stored without it has it.
+    #[serde(default = "yes")]
+    pub breaker: bool,
 }
 
 /// A change of [`Backoff`]: what is absent stays.
@@ -131,6 +134,7 @@ pub struct PolicyPatch {
     pub reconnect_grace_ms: Option<u64>,
     pub unsettled_per_partition_max: Option<usize>,
     pub span_max: Option<u64>,
+    pub breaker: Option<bool>,
 }
 
 impl Default for Backoff {
@@ -157,6 +161,7 @@ impl Default for Policy {
             reconnect_grace: Duration::from_secs(5),
             unsettled_per_partition_max: 256,
             span_max: 10_000,
+            breaker: true,
         }
     }
 }
@@ -208,6 +213,7 @@ impl PolicyPatch {
         set_ms(&mut policy.reconnect_grace, self.reconnect_grace_ms);
         set(&mut policy.unsettled_per_partition_max, self.unsettled_per_partition_max.as_ref());
         set(&mut policy.span_max, self.span_max.as_ref());
+        set(&mut policy.breaker, self.breaker.as_ref());
         policy.check()?;
         Ok(policy)
     }
@@ -230,9 +236,9 @@ impl Policy {
             }
         }
         match self.on_exhausted {
-            Exhausted::Skip => {}
-            Exhausted::ParkKey | Exhausted::Halt => {
-                return Err(Error::invalid("/onExhausted", "not supported yet; use skip"));
+            Exhausted::Skip | Exhausted::Halt => {}
+            Exhausted::ParkKey => {
+                return Err(Error::invalid("/onExhausted", "not supported yet; use skip or halt"));
             }
         }
         let backoff = &self.backoff;
@@ -276,6 +282,10 @@ impl Policy {
 /// So that `dlq.{topic}.{group}` stays a topic name.
 const TOPIC_LENGTH_MAX: usize = 180;
 
+const fn yes() -> bool {
+    true
+}
+
 mod millis {
     use std::time::Duration;
 
@@ -304,15 +314,16 @@ mod tests {
         assert_eq!(json["backoff"]["maxMs"], 30_000);
         assert_eq!(json["onExhausted"], "skip");
         assert_eq!(json["unsettledPerPartitionMax"], 256);
+        assert_eq!(json["breaker"], true);
         assert_eq!(serde_json::from_value::<Policy>(json.clone()).unwrap(), policy);
-        json["breaker"] = true.into();
+        json["maxRedrives"] = 3.into();
+        json.as_object_mut().unwrap().remove("breaker");
         assert_eq!(serde_json::from_value::<Policy>(json).unwrap(), policy, "stored by another version");
     }
 
     #[test]
     fn what_cannot_be_is_refused_with_its_place() {
         for (body, place) in [
-            (r#"{"onExhausted":"halt"}"#, "/onExhausted"),
             (r#"{"onExhausted":"park_key"}"#, "/onExhausted"),
             (r#"{"laneWindow":0}"#, "/laneWindow"),
             (r#"{"topics":["dlq.a.b"]}"#, "/topics/0"),
@@ -325,7 +336,7 @@ mod tests {
                 other => panic!("{body}: {other:?}"),
             }
         }
-        for unknown in [r#"{"colour":"red"}"#, r#"{"breaker":false}"#, r#"{"maxRedrives":1}"#] {
+        for unknown in [r#"{"colour":"red"}"#, r#"{"breaker":"off"}"#, r#"{"maxRedrives":1}"#] {
             assert!(PolicyPatch::parse(unknown.as_bytes()).is_err(), "{unknown}");
         }
     }

@@ -106,6 +106,11 @@ impl Roster {
         self.pick(Seat::has_room)
     }
 
+    /// The member with room that was picked longest ago.
+    pub(super) fn pick_in_turn(&mut self) -> Option<u32> {
+        self.pick_least(Seat::has_room, |seat| seat.turn)
+    }
+
     /// The working member that has the fewest lanes, whether it has room or not.
     pub(super) fn pick_working(&mut self) -> Option<u32> {
         self.pick(Seat::is_working)
@@ -151,8 +156,16 @@ impl Roster {
     }
 
     fn pick(&mut self, is_fit: impl Fn(&Seat) -> bool) -> Option<u32> {
+        self.pick_least(is_fit, |seat| (seat.lanes, seat.in_flight, seat.turn))
+    }
+
+    fn pick_least<K: Ord>(
+        &mut self,
+        is_fit: impl Fn(&Seat) -> bool,
+        load: impl Fn(&Seat) -> K,
+    ) -> Option<u32> {
         let fit = self.seats.iter_mut().filter(|(_, seat)| is_fit(seat));
-        let (member, seat) = fit.min_by_key(|(_, seat)| (seat.lanes, seat.in_flight, seat.turn))?;
+        let (member, seat) = fit.min_by_key(|(_, seat)| load(seat))?;
         self.turn += 1;
         seat.turn = self.turn;
         Some(*member)
@@ -180,6 +193,15 @@ mod tests {
         roster.get_mut(1).unwrap().is_paused = true;
         roster.get_mut(2).unwrap().presence = Presence::Broken { until: Duration::ZERO };
         assert_eq!(roster.pick_with_room(), None);
+    }
+
+    #[test]
+    fn members_are_picked_in_turn_whatever_they_hold() {
+        let mut roster = Roster::default();
+        roster.insert(1, seat(9, 5));
+        roster.insert(2, seat(9, 0));
+        roster.insert(3, seat(0, 0));
+        assert_eq!([1, 2, 3].map(|_| roster.pick_in_turn()), [Some(1), Some(2), Some(1)]);
     }
 
     #[test]

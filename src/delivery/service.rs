@@ -196,8 +196,8 @@ impl Owners {
 
     async fn follow(&self, policies: &Policies) {
         for (group, sender) in &self.senders {
-            if let Some(policy) = policies.get(group) {
-                drop(sender.send(Command::Follow(policy)).await);
+            if let Some(command) = follow(policies, group) {
+                drop(sender.send(command).await);
             }
         }
     }
@@ -265,6 +265,20 @@ impl Delivery {
     pub async fn put_policy(&self, group: &GroupName, patch: PolicyPatch) -> Result<(Put, GroupView), Error> {
         let put = self.shared.policies.put(group.clone(), patch).await?;
         Ok((put, self.group(group).await?))
+    }
+
+    /// Tells a group to go on, durably and on every gateway: a breaker closes, halted partitions try their record anew,
+    /// where nobody serves them now, when somebody does.
+    ///
+    /// # Errors
+    /// [`Error::UnknownGroup`], or what the log says.
+    pub async fn resume(&self, group: &GroupName) -> Result<GroupView, Error> {
+        self.known(group)?;
+        self.shared.policies.resume(group.clone(), self.shared.clock.now()).await?;
+        // The task hears of it with the table's other changes; told here, it has heard before it is looked at.
+        let told = async { self.owner(group).await?.send(follow(&self.shared.policies, group)?).await.ok() };
+        drop(timeout(LOOK_MAX, told).await);
+        self.group(group).await
     }
 
     /// Puts the groups and defaults of another configuration in force, durably: groups of the file are created, and
@@ -350,15 +364,26 @@ impl Delivery {
     /// What the group's task knows; nothing where there is none.
     async fn look(&self, group: &GroupName) -> Snapshot {
         let look = async {
-            let (reply, answer) = oneshot::channel();
-            self.requests.send(Request::Peek { group: group.clone(), reply }).await.ok()?;
-            let owner = answer.await.ok()??;
+            let owner = self.owner(group).await?;
             let (reply, answer) = oneshot::channel();
             owner.send(Command::Look { reply }).await.ok()?;
             answer.await.ok()
         };
         timeout(LOOK_MAX, look).await.ok().flatten().unwrap_or_default()
     }
+
+    /// The group's task, where there is one.
+    async fn owner(&self, group: &GroupName) -> Option<mpsc::Sender<Command>> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Peek { group: group.clone(), reply }).await.ok()?;
+        answer.await.ok()?
+    }
+}
+
+/// What a group's task is to follow now.
+fn follow(policies: &Policies, group: &GroupName) -> Option<Command> {
+    let policy = policies.get(group)?;
+    Some(Command::Follow { policy, resumed: policies.resumed(group) })
 }
 
 /// Keeps the lag of every group in the metrics. The more there is to ask the log for, the longer it rests.

@@ -73,6 +73,11 @@ impl<T> Unresolved<T> {
         attempts.count
     }
 
+    /// It has all its attempts before it again.
+    pub(super) fn forget_attempts(&mut self) {
+        (self.attempts, self.last_failed, self.returns) = (None, None, 0);
+    }
+
     /// Notes that it came back through nobody's fault; whether that was once too often and counts as a failure.
     pub(super) fn come_back(&mut self) -> bool {
         self.returns += 1;

@@ -7,11 +7,20 @@ use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use super::{ConnectionId, Policy};
 
 /// Whether the group is paused after a broad failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaker {
     /// It is not.
+    #[default]
     Closed,
+    /// It is, and sends one delivery now and then to see whether it can go on.
+    Open,
+}
+
+impl Breaker {
+    pub(super) const fn of(is_open: bool) -> Self {
+        if is_open { Self::Open } else { Self::Closed }
+    }
 }
 
 /// What kind of member.
@@ -43,7 +52,7 @@ pub struct MemberView {
 pub struct BlockedLane {
     /// The head's offset.
     pub offset: Offset,
-    /// `retrying`, or `dead_letter` while the letter is being written.
+    /// `retrying`, `dead_letter` while the letter is being written, or `halted`: the whole partition waits for this one.
     pub reason: &'static str,
     /// Attempts so far.
     pub attempts: u32,
@@ -67,7 +76,7 @@ pub struct PartitionView {
     pub lag: u64,
     /// Age of the oldest of them.
     pub lag_seconds: f64,
-    /// Lanes that wait, the oldest 20.
+    /// Records that halt the partition, then lanes that wait; the oldest 20.
     pub lanes_blocked: Vec<BlockedLane>,
 }
 
@@ -85,6 +94,9 @@ pub struct GroupView {
     pub partitions: Vec<PartitionView>,
     /// Whether it is paused after a broad failure.
     pub breaker: Breaker,
+    /// For how long; absent when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker_open_ms: Option<u64>,
     /// When this was true.
     pub updated_at: Timestamp,
 }

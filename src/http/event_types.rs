@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::event::EventType;
 use crate::problem::{Code, Problem};
 use crate::publish::Validated;
 
-use super::answer;
+use super::answer::{self, only};
 use super::call::Call;
 use super::known::{self, About, Versions, of_known};
 use super::media::{self, Media};
@@ -139,12 +139,4 @@ fn unregistered() -> Problem {
         Code::NotFound,
         "the registry has no versions of this type's schema, or none that you may read",
     )
-}
-
-/// The answer to a method that this address does not take.
-fn only(method: &'static str) -> Response {
-    use axum::response::IntoResponse as _;
-    let mut response = Problem::hidden(Code::MethodNotAllowed).into_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
-    response
 }

@@ -1,4 +1,4 @@
-//! Consumer groups: their state, their policy, their dead letters.
+//! Consumer groups: their state, their policy, their dead letters, and the word to go on.
 
 use std::sync::Arc;
 
@@ -12,14 +12,15 @@ use crate::delivery::{DeadLetterQuery, PolicyPatch, Put};
 use crate::event::{GroupName, Topic};
 use crate::problem::{Code, Problem};
 
-use super::answer::{self, problem_of};
+use super::answer::{self, only, problem_of};
 use super::call::Call;
 use super::query::{Query, RawQuery, Segments, invalid};
 use super::serve::Shared;
-use super::{body, media};
+use super::{body, media, query};
 
 /// How many letters a list has that names no limit.
 const LETTERS: usize = 100;
+const RESUME: &str = "resume";
 
 /// The groups the caller may see.
 pub(super) async fn list(
@@ -49,6 +50,9 @@ pub(super) async fn one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref(), &[])?;
+    if let Some((_, RESUME)) = segments.verb(0) {
+        return Ok(only("POST"));
+    }
     let group = segments.group(0)?;
     require_sight(&shared, &call, &group)?;
     let view = shared.parts.delivery.group(&group).await.map_err(|error| problem_of(&error))?;
@@ -63,6 +67,9 @@ pub(super) async fn put(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
+    if let Some((_, RESUME)) = segments.verb(0) {
+        return Ok(only("POST"));
+    }
     let request = media::require_json(request, &shared.config.limits).await?;
     let body = body::read(request.into_body(), &shared, &call).await?;
     Query::parse(query.as_deref(), &[])?;
@@ -76,6 +83,21 @@ pub(super) async fn put(
         Put::Changed => StatusCode::OK,
     };
     answer::json_of(status, &view)
+}
+
+/// `POST …/{group}:resume`: the group goes on after its breaker opened or a partition halted.
+pub(super) async fn act(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    segments: Segments,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let Some((name, RESUME)) = segments.verb(0) else { return Ok(only("GET, PUT")) };
+    Query::parse(query.as_deref(), &[])?;
+    let group = query::group(name)?;
+    require(&shared, &call, Operation::GroupAdmin, Object::Group(&group))?;
+    let view = shared.parts.delivery.resume(&group).await.map_err(|error| problem_of(&error))?;
+    answer::json_of(StatusCode::OK, &view)
 }
 
 /// The dead letters of a group.

@@ -128,10 +128,14 @@ impl Segments {
 
     /// The parameter at this place as a group; what can be no group's name does not exist.
     pub(super) fn group(&self, index: usize) -> Result<GroupName, Problem> {
-        let name = self.get(index);
-        GroupName::parse(name)
-            .map_err(|_| Problem::new(Code::GroupNotFound, "what the path names can be no group's name"))
+        group(self.get(index))
     }
+}
+
+/// A group's name in the path; what can be none does not exist.
+pub(super) fn group(name: &str) -> Result<GroupName, Problem> {
+    GroupName::parse(name)
+        .map_err(|_| Problem::new(Code::GroupNotFound, "what the path names can be no group's name"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Segments {

@@ -27,7 +27,7 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/v1/event-types/{eventType}", get(event_types::one).post(event_types::act)),
         ("/v1/event-types/{eventType}/diff", get(event_types::difference)),
         ("/v1/groups", get(groups::list)),
-        ("/v1/groups/{group}", get(groups::one).put(groups::put)),
+        ("/v1/groups/{group}", get(groups::one).put(groups::put).post(groups::act)),
         ("/v1/groups/{group}/dead-letters", get(groups::dead_letters)),
         ("/v1/whoami", get(operations::whoami)),
         ("/v1/tickets", post(operations::ticket)),

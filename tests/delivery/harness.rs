@@ -35,6 +35,12 @@ pub(crate) struct World {
     _keep: Keep,
 }
 
+/// Another gateway at the same log.
+pub(crate) struct Neighbour {
+    pub(crate) delivery: Delivery,
+    task: JoinHandle<()>,
+}
+
 /// A member and what it was told and has not looked at yet.
 pub(crate) struct Worker {
     pub(crate) member: Member,
@@ -158,9 +164,31 @@ impl World {
         eventually_within(PATIENCE, format_args!("offset {offset} is committed"), is_reached).await;
     }
 
+    pub(crate) async fn neighbour(&self) -> Neighbour {
+        let (delivery, _, _, task) = serve(&self.log, &self.groups, &self.fault, &self.defaults);
+        until_ready(&delivery).await;
+        Neighbour { delivery, task }
+    }
+
+    /// The group as JSON.
+    pub(crate) async fn view(&self) -> Value {
+        serde_json::to_value(self.delivery.group(&group()).await.unwrap()).unwrap()
+    }
+
+    /// Waits until a metric's line is there.
+    pub(crate) async fn until_metric(&self, line: &str) {
+        let is_there = async || self.registry.render().lines().any(|one| one == line).then_some(());
+        eventually_within(PATIENCE, format_args!("{line} is told"), is_there).await;
+    }
+
     async fn ready(&self) {
-        let is_ready = async || self.delivery.is_ready().then_some(());
-        eventually_within(PATIENCE, "the service is ready", is_ready).await;
+        until_ready(&self.delivery).await;
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -284,6 +312,11 @@ pub(crate) fn join(connection: &str, credit: u32) -> Join {
         adopt: None,
         topics: None,
     }
+}
+
+async fn until_ready(delivery: &Delivery) {
+    let is_ready = async || delivery.is_ready().then_some(());
+    eventually_within(PATIENCE, "the service is ready", is_ready).await;
 }
 
 /// What the configuration file says of groups.

@@ -22,6 +22,8 @@ mod members;
 mod rebalances;
 /// Settlement, retries and dead letters as a member sees them.
 mod settlement;
+/// Groups that stand still, and how they go on.
+mod standing;
 /// What survives: commits, restarts, policies, drain.
 mod survival;
 /// Views of groups and lists of letters.

@@ -96,6 +96,34 @@ fn unknown_routes_and_methods_are_told_apart() {
 }
 
 #[test]
+fn a_group_is_told_to_go_on_by_who_may() {
+    let gateway = Gateway::start();
+    let json = ("content-type", "application/json");
+    let policy = r#"{"topics":["orders.v1"],"onExhausted":"halt","breaker":false}"#;
+    let made = gateway.send("PUT", "/v1/groups/inventory-sync", &[SHOP, json], policy).json();
+    assert_eq!((&made["policy"]["onExhausted"], &made["policy"]["breaker"]), (&json!("halt"), &json!(false)));
+    let resume = "/v1/groups/inventory-sync:resume";
+    for _ in 0..2 {
+        let resumed = gateway.send("POST", resume, &[SHOP], "");
+        assert_eq!((resumed.status, &resumed.json()["group"]), (200, &json!("inventory-sync")));
+        assert_eq!(resumed.json()["breaker"], "closed");
+    }
+    assert_eq!(gateway.send("POST", resume, &[READER], "").code(), "forbidden");
+    assert_eq!(gateway.send("POST", "/v1/groups/absent:resume", &[READER], "").code(), "forbidden");
+    assert_eq!(gateway.send("POST", "/v1/groups/absent:resume", &[SHOP], "").code(), "group_not_found");
+    assert_eq!(gateway.send("POST", &format!("{resume}?all=true"), &[SHOP], "").code(), "invalid_parameter");
+    for (method, path, allowed) in [
+        ("GET", resume, "POST"),
+        ("PUT", resume, "POST"),
+        ("POST", "/v1/groups/inventory-sync", "GET, PUT"),
+        ("POST", "/v1/groups/inventory-sync:stop", "GET, PUT"),
+    ] {
+        let refused = gateway.send(method, path, &[SHOP], "");
+        assert_eq!((refused.status, refused.header("allow")), (405, Some(allowed)), "{method} {path}");
+    }
+}
+
+#[test]
 fn groups_are_made_seen_and_guarded() {
     let gateway = Gateway::start();
     let json = ("content-type", "application/json");

@@ -48,6 +48,31 @@ async fn a_worker_gets_the_policy_and_settles_what_it_is_given() {
 }
 
 #[tokio::test]
+async fn a_worker_hears_that_its_group_is_paused_and_that_it_goes_on() {
+    let gateway = TestGateway::start().await;
+    gateway.append_all("orders.v1", "c-1", 0..20).await;
+    let mut client = gateway.connect(OWNER).await;
+    let sub = join(&mut client).await["sub"].clone();
+    assert_eq!(client.hear_where(|message| message.get("assignment").is_some()).await["breaker"], "closed");
+    let mut tags = Vec::new();
+    for _ in 0..20 {
+        tags.push(delivery(&mut client).await["delivery"].clone());
+    }
+    // The last first, so that none of them is withdrawn for another's sake.
+    for tag in tags.iter().rev() {
+        client.ok(json!({"op": "nack", "sub": sub, "delivery": tag})).await;
+    }
+    let paused = client.hear_where(|message| message["breaker"] == "open").await;
+    assert_eq!(paused["assignment"], json!({"orders.v1": [0]}));
+    let probe = client.hear_where(|message| message["offset"] == 0).await;
+    assert_eq!(probe["attempt"], 1, "its failure does not count");
+    client.ok(json!({"op": "ack", "sub": sub, "delivery": probe["delivery"]})).await;
+    client.hear_where(|message| message["breaker"] == "closed").await;
+    client.close().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn settlements_that_do_not_count_are_told() {
     let gateway = TestGateway::start().await;
     gateway.append("orders.v1", "c-1", 0).await;

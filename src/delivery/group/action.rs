@@ -72,6 +72,17 @@ pub(in crate::delivery) struct Burial {
     pub(in crate::delivery) last_failed: Timestamp,
 }
 
+/// A partition that stopped, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) struct Halted {
+    /// Which.
+    pub(in crate::delivery) slot: Slot,
+    /// The record that has no attempts left.
+    pub(in crate::delivery) offset: u64,
+    /// How often it was tried.
+    pub(in crate::delivery) attempts: u32,
+}
+
 /// A delivery that ended, for metrics and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::delivery) struct Settled {
@@ -120,6 +131,13 @@ pub(in crate::delivery) enum Action {
     Commit(Vec<SourceCommit>),
     /// Write a dead letter, durably, and answer with [`super::Group::buried`].
     Bury(Box<Burial>),
+    /// Tell that a partition stopped.
+    Halted(Halted),
+    /// Tell that the group paused, or goes on.
+    Breaker {
+        /// Whether it paused.
+        is_open: bool,
+    },
     /// Read no more records of a partition.
     Hold(Slot),
     /// Read records of a partition again.

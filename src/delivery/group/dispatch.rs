@@ -4,7 +4,7 @@ use super::source::Phase;
 use super::{Action, Group, LaneId, Moment, Outgoing, Slot};
 
 /// What became of a lane's turn.
-enum Turn {
+pub(super) enum Turn {
     /// A delivery was sent; there may be more.
     Sent,
     /// There is nothing to send.
@@ -19,6 +19,10 @@ impl Group {
     /// Sends what can be sent, lane by lane in turn.
     pub(super) fn dispatch(&mut self, now: Moment) {
         self.ready.extend(self.parked.drain(..));
+        if self.breaker.is_open() {
+            self.probe(now);
+            return;
+        }
         while let Some(id) = self.ready.pop_front() {
             match self.take_turn(id, now) {
                 Turn::Sent => self.ready.push_back(id),
@@ -37,10 +41,9 @@ impl Group {
     }
 
     fn take_turn(&mut self, id: LaneId, now: Moment) -> Turn {
+        let Some((slot, offset)) = self.due(id, now) else { return Turn::Idle };
         let Some(seat) = self.lanes.get(&id) else { return Turn::Idle };
-        let (slot, in_flight) = (seat.slot, seat.lane.in_flight());
-        let is_active = self.sources.get(&slot).is_some_and(|source| source.phase == Phase::Active);
-        let Some(offset) = seat.lane.sendable(now.elapsed).filter(|_| is_active) else { return Turn::Idle };
+        let in_flight = seat.lane.in_flight();
         let owner = seat.owner.filter(|_| !seat.is_moving);
         let has_room = owner.and_then(|member| self.roster.get(member)).is_some_and(|one| one.has_room());
         let member = if has_room { owner } else { None };
@@ -53,6 +56,14 @@ impl Group {
         Turn::Sent
     }
 
+    /// What a lane may send now, and of which partition.
+    pub(super) fn due(&self, id: LaneId, now: Moment) -> Option<(Slot, u64)> {
+        let seat = self.lanes.get(&id)?;
+        let source = self.sources.get(&seat.slot)?;
+        let is_going = source.phase == Phase::Active && !source.is_halted();
+        seat.lane.sendable(now.elapsed).filter(|_| is_going).map(|offset| (seat.slot, offset))
+    }
+
     /// A moving lane gives its place up first, so that its old member is judged without it.
     fn choose(&mut self, id: LaneId) -> Option<u32> {
         if self.lanes.get(&id).is_some_and(|seat| seat.is_moving) {
@@ -61,7 +72,7 @@ impl Group {
         self.roster.pick_with_room()
     }
 
-    fn send(&mut self, id: LaneId, slot: Slot, offset: u64, member: u32, now: Moment) {
+    pub(super) fn send(&mut self, id: LaneId, slot: Slot, offset: u64, member: u32, now: Moment) {
         self.last_sequence += 1;
         let (sequence, deadline) = (self.last_sequence, self.policy.ack_timeout);
         let Some(tag) = self.tag(slot, offset, sequence) else { return };

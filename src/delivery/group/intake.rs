@@ -8,7 +8,7 @@ use super::super::Ordering;
 use super::super::lane::Lane;
 use super::super::tracker::Taken;
 use super::source::{Phase, Source};
-use super::{Action, Beginning, Group, Kept, LaneId, LaneKey, LaneSeat, Moment, Reason, Slot, Withdrawal};
+use super::{Action, Beginning, Group, Kept, LaneId, LaneKey, LaneSeat, Moment, Slot, Withdrawal};
 
 impl Group {
     /// Partitions came.
@@ -159,7 +159,7 @@ impl Group {
             seat.lane.push(offset);
         }
         if is_dead {
-            self.bury(slot, offset, Reason::RetriesExhausted, now);
+            self.came_exhausted(slot, offset, now);
         }
         self.touch(id, now);
     }

@@ -2,7 +2,8 @@
 //!
 //! The model keeps plain sets: what was settled, what is in flight with whom, what the log holds. After every step
 //! it checks the promises of the design: a commit never passes an unresolved record, nothing is lost, nothing
-//! overtakes inside a lane, attempts never go down.
+//! overtakes inside a lane, attempts never go down. Now and then the consumer is down for a while and fails all it has:
+//! then nothing is given up, and one delivery at a time is tried.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -11,20 +12,21 @@
 )]
 
 mod checks;
+mod consumer;
 mod members;
+mod reading;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::event::{Headers, Offset, Record, Timestamp};
+use crate::event::Timestamp;
 
 use super::super::metadata::{self, Progress};
+use super::super::resumes::Resumed;
 use super::super::retry::Random;
-use super::super::{Ordering, Policy, Tag};
+use super::super::{Exhausted, Ordering, Policy, Tag};
 use super::{Beginning, CommitEnd, Group, Moment, Slot, SourceCommit};
 
 const STEPS: usize = 100_000;
@@ -78,6 +80,16 @@ struct World {
     next_member: u32,
     commit: Option<Vec<SourceCommit>>,
     burials: Vec<(Slot, u64, u64)>,
+    /// Whether the consumer fails all it is given.
+    is_down: bool,
+    /// Whether the breaker is open, and what was tried last since.
+    is_open: bool,
+    probe: Option<Tag>,
+    /// Records that halt their partition.
+    halted: BTreeSet<(u32, u64)>,
+    /// Records that came without attempts and were not taken yet, and when they failed first.
+    coming: BTreeMap<(u32, u64), Timestamp>,
+    resumed: Option<Resumed>,
     sent: usize,
     steps: BTreeMap<&'static str, usize>,
 }
@@ -87,9 +99,10 @@ fn slot(partition: u32) -> Slot {
 }
 
 impl World {
-    fn new(ordering: Ordering, seed: u64) -> Self {
+    fn new(ordering: Ordering, on_exhausted: Exhausted, seed: u64) -> Self {
         let policy = Arc::new(Policy {
             ordering,
+            on_exhausted,
             unsettled_per_partition_max: 24,
             span_max: 200,
             lane_window: 6,
@@ -108,6 +121,12 @@ impl World {
             next_member: 1,
             commit: None,
             burials: Vec::new(),
+            is_down: false,
+            is_open: false,
+            probe: None,
+            halted: BTreeSet::new(),
+            coming: BTreeMap::new(),
+            resumed: None,
             sent: 0,
             steps: BTreeMap::new(),
         };
@@ -147,6 +166,12 @@ impl World {
                 partition.settle(offset);
             }
             partition.attempts = progress.attempts.iter().map(|(offset, one)| (*offset, one.count)).collect();
+            let is_over =
+                |count| self.policy.on_exhausted == Exhausted::Halt && count >= self.policy.attempts_max();
+            let over = progress.attempts.iter().filter(|(_, one)| is_over(one.count));
+            self.coming.extend(over.map(|(offset, one)| ((number, *offset), one.first_failed)));
+            self.forget_resumed();
+            let partition = self.partitions.get_mut(&number).unwrap();
             (partition.reading, partition.is_held) = (Some(position), false);
             let committed = partition.committed.as_ref().map(|(offset, _)| *offset);
             let beginning = Beginning { slot: slot(number), position, committed, progress };
@@ -158,11 +183,13 @@ impl World {
         let choice = self.below(100);
         let name = match choice {
             0..=24 => self.read(),
+            25..=54 if self.is_down => self.nack(),
             25..=49 => self.settle_one(),
             50..=54 => self.ack_up_to(),
             55..=60 => self.nack(),
             61 => self.reject(),
-            62..=63 => self.extend(),
+            62 => self.extend(),
+            63 => self.turn(),
             64..=75 => self.pass_time(),
             76..=83 => self.end_commit(),
             84..=88 => self.end_burial(),
@@ -175,74 +202,10 @@ impl World {
             98 if self.below(4) == 0 => self.read_behind_a_hole(),
             98 => self.stale(),
             _ if self.below(10) == 0 => self.crash(),
-            _ => "nothing",
+            _ => self.resume(),
         };
         *self.steps.entry(name).or_default() += 1;
         self.pump();
-    }
-
-    fn read(&mut self) -> &'static str {
-        let number = self.below(PARTITIONS as usize) as u32;
-        let count = 1 + self.below(8);
-        let new_keys: Vec<Option<usize>> = (0..count)
-            .map(|_| {
-                let key = self.below(KEYS + 1);
-                (key < KEYS).then_some(key)
-            })
-            .collect();
-        let is_sparse = self.below(20) == 0;
-        let partition = self.partitions.get_mut(&number).unwrap();
-        let Some(reading) = partition.reading.filter(|_| !partition.is_held) else { return "held" };
-        let end = partition.keys.len() as u64;
-        if reading + 8 > end && end < 1_000_000 {
-            partition.keys.extend(new_keys);
-        }
-        let end = (partition.keys.len() as u64).min(reading + count as u64);
-        let is_at_end = partition.keys.len() as u64 == end;
-        self.read_to(number, reading, end);
-        if is_sparse && is_at_end {
-            // A record that never existed: compacted away, or a transaction's marker.
-            let partition = self.partitions.get_mut(&number).unwrap();
-            partition.keys.push(None);
-            partition.settle(end);
-            partition.reading = Some(end + 1);
-            return "read a gap";
-        }
-        "read"
-    }
-
-    /// Records that never existed, more than the span holds, and one behind them.
-    fn read_behind_a_hole(&mut self) -> &'static str {
-        let number = self.below(PARTITIONS as usize) as u32;
-        let hole = self.policy.span_max + 10;
-        let partition = self.partitions.get_mut(&number).unwrap();
-        let Some(reading) = partition.reading.filter(|_| !partition.is_held) else { return "held" };
-        let end = partition.keys.len() as u64;
-        self.read_to(number, reading, end);
-        let partition = self.partitions.get_mut(&number).unwrap();
-        for offset in end..end + hole {
-            partition.keys.push(None);
-            partition.settle(offset);
-        }
-        partition.keys.push(Some(0));
-        self.read_to(number, end + hole, end + hole + 1);
-        "read behind a hole"
-    }
-
-    fn read_to(&mut self, number: u32, from: u64, to: u64) {
-        let partition = self.partitions.get_mut(&number).unwrap();
-        let records = (from..to).map(|offset| Record {
-            offset: Offset::new(offset),
-            timestamp: Timestamp::from_millis(5),
-            key: partition.keys[offset as usize]
-                .map(|key| Bytes::copy_from_slice(&[u8::try_from(key).unwrap()])),
-            value: None,
-            headers: Headers::default(),
-            decoded: None,
-        });
-        let records = records.collect();
-        partition.reading = Some(to);
-        self.group.records(slot(number), records, self.now);
     }
 
     fn pass_time(&mut self) -> &'static str {
@@ -319,11 +282,15 @@ impl World {
         partition.reading = None;
         partition.flights.clear();
         self.burials.retain(|(slot, ..)| slot.partition != number);
+        self.halted.retain(|(partition, _)| *partition != number);
+        self.coming.retain(|(partition, _), _| *partition != number);
     }
 
     fn crash(&mut self) -> &'static str {
         let epoch = self.group.last_epoch();
         self.group = Group::new(Arc::clone(&self.policy), epoch, Random::new(epoch));
+        self.group.set_resumed(self.resumed);
+        self.is_open = false;
         self.members.clear();
         for number in 0..PARTITIONS {
             self.gone(number);
@@ -354,28 +321,36 @@ impl World {
     }
 }
 
-fn run(ordering: Ordering, seed: u64) {
-    let mut world = World::new(ordering, seed);
+fn run(ordering: Ordering, on_exhausted: Exhausted, seed: u64) {
+    let mut world = World::new(ordering, on_exhausted, seed);
     for _ in 0..STEPS {
         world.step();
     }
     let count = |name| world.steps.get(name).copied().unwrap_or(0);
     let is_enough = world.sent > 5_000 && count("crash") > 20 && count("read behind a hole") > 20;
     assert!(is_enough, "the run did too little: {} {:?}", world.sent, world.steps);
+    assert!(count("opened") > 5 && count("tried") > 10, "the breaker did too little: {:?}", world.steps);
+    assert_eq!(count("halted") > 20, on_exhausted == Exhausted::Halt, "{:?}", world.steps);
     world.finish();
 }
 
 #[test]
 fn partition_order_keeps_its_promises_under_random_steps() {
-    run(Ordering::Partition, 11);
+    run(Ordering::Partition, Exhausted::Skip, 11);
 }
 
 #[test]
 fn key_order_keeps_its_promises_under_random_steps() {
-    run(Ordering::Key, 12);
+    run(Ordering::Key, Exhausted::Skip, 12);
 }
 
 #[test]
 fn no_order_keeps_its_promises_under_random_steps() {
-    run(Ordering::None, 13);
+    run(Ordering::None, Exhausted::Skip, 13);
+}
+
+#[test]
+fn partitions_that_halt_keep_their_promises_under_random_steps() {
+    run(Ordering::Partition, Exhausted::Halt, 14);
+    run(Ordering::Key, Exhausted::Halt, 15);
 }

@@ -13,11 +13,11 @@ const REASON_BYTES_MAX: usize = 1_024;
 
 /// A delivery found by its tag.
 #[derive(Debug, Clone, Copy)]
-struct Found {
-    slot: Slot,
-    lane: LaneId,
-    offset: u64,
-    flight: Flight,
+pub(super) struct Found {
+    pub(super) slot: Slot,
+    pub(super) lane: LaneId,
+    pub(super) offset: u64,
+    pub(super) flight: Flight,
 }
 
 impl Group {
@@ -121,7 +121,9 @@ impl Group {
     /// A head came back though nobody failed it; ten times in a row count as one attempt.
     pub(super) fn came_back(&mut self, slot: Slot, id: LaneId, offset: u64, now: Moment) {
         let one = self.sources.get_mut(&slot).and_then(|source| source.tracker.get_mut(offset));
-        if one.is_some_and(super::super::tracker::Unresolved::come_back) {
+        let is_too_often = one.is_some_and(super::super::tracker::Unresolved::come_back);
+        // While the breaker is open no attempt is used up; the next return counts as well.
+        if is_too_often && !self.breaker.is_open() {
             self.note_failure(slot, id, offset, Outcome::Lost, None, now);
         }
     }
@@ -137,7 +139,8 @@ impl Group {
     ) {
         self.explain(slot, head.offset, Some("the connection broke before it was settled"));
         self.report(slot, head.offset, outcome, head.flight.sent_at, now);
-        self.note_failure(slot, id, head.offset, outcome, None, now);
+        let found = Found { slot, lane: id, offset: head.offset, flight: head.flight };
+        self.judge_failure(found, outcome, None, now);
     }
 
     /// Hands a record to the dead letters; its lane waits until that is durable.
@@ -228,6 +231,7 @@ impl Group {
         let Found { slot, lane, offset, flight } = found;
         self.report(slot, offset, Outcome::Ack, flight.sent_at, now);
         self.landed(slot, flight.member);
+        self.note_success(found);
         if let Some(source) = self.sources.get_mut(&slot) {
             source.tracker.resolve(offset);
             source.settled_since += 1;
@@ -274,12 +278,12 @@ impl Group {
         let Found { slot, lane, offset, flight } = found;
         self.report(slot, offset, outcome, flight.sent_at, now);
         self.landed(slot, flight.member);
-        self.note_failure(slot, lane, offset, outcome, delay, now);
+        self.judge_failure(found, outcome, delay, now);
         self.touch(lane, now);
     }
 
-    /// Counts an attempt: the record waits for its next one, or is dead.
-    fn note_failure(
+    /// Counts an attempt: the record waits for its next one, or has none left.
+    pub(super) fn note_failure(
         &mut self,
         slot: Slot,
         id: LaneId,
@@ -295,7 +299,7 @@ impl Group {
         if failed >= self.policy.attempts_max() {
             let is_late = outcome == Outcome::Timeout;
             let reason = if is_late { Reason::Expired } else { Reason::RetriesExhausted };
-            self.bury(slot, offset, reason, now);
+            self.exhausted(slot, offset, reason, now);
             return;
         }
         source.unrecorded.push((source.revision, offset));

@@ -1,12 +1,12 @@
 //! An assigned partition: what is taken of it, what waits, what is committed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::event::Record;
 
 use super::super::tracker::Tracker;
-use super::{Beginning, Kept, LaneId, LaneKey};
+use super::{Beginning, Kept, LaneId, LaneKey, Reason};
 
 /// Above this part of the metadata's limit nothing new is taken.
 const METADATA_PRESSURE: f64 = 0.75;
@@ -44,6 +44,8 @@ pub(super) struct Source {
     pub(super) is_held: bool,
     pub(super) in_flight: u32,
     pub(super) burying: u32,
+    /// Records without attempts that the partition waits for, and why they have none.
+    pub(super) halted: BTreeMap<u64, Reason>,
     /// The durable offset.
     pub(super) committed: u64,
     /// Grows with everything a commit would say.
@@ -67,6 +69,7 @@ impl Source {
             is_held: false,
             in_flight: 0,
             burying: 0,
+            halted: BTreeMap::new(),
             committed: beginning.position,
             revision: u64::from(is_new),
             committed_revision: 0,

@@ -1,5 +1,9 @@
 //! Single rules of the machine, each by its own small story.
 
+mod breaking;
+mod halting;
+mod leaving;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +14,7 @@ use crate::event::{Headers, Offset, Record, Timestamp};
 use super::super::metadata::{self, Attempts, Progress};
 use super::super::retry::Random;
 use super::super::roster::Seat;
-use super::super::{Backoff, ConnectionId, How, Ordering, Policy, Settlement, Tag, Withdrawal};
+use super::super::{Backoff, ConnectionId, Exhausted, How, Ordering, Policy, Settlement, Tag, Withdrawal};
 use super::{Action, Beginning, CommitEnd, Group, Moment, Outgoing, Reason, Slot};
 
 const SLOT: Slot = Slot { topic: 0, partition: 0 };
@@ -21,6 +25,8 @@ struct Story {
     sent: Vec<Outgoing>,
     withdrawn: Vec<(Vec<Tag>, Withdrawal)>,
     others: Vec<Action>,
+    /// Of what was sent, so much was looked at.
+    seen: usize,
 }
 
 fn policy() -> Policy {
@@ -36,12 +42,18 @@ impl Story {
     fn restored(policy: Policy, count: u64, progress: Progress) -> Self {
         let now = Moment { elapsed: Duration::ZERO, wall: Timestamp::from_millis(0) };
         let group = Group::new(Arc::new(policy), 0, Random::new(1));
-        let mut story = Self { group, now, sent: Vec::new(), withdrawn: Vec::new(), others: Vec::new() };
-        story.group.assign(vec![Beginning { slot: SLOT, position: 0, committed: Some(0), progress }], now);
+        let (sent, withdrawn, others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut story = Self { group, now, sent, withdrawn, others, seen: 0 };
+        story.assign(progress);
         story.join(1, "c-1");
         story.records(0..count);
         story.pump();
         story
+    }
+
+    fn assign(&mut self, progress: Progress) {
+        let beginning = Beginning { slot: SLOT, position: 0, committed: Some(0), progress };
+        self.group.assign(vec![beginning], self.now);
     }
 
     fn join(&mut self, member: u32, connection: &str) {
@@ -304,72 +316,6 @@ fn metadata_that_is_nearly_full_stops_nothing_once_all_that_was_taken_is_settled
     story.ack(2);
     story.after(1_000);
     assert_eq!(story.sent_offsets().len(), 4);
-}
-
-#[test]
-fn a_last_commit_that_fails_is_tried_again_for_a_while() {
-    let mut story = Story::begin(policy(), 2);
-    story.ack(0);
-    story.group.revoke(&[SLOT], story.now);
-    story.group.settle(1, &Settlement::Ack(vec![story.tag_of(1)]), story.now);
-    for millis in [0, 100, 200] {
-        story.now.elapsed += Duration::from_millis(millis);
-        let actions = story.group.pump(story.now);
-        assert!(actions.iter().any(|action| matches!(action, Action::Commit(_))), "{millis}: {actions:?}");
-        assert!(!actions.contains(&Action::GiveBack(SLOT)));
-        story.group.committed(CommitEnd::Failed, story.now);
-    }
-    story.after(400);
-    assert!(story.others.contains(&Action::GiveBack(SLOT)), "given back with its commit");
-}
-
-#[test]
-fn a_last_commit_that_is_never_answered_keeps_a_partition_for_a_bounded_time() {
-    let mut story = Story::begin(policy(), 1);
-    story.group.revoke(&[SLOT], story.now);
-    story.group.settle(1, &Settlement::Ack(vec![story.tag_of(0)]), story.now);
-    assert!(story.group.pump(story.now).iter().any(|action| matches!(action, Action::Commit(_))));
-    for (millis, is_over) in [(1_999, false), (1, true)] {
-        assert!(story.group.wake().is_some());
-        story.now.elapsed += Duration::from_millis(millis);
-        assert_eq!(story.group.pump(story.now).contains(&Action::GiveBack(SLOT)), is_over);
-    }
-    // Assigned again, it is not given back because of the old commit.
-    story.group.assign(
-        vec![Beginning { slot: SLOT, position: 0, committed: Some(0), progress: Progress::default() }],
-        story.now,
-    );
-    story.group.revoke(&[SLOT], story.now);
-    story.group.committed(CommitEnd::Refused, story.now);
-    let is_held = !story.group.states(story.now).is_empty();
-    assert!(is_held, "the old commit says nothing of the new assignment");
-}
-
-#[test]
-fn a_last_commit_that_is_refused_for_good_is_not_tried_again() {
-    let mut story = Story::begin(policy(), 1);
-    story.group.revoke(&[SLOT], story.now);
-    story.group.settle(1, &Settlement::Ack(vec![story.tag_of(0)]), story.now);
-    assert!(story.group.pump(story.now).iter().any(|action| matches!(action, Action::Commit(_))));
-    story.group.committed(CommitEnd::Refused, story.now);
-    story.pump();
-    assert!(story.others.contains(&Action::GiveBack(SLOT)));
-}
-
-#[test]
-fn a_revoked_partition_settles_commits_and_then_goes() {
-    let mut story = Story::begin(policy(), 2);
-    story.group.revoke(&[SLOT], story.now);
-    story.pump();
-    assert!(!story.others.contains(&Action::GiveBack(SLOT)));
-    story.ack(0);
-    story.after(1_999);
-    assert!(!story.others.contains(&Action::GiveBack(SLOT)));
-    story.after(1);
-    assert_eq!(story.withdrawn, [(vec![story.tag_of(1)], Withdrawal::Rebalance)]);
-    assert!(story.others.contains(&Action::GiveBack(SLOT)));
-    let stale = story.group.settle(1, &Settlement::Ack(vec![story.tag_of(1)]), story.now);
-    assert_eq!(stale.len(), 1);
 }
 
 #[test]

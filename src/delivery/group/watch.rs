@@ -7,6 +7,8 @@ use crate::event::Timestamp;
 use super::source::HoldReason;
 use super::{Group, LaneId, Moment, Slot, Source};
 
+/// The partition waits for this record.
+const HALTED: &str = "halted";
 /// At most so many blocked lanes of a partition are shown.
 const BLOCKED_MAX: usize = 20;
 
@@ -30,7 +32,7 @@ pub(in crate::delivery) struct SourceState {
     pub(in crate::delivery) slot: Slot,
     /// The time of its earliest unresolved record.
     pub(in crate::delivery) head: Option<Timestamp>,
-    /// Lanes that wait, oldest first.
+    /// Records that halt the partition, then lanes that wait; each oldest first.
     pub(in crate::delivery) blocked: Vec<Blocked>,
 }
 
@@ -53,6 +55,8 @@ pub(in crate::delivery) struct Gauges {
     pub(in crate::delivery) held: Option<&'static str>,
     /// The age of the oldest blocked lane.
     pub(in crate::delivery) blocked: Duration,
+    /// Whether it stopped at a record without attempts.
+    pub(in crate::delivery) is_halted: bool,
 }
 
 impl Group {
@@ -81,23 +85,28 @@ impl Group {
                 span: source.tracker.next().saturating_sub(source.committed),
                 metadata_ratio: source.metadata_ratio,
                 held: source.is_held.then(|| reason.map_or("unsettled", HoldReason::as_str)),
-                blocked: self.blocked(source, now).first().map_or(Duration::ZERO, |oldest| oldest.age),
+                blocked: self.blocked(source, now).iter().map(|one| one.age).max().unwrap_or_default(),
+                is_halted: source.is_halted(),
             }
         };
         self.sources.iter().map(gauges).collect()
     }
 
     fn blocked(&self, source: &Source, now: Moment) -> Vec<Blocked> {
-        let blocked = |id: &LaneId| {
-            let lane = &self.lanes.get(id)?.lane;
-            let (reason, offset) = (lane.blocked()?, lane.head()?);
+        let blocked = |offset: u64, reason: &'static str| {
             let one = source.tracker.get(offset)?;
             let since = one.first_failed().unwrap_or(now.wall);
             let millis = u64::try_from(now.wall.millis().saturating_sub(since.millis())).unwrap_or(0);
             Some(Blocked { offset, reason, attempts: one.attempts(), age: Duration::from_millis(millis) })
         };
-        let mut all: Vec<Blocked> = source.lanes.values().filter_map(blocked).collect();
-        all.sort_unstable_by_key(|one| (std::cmp::Reverse(one.age), one.offset));
+        let waiting = |id: &LaneId| {
+            let lane = &self.lanes.get(id)?.lane;
+            let (reason, offset) = (lane.blocked()?, lane.head()?);
+            if source.halted.contains_key(&offset) { None } else { blocked(offset, reason) }
+        };
+        let halted = source.halted.keys().filter_map(|offset| blocked(*offset, HALTED));
+        let mut all: Vec<Blocked> = halted.chain(source.lanes.values().filter_map(waiting)).collect();
+        all.sort_unstable_by_key(|one| (one.reason != HALTED, std::cmp::Reverse(one.age), one.offset));
         all.truncate(BLOCKED_MAX);
         all
     }

@@ -111,9 +111,11 @@ impl Owner {
         let positions: BTreeMap<Slot, u64> =
             self.machine.gauges(self.now()).into_iter().map(|one| (one.slot, one.position)).collect();
         let wall = self.now().wall.millis();
+        let breaker = Breaker::of(self.machine.open_for(self.now()).is_some());
         for (member, slots) in members {
             let Some(mailbox) = self.mailboxes.get(&member) else { continue };
-            if self.told.get(&member) == Some(&slots) {
+            let is_known = |(told, state): &(Vec<Slot>, Breaker)| *told == slots && *state == breaker;
+            if self.told.get(&member).is_some_and(is_known) {
                 continue;
             }
             let mut partitions: BTreeMap<Topic, Vec<Partition>> = BTreeMap::new();
@@ -128,8 +130,8 @@ impl Owner {
                 });
             }
             let lag = lag_of(&places, wall);
-            mailbox.tell(Push::Assignment { partitions, lag, breaker: Breaker::Closed });
-            self.told.insert(member, slots);
+            mailbox.tell(Push::Assignment { partitions, lag, breaker });
+            self.told.insert(member, (slots, breaker));
         }
     }
 }

@@ -34,6 +34,7 @@ impl Owner {
     fn begin_again(&mut self, policy: Arc<Policy>) {
         let is_same_topics = policy.topics == self.machine.policy().topics;
         let mut machine = Group::new(policy, self.machine.last_epoch(), Random::new(seed()));
+        machine.set_resumed(self.shared.policies.resumed(&self.group));
         let now = self.now();
         if is_same_topics {
             for (member, seat) in self.machine.seats() {

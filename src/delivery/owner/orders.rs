@@ -34,7 +34,12 @@ impl Owner {
                 drop(reply.send(self.known(member).map(|()| self.pause(member, is_paused))));
             }
             Command::Look { reply } => drop(reply.send(self.look())),
-            Command::Follow(policy) => self.follow(policy),
+            Command::Follow { policy, resumed } => {
+                self.follow(policy);
+                if let Some(resumed) = resumed {
+                    self.machine.resume(resumed, now);
+                }
+            }
             Command::Drain => Self::drain(self),
         }
     }
@@ -148,6 +153,7 @@ impl Owner {
             let source = SourceSnapshot { head: state.head, blocked: state.blocked };
             Some(((topic, Partition::new(state.slot.partition)), source))
         });
-        Snapshot { members, sources: sources.collect() }
+        let sources = sources.collect();
+        Snapshot { members, open_for: self.machine.open_for(self.now()), sources }
     }
 }

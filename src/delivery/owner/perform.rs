@@ -10,7 +10,7 @@ use crate::event::{Offset, Partition, RecordView, Topic};
 use crate::log::{self, Commit, Commits, Committed};
 
 use super::super::burial::bury;
-use super::super::group::{Action, CommitEnd, Outcome, Outgoing, Settled, Slot, SourceCommit};
+use super::super::group::{Action, CommitEnd, Halted, Outcome, Outgoing, Settled, Slot, SourceCommit};
 use super::super::mailbox::Parcel;
 use super::Owner;
 use super::assignments::seconds;
@@ -21,6 +21,7 @@ const COMMIT_MAX: Duration = Duration::from_secs(10);
 impl Owner {
     pub(super) async fn perform(&mut self, actions: Vec<Action>) {
         let mut given_back = Vec::new();
+        let mut has_paused = false;
         for action in actions {
             match action {
                 Action::Send(outgoing) => self.send(outgoing),
@@ -36,6 +37,11 @@ impl Owner {
                         self.burials.push(Box::pin(bury(shared, self.group.clone(), topic, burial)));
                     }
                 }
+                Action::Halted(halted) => self.tell_halted(halted),
+                Action::Breaker { is_open } => {
+                    has_paused |= is_open;
+                    self.tell_breaker(is_open);
+                }
                 Action::Hold(slot) => self.hold(slot, true),
                 Action::Release(slot) => self.hold(slot, false),
                 Action::GiveBack(slot) => given_back.extend(self.place(slot)),
@@ -46,6 +52,10 @@ impl Owner {
                 }
                 Action::Settled(settled) => self.count(&settled),
             }
+        }
+        if has_paused {
+            // After all withdrawals, so that nobody hears of one that was not seen.
+            self.recall(|_| true);
         }
         if let Some(events) = self.events.as_mut().filter(|_| !given_back.is_empty()) {
             events.give_back(&given_back).await;
@@ -69,12 +79,15 @@ impl Owner {
             metrics.incomplete.with_label_values(&labels).set(whole(one.incomplete));
             metrics.span.with_label_values(&labels).set(whole(one.span));
             metrics.metadata_ratio.with_label_values(&labels).set(one.metadata_ratio);
+            metrics.standing.halted.with_label_values(&labels).set(i64::from(one.is_halted));
             if let Some(count) = one.held.and_then(|reason| held.get_mut(reason)) {
                 *count += 1;
             }
         }
         let in_flight: u32 = gauges.iter().map(|one| one.in_flight).sum();
         metrics.in_flight.with_label_values(&[group]).set(i64::from(in_flight));
+        let is_open = self.machine.open_for(self.now()).is_some();
+        metrics.standing.breaker.with_label_values(&[group]).set(i64::from(is_open));
         for (reason, count) in held {
             metrics.paused.with_label_values(&[group, reason]).set(count);
         }
@@ -91,8 +104,11 @@ impl Owner {
             drop(metrics.incomplete.remove_label_values(&labels));
             drop(metrics.span.remove_label_values(&labels));
             drop(metrics.metadata_ratio.remove_label_values(&labels));
+            drop(metrics.standing.halted.remove_label_values(&labels));
         }
-        self.shared.metrics.in_flight.with_label_values(&[self.group.as_str()]).set(0);
+        let group = [self.group.as_str()];
+        self.shared.metrics.in_flight.with_label_values(&group).set(0);
+        self.shared.metrics.standing.breaker.with_label_values(&group).set(0);
     }
 
     fn send(&mut self, outgoing: Outgoing) {
@@ -137,6 +153,23 @@ impl Owner {
             } else {
                 events.release(&topic, partition);
             }
+        }
+    }
+
+    fn tell_halted(&self, halted: Halted) {
+        let Halted { slot, offset, attempts } = halted;
+        let Some((topic, partition)) = self.place(slot) else { return };
+        tracing::warn!(
+            group = %self.group, %topic, %partition, offset, attempts,
+            "a partition is halted: a record failed its last attempt; resume the group when the cause is gone"
+        );
+    }
+
+    fn tell_breaker(&self, is_open: bool) {
+        if is_open {
+            tracing::warn!(group = %self.group, "the breaker opened: the consumer fails nearly everything; one delivery now and then tries it");
+        } else {
+            tracing::info!(group = %self.group, "the breaker closed");
         }
     }
 

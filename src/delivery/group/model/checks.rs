@@ -1,8 +1,8 @@
 //! What must hold after every step, and what must have happened in the end.
 
-use crate::delivery::{Ordering, Settlement, Tag, metadata};
+use crate::delivery::{Exhausted, Ordering, Settlement, Tag, metadata};
 
-use super::super::{Action, SourceCommit};
+use super::super::{Action, Burial, Halted, Reason, SourceCommit};
 use super::{Flight, PARTITIONS, World};
 
 impl World {
@@ -24,11 +24,20 @@ impl World {
                 self.commit = Some(commits);
             }
             Action::Bury(burial) => {
-                let offset = burial.record.offset.number();
-                let partition = &self.partitions[&burial.slot.partition];
-                assert!(!partition.is_settled(offset), "a settled record died");
-                assert!(burial.attempts >= 1);
-                self.burials.push((burial.slot, burial.epoch, offset));
+                self.check_burial(&burial);
+                self.burials.push((burial.slot, burial.epoch, burial.record.offset.number()));
+            }
+            Action::Halted(Halted { slot, offset, attempts }) => {
+                assert!(!self.partitions[&slot.partition].is_settled(offset), "a settled record halts");
+                assert!(attempts >= self.policy.attempts_max());
+                self.halted.insert((slot.partition, offset));
+                self.coming.remove(&(slot.partition, offset));
+                *self.steps.entry("halted").or_default() += 1;
+            }
+            Action::Breaker { is_open } => {
+                assert_ne!(self.is_open, is_open, "told when it changes");
+                (self.is_open, self.probe) = (is_open, None);
+                *self.steps.entry(if is_open { "opened" } else { "closed" }).or_default() += 1;
             }
             Action::Hold(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = true,
             Action::Release(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = false,
@@ -36,6 +45,26 @@ impl World {
             Action::Close { .. } => {}
             Action::Settled(settled) => assert!(settled.attempt <= self.policy.attempts_max()),
         }
+    }
+
+    fn check_burial(&self, burial: &Burial) {
+        let offset = burial.record.offset.number();
+        let partition = &self.partitions[&burial.slot.partition];
+        assert!(!partition.is_settled(offset), "a settled record died");
+        assert!(burial.attempts >= 1);
+        if burial.reason == Reason::Rejected {
+            return;
+        }
+        assert_ne!(self.policy.on_exhausted, Exhausted::Halt, "given up instead of halted");
+        // A partition may come with what was given up before.
+        let is_old = self.durable_attempts(burial.slot.partition, offset) >= self.policy.attempts_max();
+        assert!(!self.is_open || is_old, "given up while the consumer is down");
+    }
+
+    fn durable_attempts(&self, partition: u32, offset: u64) -> u32 {
+        let committed = self.partitions[&partition].committed.as_ref();
+        let progress = committed.map(|(offset, text)| metadata::decode(*offset, text));
+        progress.and_then(|progress| progress.attempts.get(&offset).map(|one| one.count)).unwrap_or(0)
     }
 
     fn lane(&self, partition: u32, offset: u64) -> (u32, Option<usize>, Option<u64>) {
@@ -66,19 +95,26 @@ impl World {
             let flight = flight.unwrap_or_else(|| panic!("{} overtakes {offset} in its lane", tag.offset));
             assert_eq!(flight.member, member, "a lane goes to one member at a time");
         }
+        let is_halted = self.halted.iter().any(|(partition, _)| *partition == tag.partition);
+        assert!(!is_halted, "sent from a partition that stands still");
+        let is_alone = !self.is_trying() && earlier.is_empty();
+        assert!(!self.is_open || is_alone, "one is tried at a time, the head of its lane");
         let window = if self.ordering == Ordering::Partition { self.policy.lane_window } else { 1 };
         assert!(earlier.len() < window, "the window");
         let later = partition.flights.range(tag.offset..).filter(|(offset, _)| in_lane(offset)).count();
         assert_eq!(later, 0, "something later of the lane is in flight");
         assert!(attempt <= self.policy.attempts_max(), "tried too often");
-        let durable = partition.committed.as_ref().map(|(offset, text)| metadata::decode(*offset, text));
-        let durable = durable.and_then(|progress| progress.attempts.get(&tag.offset).map(|one| one.count));
-        assert!(attempt <= 1 + durable.unwrap_or(0), "attempt {attempt} sent before its commit: {durable:?}");
+        let durable = self.durable_attempts(tag.partition, tag.offset);
+        assert!(attempt <= 1 + durable, "attempt {attempt} sent before its commit: {durable}");
         let partition = self.partitions.get_mut(&tag.partition).unwrap();
         let last = partition.attempts.insert(tag.offset, attempt).unwrap_or(0);
         assert!(attempt >= last, "attempts went down from {last} to {attempt}");
         partition.flights.insert(tag.offset, Flight { member, tag });
         assert!(partition.flights.len() <= self.policy.unsettled_per_partition_max);
+        if self.is_open {
+            self.probe = Some(tag);
+            *self.steps.entry("tried").or_default() += 1;
+        }
     }
 
     fn check_commit(&self, commit: &SourceCommit) {
@@ -93,9 +129,13 @@ impl World {
 
     /// With willing members and a healthy log, everything is settled in the end.
     pub(super) fn finish(&mut self) {
+        self.is_down = false;
         self.add_member(None);
         for _ in 0..200_000 {
             self.pass_time();
+            if !self.halted.is_empty() {
+                self.resume();
+            }
             self.end_commit();
             self.end_burial();
             for flight in self.flights() {
