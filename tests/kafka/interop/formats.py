@@ -1,4 +1,4 @@
-"""Confluent's client for Python on topics in its formats.
+"""Confluent's client for Python on topics in its formats, and the languages' own libraries on topics of data alone.
 
 formats.py register|read|write BROKERS REGISTRY TOKEN; for each topic a line of JSON comes in, with its name, format, wire
 and the data to write, and what is read of it goes out as one.
