@@ -258,7 +258,9 @@ proptest! {
         let text = read(&ours, &bytes, 1 << 20).unwrap();
         let again = written(&ours, &text).unwrap();
         if has_numbers_of_two_kinds(&shape) {
-            prop_assert_eq!(read(&ours, &again, 1 << 20), Some(text));
+            // A single as a double has another notation; from there on nothing changes.
+            let settled = read(&ours, &again, 1 << 20).unwrap();
+            prop_assert_eq!(written(&ours, &settled).unwrap(), again, "{} was read as {}", text, settled);
         } else {
             prop_assert_eq!(&again, &bytes, "{} was read as {}", told.data, text);
         }
