@@ -135,7 +135,7 @@ macro_rules! log_conformance {
             a_table_follows_what_others_write, a_table_without_records_is_empty,
             updates_at_once_build_on_one_another, a_refused_update_changes_nothing,
             an_update_sees_all_that_was_written_before,
-            entries_below_a_prefix_are_those_that_begin_with_it
+            entries_below_a_prefix_are_those_that_begin_with_it, a_table_knows_how_much_it_holds
         );
     };
     (@modules $subject:path, $attributes:tt; $($module:ident: $($case:ident),+);+) => {

@@ -9,9 +9,10 @@
 //! A write does not look at what is there: the last one wins. An update does, and of gateways that update at once each
 //! decides by what the one before it wrote.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod entries;
+
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
-use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::event::{Offset, Partition, Record, Topic, partition_of};
 
+use self::entries::Entries;
 use super::{Append, Cleanup, Error, EventLog, NewRecord, Purpose, Reader, TopicSpec};
+
+pub use self::entries::Size;
 
 const READ_BYTES: usize = 1 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -31,8 +35,6 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const UPDATE_MAX: Duration = Duration::from_secs(15);
 const AGAIN_FIRST: Duration = Duration::from_millis(10);
 const AGAIN_MAX: Duration = Duration::from_millis(500);
-/// So many changes are remembered by key.
-const RECENT_MAX: usize = 4_096;
 /// Updates take tables of one partition, which has one end.
 const ONLY: Partition = Partition::new(0);
 
@@ -67,15 +69,6 @@ struct State {
     updating: Mutex<()>,
     /// For each partition how far the entries follow it, or why they no longer do.
     places: Vec<watch::Sender<Result<Offset, Error>>>,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    by_key: BTreeMap<Bytes, Bytes>,
-    /// How often an entry changed.
-    changed: u64,
-    /// The keys of the last changes, oldest first.
-    recent: VecDeque<Bytes>,
 }
 
 #[derive(Debug)]
@@ -131,7 +124,13 @@ impl Table {
     #[must_use]
     pub fn entries(&self) -> Vec<(Bytes, Bytes)> {
         let entries = self.state.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.by_key.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        entries.all().collect()
+    }
+
+    /// How much it holds now.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        self.state.size()
     }
 
     /// The entries whose keys begin with `prefix`, by key.
@@ -261,30 +260,16 @@ impl Draft<'_> {
         entries.into_iter().collect()
     }
 
+    /// How much the table holds, without the changes of this update.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        self.state.size()
+    }
+
     /// Changes a value, or removes the key with `None`.
     pub fn write(&mut self, key: Bytes, value: Option<Bytes>) {
         self.latest.insert(key.clone(), value.clone());
         self.changes.push((key, value));
-    }
-}
-
-impl Entries {
-    fn change(&mut self, key: Bytes, value: Option<Bytes>) {
-        if self.recent.len() == RECENT_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(key.clone());
-        self.changed += 1;
-        match value {
-            Some(value) => self.by_key.insert(key, value),
-            None => self.by_key.remove(&key),
-        };
-    }
-
-    fn changed_since(&self, since: u64) -> Option<Vec<Bytes>> {
-        let missing = usize::try_from(self.changed.checked_sub(since)?).ok()?;
-        let from = self.recent.len().checked_sub(missing)?;
-        Some(self.recent.range(from..).cloned().collect())
     }
 }
 
@@ -299,15 +284,15 @@ impl State {
     }
 
     fn read(&self, key: &[u8]) -> Option<Bytes> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).by_key.get(key).cloned()
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).read(key)
+    }
+
+    fn size(&self) -> Size {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).size()
     }
 
     fn below(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let from = entries.by_key.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
-        from.take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).below(prefix)
     }
 
     /// How far the entries follow a partition.
@@ -321,16 +306,15 @@ impl State {
         // Held to the end, so that the place always fits the entries.
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let place = self.place(partition).unwrap_or(next);
-        let before = entries.changed;
+        let before = entries.changed();
         for record in records.iter().filter(|record| record.offset >= place) {
             let Some(key) = &record.key else { continue };
-            // Copied, since a slice would keep the whole batch it was read in.
-            entries.change(Bytes::copy_from_slice(key), record.value.as_deref().map(Bytes::copy_from_slice));
+            entries.change(key, record.value.as_deref());
         }
         if let Some(place) = self.places.get(partition.index()) {
             place.send_modify(|place| *place = place.clone().map(|place| place.max(next)));
         }
-        let changed = entries.changed;
+        let changed = entries.changed();
         drop(entries);
         if changed > before {
             self.changes.send_modify(|seen| *seen = changed.max(*seen));

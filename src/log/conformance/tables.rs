@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::event::Offset;
-use crate::log::{Cleanup, Draft, Error, Table};
+use crate::log::{Cleanup, Draft, Error, Size, Table};
 
 use super::{FIRST, Subject, spec};
 
@@ -166,4 +166,25 @@ pub async fn entries_below_a_prefix_are_those_that_begin_with_it(subject: &Subje
     let seen = table.update(look).await.unwrap();
     assert_eq!(keys(seen.clone()), ["a/", "a/2", "a/3"]);
     assert_eq!(seen, table.below(b"a/"));
+}
+
+/// In entries and in bytes, whatever came and went before.
+pub async fn a_table_knows_how_much_it_holds(subject: &Subject) {
+    let (table, topic) = table(subject, 1).await;
+    let size = |entries, bytes| Size { entries, bytes };
+    assert_eq!(table.size(), size(0, 0));
+    for (key, value, expected) in [
+        ("a", Some("12"), size(1, 3)),
+        ("b", Some(""), size(2, 4)),
+        ("a", Some("1"), size(2, 3)),
+        ("b", None, size(1, 2)),
+        ("b", None, size(1, 2)),
+    ] {
+        table.write(text(key), value.map(text)).await.unwrap();
+        assert_eq!(table.size(), expected, "{key} {value:?}");
+    }
+    let seen = table.update(|draft| Ok::<_, Error>(draft.size())).await.unwrap();
+    assert_eq!(seen, size(1, 2));
+    let other = Table::open(Arc::clone(&subject.log), topic, 1).await.unwrap();
+    assert_eq!(other.size(), size(1, 2));
 }

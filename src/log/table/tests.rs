@@ -181,19 +181,3 @@ async fn a_table_whose_topic_was_made_anew_decides_nothing_by_what_the_old_one_h
     assert!(matches!(updated, Err(Error::Unavailable(_))), "{updated:?}");
     assert_eq!(log.appends.load(Ordering::Relaxed), 0);
 }
-
-#[test]
-fn of_many_changes_the_last_are_remembered() {
-    let mut entries = super::Entries::default();
-    let key = |number: usize| Bytes::from(number.to_string());
-    let last = super::RECENT_MAX + 1;
-    for number in 0..=last {
-        entries.change(key(number), None);
-    }
-    let since = |changes: usize| entries.changed_since(u64::try_from(changes).unwrap());
-    assert_eq!(since(1), None);
-    assert_eq!(since(2).map(|keys| keys.len()), Some(super::RECENT_MAX));
-    assert_eq!(since(last), Some(vec![key(last)]));
-    assert_eq!(since(last + 1), Some(vec![]));
-    assert_eq!(since(last + 2), None, "of another table");
-}
