@@ -36,7 +36,10 @@ mod tag;
 mod tracker;
 mod view;
 
-pub use dead_letters::{DeadLetter, DeadLetterPage, DeadLetterQuery};
+pub use dead_letters::{
+    DeadLetter, DeadLetterCount, DeadLetterCounts, DeadLetterId, DeadLetterPage, DeadLetterQuery,
+    DeadLetterState, Note, REASONS, Settled, Standing, WholeDeadLetter,
+};
 pub use error::Error;
 pub use member::{
     AckMode, ConnectionId, GapReason, How, Join, Lag, Member, MemberControl, MemberId, Push, Refused,

@@ -12,12 +12,14 @@
 mod admission;
 mod answer;
 mod asyncapi;
+mod audit;
 mod bodies;
 mod body;
 mod call;
 mod config;
 mod connection;
 mod credential;
+mod dead_letters;
 mod docs;
 mod drain;
 mod event_types;

@@ -21,11 +21,15 @@ pub(super) fn read(root: &Section<'_>) -> delivery::Config {
         let patch = section.read(|section| group(section, &name, &defaults));
         groups.extend(patch);
     }
+    let (dead_letter_retention, dead_letter_states_bytes_max) = root
+        .section("dead_letters")
+        .read(|section| (section.duration("retention"), section.bytes("states_bytes_max")));
     delivery::Config {
         node: Arc::from(""),
         defaults,
         groups,
-        dead_letter_retention: root.section("dead_letters").read(|section| section.duration("retention")),
+        dead_letter_retention,
+        dead_letter_states_bytes_max,
         in_flight_max: root.section("socket").number("in_flight_max"),
     }
 }

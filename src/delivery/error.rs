@@ -3,6 +3,8 @@
 use crate::event::{GroupName, Topic};
 use crate::log;
 
+use super::DeadLetterState;
+
 /// Why a request to a group failed. Cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -29,6 +31,21 @@ pub enum Error {
     /// A cursor that was not made by this list.
     #[error("the cursor was not made by this list; begin again without one")]
     InvalidCursor,
+    /// No such letter, or none any more.
+    #[error("there is no dead letter of this id; retention may have removed it")]
+    UnknownDeadLetter,
+    /// A letter that is past the state it would have to be in.
+    #[error("the dead letter is {} and cannot be discarded", .0.as_str())]
+    DeadLetterSettled(DeadLetterState),
+    /// A note that cannot be.
+    #[error("a note {0}")]
+    InvalidNote(String),
+    /// No room for what was to be known of a letter.
+    #[error("{0}")]
+    DeadLettersFull(String),
+    /// What the log keeps for all gateways is not read yet.
+    #[error("the states of dead letters are being loaded; try again")]
+    NotLoaded,
     /// The log refused or failed.
     #[error("{0}")]
     Log(#[from] log::Error),

@@ -1,6 +1,6 @@
 //! What groups count.
 
-use crate::telemetry::{Counter, CounterBy, GaugeBy, Histogram, HistogramBy, RatioBy, Registry};
+use crate::telemetry::{Counter, CounterBy, Gauge, GaugeBy, Histogram, HistogramBy, RatioBy, Registry};
 
 const PROCESSING: [f64; 7] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0];
 const LATENCY: [f64; 14] =
@@ -28,6 +28,8 @@ pub(super) struct Metrics {
     pub(super) gaps: CounterBy,
     pub(super) dead_letters: CounterBy,
     pub(super) dead_letter_failures: Counter,
+    pub(super) dead_letter_states: Gauge,
+    pub(super) dead_letter_state_bytes: Gauge,
     pub(super) lag: GaugeBy,
     pub(super) lag_seconds: RatioBy,
 }
@@ -124,6 +126,11 @@ impl Metrics {
             dead_letter_failures: registry.counter(
                 "weirgate_dlq_write_failures_total",
                 "Failed attempts to write a dead letter; each is tried again.",
+            ),
+            dead_letter_states: registry.gauge("weirgate_dlq_states", "Dead letters with a state or notes."),
+            dead_letter_state_bytes: registry.gauge(
+                "weirgate_dlq_states_bytes",
+                "Bytes of what is known of dead letters, bounded by dead_letters.states_bytes_max.",
             ),
             lag: registry.gauge_by(
                 "kafka_consumergroup_lag",

@@ -14,13 +14,14 @@ use crate::event::{Clock, GroupName, LiveCatalogue, Topic};
 use crate::log::{EventLog, Groups};
 use crate::telemetry::Registry;
 
+use super::dead_letters::{self, States};
+use super::lag;
 use super::lookups::Lookups;
 use super::metrics::Metrics;
 use super::owner::{Command, Owner, Snapshot};
 use super::policies::{Keeper, Policies};
 use super::shared::Shared;
-use super::{DeadLetterPage, DeadLetterQuery, Error, GroupView, Join, Member, Policy, PolicyPatch};
-use super::{dead_letters, lag};
+use super::{Error, GroupView, Join, Member, Policy, PolicyPatch};
 
 /// How often lag is measured where there is little to ask for.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
@@ -43,6 +44,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, PolicyPatch>,
     /// How long dead letters are kept.
     pub dead_letter_retention: Duration,
+    /// Bytes that what is known of all dead letters may take.
+    pub dead_letter_states_bytes_max: usize,
     /// The largest credit of a member.
     pub in_flight_max: u32,
 }
@@ -85,7 +88,7 @@ pub struct Service {
 /// The handle to all groups. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -112,6 +115,7 @@ impl Service {
         const REQUESTS_MAX: usize = 1_024;
         let (policies, keeper) = Policies::new(&config);
         let metrics = Metrics::register(registry);
+        let states = States::new(config.dead_letter_states_bytes_max);
         let shared = Arc::new(Shared {
             config,
             log,
@@ -120,6 +124,7 @@ impl Service {
             clock,
             metrics,
             policies,
+            states,
             lookups: Lookups::new(),
             last_member: AtomicU32::new(0),
         });
@@ -135,7 +140,8 @@ impl Service {
         let mut policies = shared.policies.changes();
         let keeping = keeper.run(&shared.config, &shared.log);
         let measuring = measure_all(&handle);
-        tokio::pin!(keeping, measuring);
+        let remembering = dead_letters::keep(&shared);
+        tokio::pin!(keeping, measuring, remembering);
         loop {
             tokio::select! {
                 request = requests.recv() => {
@@ -150,6 +156,7 @@ impl Service {
                 }
                 Ok(()) = policies.changed() => owners.follow(&shared.policies).await,
                 () = &mut keeping => break,
+                () = &mut remembering => break,
                 () = &mut measuring => break,
                 // Also when all has drained before the shutdown: then this ends the loop.
                 () = shutdown.cancelled(), if !owners.is_draining || owners.tasks.is_empty() => owners.drain(),
@@ -333,26 +340,13 @@ impl Delivery {
         self.shared.policies.get(group)
     }
 
-    /// The dead letters of a group.
-    ///
-    /// # Errors
-    /// [`Error::UnknownGroup`], [`Error::InvalidCursor`], or what the log says.
-    pub async fn dead_letters(
-        &self,
-        group: &GroupName,
-        query: DeadLetterQuery,
-    ) -> Result<DeadLetterPage, Error> {
-        let policy = self.known(group)?;
-        dead_letters::list(&self.shared.log, group, &policy.topics, &query).await
-    }
-
     /// Whether the policies stored in the log are loaded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.shared.policies.is_loaded()
     }
 
-    fn known(&self, group: &GroupName) -> Result<Arc<Policy>, Error> {
+    pub(super) fn known(&self, group: &GroupName) -> Result<Arc<Policy>, Error> {
         self.policy(group).ok_or_else(|| Error::UnknownGroup(group.clone()))
     }
 

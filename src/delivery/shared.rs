@@ -7,6 +7,7 @@ use crate::event::{Clock, LiveCatalogue};
 use crate::log::{EventLog, Groups};
 
 use super::Config;
+use super::dead_letters::States;
 use super::lookups::Lookups;
 use super::member::MemberId;
 use super::metrics::Metrics;
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     pub(super) policies: Policies,
+    pub(super) states: States,
     /// For the ends of what groups are assigned.
     pub(super) lookups: Lookups,
     pub(super) last_member: AtomicU32,

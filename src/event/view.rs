@@ -218,6 +218,11 @@ impl<'a> RecordView<'a> {
         write::members(self, out, topic, partition, Layout::AsStored);
     }
 
+    /// Writes `"event":{…}` (or `"meta"` and `"data"`) alone, as [`Self::write_members`] does.
+    pub fn write_event(&self, out: &mut Vec<u8>) {
+        write::event(self, out, Layout::OneLine);
+    }
+
     fn member(&self, name: &str) -> Option<&str> {
         let mut members = self.envelope.iter().zip(HEADERS);
         members.find(|(_, (have, _))| *have == name).and_then(|(text, _)| text.as_deref())

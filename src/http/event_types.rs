@@ -16,7 +16,7 @@ use crate::event::EventType;
 use crate::problem::{Code, Problem};
 use crate::publish::Validated;
 
-use super::answer::{self, only};
+use super::answer;
 use super::call::Call;
 use super::known::{self, About, Versions, of_known};
 use super::media::{self, Media};
@@ -71,7 +71,7 @@ pub(super) async fn one(
     let about = About::of(&shared, call.principal()?, segments.get(0)).await?;
     match (about, segments.verb(0)) {
         (Some(about), _) => answer::json_of(StatusCode::OK, &told::whole(&about)),
-        (None, Some((_, VALIDATE))) => Ok(only("POST")),
+        (None, Some((_, VALIDATE))) => Ok(answer::only("POST")),
         (None, _) => Err(missing()),
     }
 }
@@ -84,7 +84,7 @@ pub(super) async fn act(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Some((name, VALIDATE)) = segments.verb(0) else { return Ok(only("GET")) };
+    let Some((name, VALIDATE)) = segments.verb(0) else { return Ok(answer::only("GET")) };
     let taken = [(Media::Json, "application/json"), (Media::JsonBased, "any +json")];
     let (_, request) = media::require(request, &taken, &shared.config.limits).await?;
     let body = body::read(request.into_body(), &shared, &call).await?;

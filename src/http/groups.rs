@@ -1,4 +1,4 @@
-//! Consumer groups: their state, their policy, their dead letters, and the word to go on.
+//! Consumer groups: their state, their policy, and the word to go on.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::auth::{Object, Operation};
-use crate::delivery::{DeadLetterQuery, PolicyPatch, Put};
-use crate::event::{GroupName, Topic};
+use crate::delivery::{PolicyPatch, Put};
+use crate::event::GroupName;
 use crate::problem::{Code, Problem};
 
 use super::answer::{self, only, problem_of};
@@ -18,8 +18,6 @@ use super::query::{Query, RawQuery, Segments, invalid};
 use super::serve::Shared;
 use super::{body, media, query};
 
-/// How many letters a list has that names no limit.
-const LETTERS: usize = 100;
 const RESUME: &str = "resume";
 
 /// The groups the caller may see.
@@ -98,26 +96,6 @@ pub(super) async fn act(
     require(&shared, &call, Operation::GroupAdmin, Object::Group(&group))?;
     let view = shared.parts.delivery.resume(&group).await.map_err(|error| problem_of(&error))?;
     answer::json_of(StatusCode::OK, &view)
-}
-
-/// The dead letters of a group.
-pub(super) async fn dead_letters(
-    State(shared): State<Arc<Shared>>,
-    call: Call,
-    segments: Segments,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let query = Query::parse(query.as_deref(), &["topic", "limit", "cursor"])?;
-    let topic = query.get("topic").map(Topic::parse).transpose();
-    let topic = topic.map_err(|error| invalid(format!("'topic' {error}")))?;
-    let limit = query.number("limit", 1, 1_000)?.unwrap_or(LETTERS);
-    let cursor = query.get("cursor").map(ToOwned::to_owned);
-    let group = segments.group(0)?;
-    let object = topic.as_ref().map_or(Object::Group(&group), |topic| Object::GroupTopic(&group, topic));
-    require(&shared, &call, Operation::DeadLetterRead, object)?;
-    let query = DeadLetterQuery { topic, limit, cursor };
-    let page = shared.parts.delivery.dead_letters(&group, query).await.map_err(|error| problem_of(&error))?;
-    answer::json_of(StatusCode::OK, &page)
 }
 
 /// Members and administrators see a group.

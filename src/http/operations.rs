@@ -47,6 +47,10 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Response
     if !shared.parts.delivery.is_ready() {
         reasons.push(json!({"part": "groups", "detail": "the groups' policies are being loaded"}));
     }
+    if !shared.parts.delivery.has_dead_letter_states() {
+        reasons
+            .push(json!({"part": "dead-letters", "detail": "the states of dead letters are being loaded"}));
+    }
     if !shared.parts.judged_by.are_ready() {
         reasons.push(json!({"part": "schemas", "detail": "the schema registry is being loaded"}));
     }

@@ -11,7 +11,9 @@ use crate::problem::{Code, Problem};
 
 use super::registry::{schemas, settings, subjects};
 use super::serve::Shared;
-use super::{asyncapi, body, docs, event_types, groups, operations, pages, publish, read, upgrade};
+use super::{
+    asyncapi, body, dead_letters, docs, event_types, groups, operations, pages, publish, read, upgrade,
+};
 
 type Route = MethodRouter<Arc<Shared>>;
 
@@ -28,7 +30,9 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/v1/event-types/{eventType}/diff", get(event_types::difference)),
         ("/v1/groups", get(groups::list)),
         ("/v1/groups/{group}", get(groups::one).put(groups::put).post(groups::act)),
-        ("/v1/groups/{group}/dead-letters", get(groups::dead_letters)),
+        ("/v1/groups/{group}/dead-letters", get(dead_letters::list)),
+        ("/v1/groups/{group}/dead-letters/{id}", get(dead_letters::one).post(dead_letters::act)),
+        ("/v1/dead-letters", get(dead_letters::counts)),
         ("/v1/whoami", get(operations::whoami)),
         ("/v1/tickets", post(operations::ticket)),
         ("/v1/admin/config", get(operations::config)),

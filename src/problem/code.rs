@@ -59,6 +59,7 @@ codes! {
     Forbidden = "forbidden", 403, false, "Not allowed", "No grant allows this, or the thing does not exist; both look the same on purpose.";
     TopicNotFound = "topic_not_found", 404, false, "No such topic", "There is no topic of this name, or none that takes this event type.";
     GroupNotFound = "group_not_found", 404, false, "No such group", "There is no consumer group of this name. PUT /v1/groups/{group} creates one.";
+    DeadLetterNotFound = "dead_letter_not_found", 404, false, "No such dead letter", "There is no dead letter of this id in this group, or retention has removed it. Lists of dead letters have their ids.";
     NotFound = "not_found", 404, false, "Not found", "There is nothing at this address.";
     MethodNotAllowed = "method_not_allowed", 405, false, "Method not allowed", "This address does not take this method. The Allow header lists those it takes.";
     NotAcceptable = "not_acceptable", 406, false, "Not acceptable", "None of the media types in Accept can be produced here.";

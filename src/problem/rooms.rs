@@ -225,7 +225,10 @@ impl From<&delivery::Error> for Problem {
                 return Self::new(Code::InvalidParameter, error.to_string())
                     .with_errors(vec![place(pointer, "policy", problem)]);
             }
-            delivery::Error::InvalidCursor => Code::InvalidParameter,
+            delivery::Error::InvalidCursor | delivery::Error::InvalidNote(_) => Code::InvalidParameter,
+            delivery::Error::UnknownDeadLetter => Code::DeadLetterNotFound,
+            delivery::Error::DeadLetterSettled(_) | delivery::Error::DeadLettersFull(_) => Code::Conflict,
+            delivery::Error::NotLoaded => return Self::hidden(Code::LogUnavailable).with_retry_after(SOON),
             delivery::Error::Log(error) => return error.into(),
             delivery::Error::Draining | delivery::Error::Closed => {
                 return Self::hidden(Code::Draining).with_retry_after(SOON);

@@ -24,7 +24,7 @@ use super::scripted::{Script, Scripted};
 use super::waiting::{eventually_within, in_time};
 
 pub(crate) struct World {
-    log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn EventLog>,
     pub(crate) fault: Arc<Fault>,
     pub(crate) delivery: Delivery,
     pub(crate) registry: Registry,
@@ -326,6 +326,7 @@ pub(crate) fn config(defaults: Policy, groups: BTreeMap<GroupName, PolicyPatch>)
         defaults,
         groups,
         dead_letter_retention: Duration::from_secs(30 * 86_400),
+        dead_letter_states_bytes_max: 64 << 10,
         in_flight_max: 256,
     }
 }

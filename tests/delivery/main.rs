@@ -16,6 +16,8 @@ mod scripted;
 #[path = "../integration/harness/waiting.rs"]
 mod waiting;
 
+/// Dead letters as people handle them.
+mod letters;
 /// Members that share, break, come back and go.
 mod members;
 /// Partitions that are revoked, lost or have gaps.

@@ -64,7 +64,8 @@ async fn the_fourth_failure_is_the_last_and_the_letter_says_so() {
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].reason, "retries_exhausted");
     assert_eq!(letters[0].error.as_deref(), Some("stock service down"));
-    assert_eq!((letters[0].attempts, letters[0].offset.number(), letters[0].state), (4, 0, "open"));
+    let letter = &letters[0];
+    assert_eq!((letter.attempts, letter.offset.number(), letter.state.as_str()), (4, 0, "open"));
     assert!(letters[0].first_failed_at < letters[0].last_failed_at);
     worker.ack(&next).await;
     world.until_committed(0, 2).await;

@@ -65,6 +65,12 @@ fn raise(code: Code) -> Option<Answer> {
         Code::Forbidden => get(ORDERS, &[STRANGER]),
         Code::TopicNotFound => get("/v1/topics/absent.v1/events", &[SHOP]),
         Code::GroupNotFound => get("/v1/groups/absent", &[SHOP]),
+        Code::DeadLetterNotFound => {
+            let group = r#"{"topics":["orders.v1"]}"#;
+            let put = gateway.send("PUT", "/v1/groups/inventory-sync", &[SHOP, JSON], group);
+            assert_eq!(put.status, 201);
+            get("/v1/groups/inventory-sync/dead-letters/7", &[SHOP])
+        }
         Code::NotFound => get("/v1/nothing", &[SHOP]),
         Code::MethodNotAllowed => get(EVENTS, &[SHOP]),
         Code::NotAcceptable => get(ORDERS, &[SHOP, ("accept", "text/html")]),

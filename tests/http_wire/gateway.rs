@@ -35,6 +35,8 @@ use crate::log::MemoryLog;
 pub(crate) const SHOP: (&str, &str) = ("authorization", "ApiKey wg_shop_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
 /// May read `orders.v1` where `/data/customerId` is `c-42`.
 pub(crate) const READER: (&str, &str) = ("x-api-key", "wg_reader_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+/// May read the dead letters of `inventory-sync` from `orders.v1`.
+pub(crate) const CLERK: (&str, &str) = ("x-api-key", "wg_clerk_eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
 /// Has a key and no grant.
 pub(crate) const STRANGER: (&str, &str) = ("x-api-key", "wg_stranger_cccccccccccccccccccccccccccccccc");
 /// May publish one event per second.
@@ -330,6 +332,8 @@ fn auth() -> weirgate::auth::Config {
         "subscribe",
         "consume",
         "deadletter.read",
+        "deadletter.payload",
+        "deadletter.redrive",
         "group.admin",
         "schema.read",
         "schema.write",
@@ -353,6 +357,7 @@ fn auth() -> weirgate::auth::Config {
         api_keys: vec![
             key("shop", SHOP),
             key("reader", READER),
+            key("clerk", CLERK),
             key("stranger", STRANGER),
             key("slow", SLOW),
         ],
@@ -365,6 +370,11 @@ fn auth() -> weirgate::auth::Config {
             },
             grant("shop", &all, None),
             grant("slow", &["publish"], None),
+            RawGrant {
+                groups: vec!["inventory-sync".to_owned()],
+                topics: vec!["orders.v1".to_owned()],
+                ..grant("clerk", &["deadletter.read"], None)
+            },
             grant("reader", &["subscribe"], Some("/data/customerId == c-42")),
             RawGrant {
                 subjects: vec!["orders.**".to_owned()],
@@ -420,6 +430,7 @@ fn groups() -> delivery::Config {
         defaults: delivery::Policy::default(),
         groups: BTreeMap::new(),
         dead_letter_retention: Duration::from_secs(3600),
+        dead_letter_states_bytes_max: 1 << 20,
         in_flight_max: 256,
     }
 }

@@ -102,6 +102,23 @@ impl MemoryLog {
         state.topics[&Topic::parse(topic).unwrap()].1.concat()
     }
 
+    /// Stores records in partition 0 of a topic, which is made on first need.
+    pub(crate) fn put_records(&self, topic: &str, records: Vec<NewRecord>) {
+        let topic = Topic::parse(topic).unwrap();
+        let mut state = self.0.state.lock().unwrap();
+        let spec = TopicSpec {
+            name: topic.clone(),
+            partitions: 1,
+            cleanup: weirgate::log::Cleanup::Delete,
+            retention: None,
+            retention_bytes: None,
+        };
+        let info = Arc::new(TopicInfo { spec, incarnation: Incarnation(1) });
+        state.topics.entry(topic.clone()).or_insert_with(|| (info, vec![Vec::new()]));
+        drop(state);
+        self.store(Append { topic, partition: Partition::new(0), records }).unwrap();
+    }
+
     fn store(&self, append: Append) -> Result<Appended, Error> {
         let mut state = self.0.state.lock().unwrap();
         state.clock += 1;

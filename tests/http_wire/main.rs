@@ -9,6 +9,7 @@
 //! - `client`: a raw client that says exactly what it is told
 //! - `cloud_events`: topics that store CloudEvents
 //! - `contract`: routes, methods, statuses and codes against `openapi/openapi.yaml`, and every answer to `Gateway::send`
+//! - `dead_letters`: lists, single letters, counts, notes and discards
 //! - `docs`: pages for people
 //! - `drain`: going away without a reset
 //! - `event_types`: event types for programs, and data that is judged and not stored
@@ -44,6 +45,7 @@ mod certificates;
 mod client;
 mod cloud_events;
 mod contract;
+mod dead_letters;
 mod docs;
 mod drain;
 mod event_types;

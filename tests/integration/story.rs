@@ -41,6 +41,7 @@ async fn commands_sent_right_behind_hello_wait_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nacked_delivery_comes_again_and_a_rejected_one_is_dead_lettered_with_its_reason() {
     let gateway = TestGateway::start().await;
+    gateway.until_ready().await;
     let mut worker = gateway.socket().await;
     let ok = worker.ask(1, r#"{"id":1,"op":"subscribe","group":"inventory-sync","credit":4}"#).await;
     assert_eq!(ok["policy"]["ordering"], "partition");

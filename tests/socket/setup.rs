@@ -94,6 +94,7 @@ pub(crate) fn delivery_config() -> delivery::Config {
         defaults: Policy::default(),
         groups: BTreeMap::from([(GroupName::parse("workers").unwrap(), patch)]),
         dead_letter_retention: Duration::from_secs(3_600),
+        dead_letter_states_bytes_max: 1 << 20,
         in_flight_max: 256,
     }
 }

@@ -121,7 +121,8 @@ fn header(out: &mut Vec<u8>, value: Option<&[u8]>) {
     }
 }
 
-fn event(view: &RecordView<'_>, out: &mut Vec<u8>, layout: Layout) {
+/// Writes the event's own members, without braces.
+pub(super) fn event(view: &RecordView<'_>, out: &mut Vec<u8>, layout: Layout) {
     match view.form {
         Form::Envelope { value, .. } => {
             out.extend_from_slice(b"\"event\":");

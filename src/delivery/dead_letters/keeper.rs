@@ -1,0 +1,173 @@
+//! Keeps what is known of dead letters: opens the table, shows its size, and forgets letters whose records have gone.
+//!
+//! Every gateway does so; what one removes the others find removed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::event::{Offset, Partition, Timestamp, Topic};
+use crate::log::{self, Bounds, Draft, Table};
+
+use super::super::Error;
+use super::super::burial::topic_of;
+use super::super::shared::Shared;
+use super::states::{self, Entry, KEY_PREFIX, TABLE};
+
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often letters that have gone are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// Entries looked at before others get their turn, and removed at once.
+const STEP: usize = 500;
+/// An entry younger than this stays although its record cannot be seen: another gateway may know of topics earlier.
+const GRACE_MS: i64 = 3_600_000;
+
+/// An entry as it was seen.
+struct Seen {
+    key: Bytes,
+    value: Bytes,
+    offset: Offset,
+    changed_at: Timestamp,
+}
+
+/// What entries there are of each partition of a dead-letter topic.
+type Places = BTreeMap<(Topic, Partition), Vec<Seen>>;
+
+/// Opens the table and keeps it. Ends when dropped.
+pub(in crate::delivery) async fn keep(shared: &Shared) {
+    let opened = open(shared).await;
+    let table = shared.states.load(opened);
+    let mut changes = table.changes();
+    let mut next = Instant::now();
+    loop {
+        let size = table.size();
+        shared.metrics.dead_letter_states.set(i64::try_from(size.entries).unwrap_or(i64::MAX));
+        shared.metrics.dead_letter_state_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
+        // Both branches are cancel safe.
+        tokio::select! {
+            () = sleep_until(next) => {
+                if let Err(error) = sweep(shared, table).await {
+                    tracing::warn!(%error, "what is known of dead letters that have gone cannot be removed yet");
+                }
+                next = Instant::now() + SWEEP_EVERY;
+            }
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Opens the table, however long the log takes to answer.
+async fn open(shared: &Shared) -> Table {
+    let mut delay = RETRY_FIRST;
+    loop {
+        let opening = async {
+            let topic = Topic::parse(TABLE).map_err(|_| log::Error::NotSupported("this table's name"))?;
+            Table::open(Arc::clone(&shared.log), topic, 1).await
+        };
+        match opening.await {
+            Ok(table) => return table,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the states of dead letters cannot be read yet");
+            }
+        }
+        sleep(delay).await;
+        delay = (delay * 2).min(RETRY_MAX);
+    }
+}
+
+/// Removes the entries of letters whose records have gone with retention, or with their topic.
+async fn sweep(shared: &Shared, table: &Table) -> Result<(), Error> {
+    let old = shared.clock.now().plus_millis(-GRACE_MS);
+    for ((topic, partition), entries) in places(table).await {
+        let bounds = match shared.log.topic(&topic) {
+            Some(info) if partition.number() < info.spec.partitions => {
+                // The partition's leader may be away; its letters are looked at another time.
+                let Ok(bounds) = shared.log.bounds(&topic, partition).await else { continue };
+                Some(bounds)
+            }
+            Some(_) | None => {
+                shared.log.topics_known()?;
+                None
+            }
+        };
+        let gone: Vec<Seen> = entries.into_iter().filter(|seen| seen.is_gone(bounds, old)).collect();
+        for some in gone.chunks(STEP) {
+            table.update(|draft| remove(draft, some)).await?;
+        }
+        if !gone.is_empty() {
+            tracing::debug!(%topic, %partition, count = gone.len(), "dead letters have gone");
+        }
+    }
+    Ok(())
+}
+
+/// Removes those entries that are still what they were.
+fn remove(draft: &mut Draft<'_>, gone: &[Seen]) -> Result<(), Error> {
+    for seen in gone {
+        if draft.read(&seen.key).as_ref() == Some(&seen.value) {
+            draft.write(seen.key.clone(), None);
+        }
+    }
+    Ok(())
+}
+
+async fn places(table: &Table) -> Places {
+    let mut places = Places::new();
+    let entries = table.below(KEY_PREFIX.as_bytes());
+    for some in entries.chunks(STEP) {
+        for (key, value) in some {
+            let Some(Entry { topic, partition, offset, changed_at, .. }) = states::parse(value) else {
+                continue;
+            };
+            let name = states::group_of(key).and_then(|group| topic_of(&topic, &group));
+            let Some(name) = name else { continue };
+            let seen = Seen { key: key.clone(), value: value.clone(), offset, changed_at };
+            places.entry((name, partition)).or_default().push(seen);
+        }
+        yield_now().await;
+    }
+    places
+}
+
+impl Seen {
+    /// Whether its record has gone: before what the log keeps, or nowhere for so long that no gateway can be late.
+    fn is_gone(&self, bounds: Option<Bounds>, old: Timestamp) -> bool {
+        match bounds {
+            Some(bounds) if self.offset < bounds.start => true,
+            Some(bounds) if self.offset < bounds.end => false,
+            Some(_) | None => self.changed_at < old,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_goes_with_its_record_and_an_old_one_without_a_record_too() {
+        let seen = |offset, changed_at| Seen {
+            key: Bytes::new(),
+            value: Bytes::new(),
+            offset: Offset::new(offset),
+            changed_at: Timestamp::from_millis(changed_at),
+        };
+        let bounds = Some(Bounds { start: Offset::new(5), end: Offset::new(9) });
+        let old = Timestamp::from_millis(100);
+        assert!(seen(4, 200).is_gone(bounds, old), "behind retention");
+        assert!(!seen(5, 0).is_gone(bounds, old) && !seen(8, 0).is_gone(bounds, old));
+        assert!(!seen(9, 200).is_gone(bounds, old), "another gateway may know more");
+        assert!(seen(9, 0).is_gone(bounds, old), "the topic was made anew");
+        assert!(seen(5, 0).is_gone(None, old) && !seen(5, 200).is_gone(None, old));
+    }
+}

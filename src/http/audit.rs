@@ -1,0 +1,49 @@
+//! Acts that must be told with who did them: payloads that were seen, letters that were settled.
+//!
+//! Each is a line of the log under the target `weirgate::audit`. It never holds what was seen or written.
+
+use crate::auth::Principal;
+use crate::delivery::DeadLetterId;
+use crate::event::GroupName;
+
+use super::call::Call;
+
+/// What somebody did with a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Saw its event.
+    SeePayload,
+    /// Wrote a note to it.
+    Annotate,
+    /// Declared it unneeded.
+    Discard,
+}
+
+impl Act {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::SeePayload => "dead_letter.payload",
+            Self::Annotate => "dead_letter.annotate",
+            Self::Discard => "dead_letter.discard",
+        }
+    }
+}
+
+/// Tells of an act on a dead letter.
+pub(super) fn dead_letter(
+    call: &Call,
+    principal: &Principal,
+    act: Act,
+    group: &GroupName,
+    id: &DeadLetterId,
+) {
+    tracing::info!(
+        target: "weirgate::audit",
+        act = act.as_str(),
+        principal = principal.id(),
+        request.id = call.id(),
+        %group,
+        dead_letter.id = %id,
+        "an act on a dead letter"
+    );
+}
