@@ -3,9 +3,12 @@
 //! 0 is success, 1 a failure that the message explains, 2 a wrong call. Results go to standard output, everything else
 //! to standard error; there are no stack traces. Each command has a file of its own.
 
+mod ask;
 mod check_config;
 mod credential;
 mod dev;
+mod dlq;
+mod groups;
 mod key;
 mod output;
 mod paint;
@@ -13,6 +16,7 @@ mod publish;
 mod schemas;
 mod serve;
 mod sources;
+mod table;
 mod tail;
 mod token;
 mod words;
@@ -50,6 +54,10 @@ enum Command {
     Publish(publish::Args),
     /// Follow topics, or work in a group.
     Tail(tail::Args),
+    /// Look at dead letters, and settle them.
+    Dlq(dlq::Args),
+    /// Look at consumer groups.
+    Groups(groups::Args),
     /// Sign a token with the development key.
     Token(token::Args),
     /// Work with API keys.
@@ -85,6 +93,8 @@ fn run(command: Command, environment: Environment) -> anyhow::Result<ExitCode> {
         Command::Schemas(args) => schemas::run(&args, &environment),
         Command::Publish(args) => publish::run(args, &environment),
         Command::Tail(args) => tail::run(&args, &environment),
+        Command::Dlq(args) => dlq::run(&args, &environment),
+        Command::Groups(args) => groups::run(&args, &environment),
         Command::Token(args) => token::run(&args),
         Command::Key(args) => key::run(&args),
     }

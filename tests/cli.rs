@@ -54,7 +54,9 @@ fn write(directory: &Path, name: &str, text: &str) -> String {
 #[test]
 fn help_is_a_success_and_a_wrong_call_is_2() {
     let (out, _) = expect(&weirgate(&["--help"]), 0);
-    for command in ["dev", "serve", "check-config", "schemas", "publish", "tail", "token", "key"] {
+    for command in
+        ["dev", "serve", "check-config", "schemas", "publish", "tail", "dlq", "groups", "token", "key"]
+    {
         assert!(out.contains(command), "{command} in\n{out}");
         expect(&weirgate(&[command, "--help"]), 0);
     }
@@ -324,6 +326,89 @@ fn who_shows_no_credential_is_told_how_to_get_one() {
         let (_, err) = expect(&output, 1);
         assert!(err.contains("give --token or --api-key"), "{command:?}: {err}");
     }
+}
+
+#[test]
+fn dead_letters_are_listed_page_by_page_and_nothing_in_them_steers_the_terminal() {
+    let pages = || {
+        answering([
+            ok(r#"{"deadLetters":[],"cursor":"a"}"#),
+            ok(concat!(
+                r#"{"deadLetters":[{"id":"abc-0-1","topic":"orders.v1","partition":1,"offset":7,"key":"42","reason":"rejected","#,
+                r#""attempts":2,"lastFailedAt":"2026-11-21T10:00:00.000Z","state":"open","error":"a\u001b[2J\nb"}],"cursor":"b"}"#
+            )),
+        ])
+    };
+    let list = |more: &[&str]| {
+        let url = pages();
+        let call = ["dlq", "list", "inventory-sync", "--limit", "1", "--token", "t", "--url", &url];
+        expect(&weirgate(&[&call, more].concat()), 0)
+    };
+    let (out, err) = list(&[]);
+    let expected = "ID       FROM           KEY  REASON    ATTEMPTS  LAST FAILED               STATE  ERROR\n\
+                    abc-0-1  orders.v1/1@7   42  rejected         2  2026-11-21T10:00:00.000Z  open   a\\u001b[2J\\nb\n";
+    assert_eq!(out, expected);
+    assert!(err.contains("there are more"), "{err}");
+    let (out, _) = list(&["--json"]);
+    let letter: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((out.lines().count(), letter["id"].as_str()), (1, Some("abc-0-1")));
+}
+
+#[test]
+fn letters_are_discarded_one_by_one_and_a_refusal_fails() {
+    let standing = r#"{"id":"abc-0-1","state":"discarded","settledBy":"anna","settledAt":"2026-11-21T10:00:00.000Z","notes":[]}"#;
+    let refusal = "HTTP/1.1 404 Not Found\r\ncontent-length: 63\r\nconnection: close\r\n\r\n{\"code\":\"dead_letter_not_found\",\"detail\":\"there is none\\u001b\"}";
+    let url = answering([refusal, ok(standing), ok(standing)]);
+    let call = [
+        "dlq",
+        "discard",
+        "inventory-sync",
+        "gone",
+        "abc-0-1",
+        "--note",
+        "why",
+        "--token",
+        "t",
+        "--url",
+        &url,
+    ];
+    let (out, err) = expect(&weirgate(&call), 1);
+    assert_eq!(out, "abc-0-1: discarded by anna at 2026-11-21T10:00:00.000Z\n");
+    assert!(
+        err.contains("gone: the gateway answered 404 dead_letter_not_found: there is none\\u001b"),
+        "{err}"
+    );
+}
+
+#[test]
+fn wrong_calls_of_dlq_and_groups_are_2() {
+    for call in [
+        &["dlq"][..],
+        &["groups"],
+        &["dlq", "list", "a b"],
+        &["dlq", "list", "--key", "42"],
+        &["dlq", "list", "g", "--limit", "0"],
+        &["dlq", "list", "g", "--from", "yesterday"],
+        &["dlq", "show", "g"],
+        &["dlq", "discard", "g"],
+        &["groups", "show"],
+    ] {
+        expect(&weirgate(call), 2);
+    }
+}
+
+#[test]
+fn who_asks_nobody_is_told_so() {
+    for call in [&["dlq", "list"][..], &["groups", "list"], &["dlq", "show", "g", "i"]] {
+        let (_, err) =
+            expect(&weirgate(&[call, &["--url", "http://127.0.0.1:1", "--token", "t"]].concat()), 1);
+        assert!(err.contains("cannot reach http://127.0.0.1:1; does the gateway run there?"), "{err}");
+    }
+}
+
+/// A good answer with this body.
+fn ok(body: &str) -> &'static str {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).leak()
 }
 
 /// The address of somebody who gives these answers, one for each connection.

@@ -112,6 +112,22 @@ fn plain_or_json(value: &Value) -> String {
     }
 }
 
+/// A text in one line with all that could steer the terminal or hide what it says written out, as JSON would.
+pub(super) fn harmless(text: &str) -> String {
+    let steers = |letter: char| {
+        // The last ones turn the direction of writing.
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let shown = |letter: char| match letter {
+        '\n' => "\\n".to_owned(),
+        '\t' => "\\t".to_owned(),
+        letter if steers(letter) => format!("\\u{:04x}", u32::from(letter)),
+        letter => letter.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
 /// JSON in which every control character is escaped; JSON itself asks for that only below U+0020.
 fn printable(value: &Value) -> String {
     let json = value.to_string();
@@ -141,7 +157,7 @@ fn type_and_data(message: &Value) -> (Option<&Value>, &Value) {
 mod tests {
     use serde_json::json;
 
-    use super::Painter;
+    use super::{Painter, harmless};
 
     #[test]
     fn an_event_is_one_line() {
@@ -154,6 +170,13 @@ mod tests {
             r#"10:15:30.123 orders.v1/0@124 42 orders.placed.v1 {"a":1}"#
         );
         assert!(Painter::new(true).event(&message, None).contains("\x1b[1;32morders.placed.v1\x1b[0m"));
+    }
+
+    #[test]
+    fn a_harmless_text_is_one_line_and_says_what_it_hides() {
+        assert_eq!(harmless("naïve 漢字 \"a\""), "naïve 漢字 \"a\"");
+        let hostile = "a\u{1b}[2J\r\n\tb\u{9b}c\u{202e}d\u{7f}\0";
+        assert_eq!(harmless(hostile), "a\\u001b[2J\\u000d\\n\\tb\\u009bc\\u202ed\\u007f\\u0000");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::config::Environment;
 
+use super::ask::is_untrusted;
 use super::{credential, output};
 
 /// Publish events. Each line is an event's envelope; a JSON array of envelopes is taken too. Exit code 1 when any event
@@ -252,21 +253,6 @@ impl Sender {
             is_passing,
         }
     }
-}
-
-/// Whether a connection failed for its certificates, or because the other side speaks no TLS.
-fn is_untrusted(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-            return true;
-        }
-        // What an I/O error holds is not its source, but passes for it.
-        let held = io.and_then(io::Error::get_ref);
-        cause = held.map_or_else(|| error.source(), |held| Some(held as _));
-    }
-    false
 }
 
 #[expect(clippy::print_stderr, reason = "what goes on belongs on standard error")]
