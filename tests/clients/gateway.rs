@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use super::engine;
 
 /// A gateway is ready sooner, on a busy machine too.
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Where it writes what it says, in its directory.
 const LOG: &str = "stderr";
@@ -67,9 +68,16 @@ impl Gateway {
 
     /// Waits until it can do everything; it serves a little before its registry is read.
     pub(crate) async fn ready(&self) {
+        // One connection: who opens a new one for each look is told to come less often.
+        let client = reqwest::Client::new();
         let ready = async {
-            while reqwest::get(format!("{}/readyz", self.url)).await.unwrap().status() != 200 {
-                tokio::task::yield_now().await;
+            let mut looks = tokio::time::interval(LOOK_EVERY);
+            loop {
+                looks.tick().await;
+                let answer = client.get(format!("{}/readyz", self.url)).send().await;
+                if answer.is_ok_and(|answer| answer.status() == 200) {
+                    return;
+                }
             }
         };
         tokio::time::timeout(READY_MAX, ready).await.expect("the gateway is ready in time");
