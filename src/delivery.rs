@@ -27,6 +27,7 @@ mod metrics;
 mod owner;
 mod policies;
 mod policy;
+mod redrive;
 mod resumes;
 mod retry;
 mod roster;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
-use crate::event::{GroupName, HeaderName, Headers, Partition, Topic};
+use crate::event::{GroupName, HeaderName, Headers, Offset, Partition, Topic};
 use crate::log::{self, Append, Cleanup, NewRecord, TopicSpec};
 
 use super::group::{Burial, Reason, Slot};
@@ -131,7 +131,7 @@ fn letter(group: &GroupName, topic: &Topic, incarnation: u64, burial: &Burial, f
         group.to_string(),
         burial.attempts.to_string(),
         error.to_owned(),
-        id(group, incarnation, *slot, topic, offset.number()),
+        name(group, incarnation, Partition::new(slot.partition), topic, offset),
         reason.as_str().to_owned(),
         error.to_owned(),
         burial.attempts.to_string(),
@@ -153,9 +153,15 @@ fn letter(group: &GroupName, topic: &Topic, incarnation: u64, burial: &Burial, f
     }
 }
 
-/// The same record of the same group always has the same id, however often it is written.
-fn id(group: &GroupName, incarnation: u64, slot: Slot, topic: &Topic, offset: u64) -> String {
-    let text = format!("{group}/{topic}/{incarnation}/{}/{offset}", slot.partition);
+/// What names a letter: the same record of the same group always has the same, however often it is written.
+pub(super) fn name(
+    group: &GroupName,
+    incarnation: u64,
+    partition: Partition,
+    topic: &Topic,
+    offset: Offset,
+) -> String {
+    let text = format!("{group}/{topic}/{incarnation}/{partition}/{offset}");
     let digest = Sha256::digest(text);
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -205,7 +211,7 @@ impl Reason {
 
 #[cfg(test)]
 mod tests {
-    use crate::event::{Offset, Record, Timestamp};
+    use crate::event::{Record, Timestamp};
 
     use super::*;
 
@@ -266,13 +272,13 @@ mod tests {
     }
 
     #[test]
-    fn the_id_is_of_group_incarnation_partition_and_offset() {
+    fn the_name_is_of_group_incarnation_partition_and_offset() {
         let (group, topic) = names();
-        let id_of =
-            |incarnation, offset| id(&group, incarnation, Slot { topic: 0, partition: 2 }, &topic, offset);
-        assert_eq!(id_of(3, 55), id_of(3, 55));
-        assert_ne!(id_of(3, 55), id_of(4, 55));
-        assert_ne!(id_of(3, 55), id_of(3, 56));
+        let name_of =
+            |incarnation, offset| name(&group, incarnation, Partition::new(2), &topic, Offset::new(offset));
+        assert_eq!(name_of(3, 55), name_of(3, 55));
+        assert_ne!(name_of(3, 55), name_of(4, 55));
+        assert_ne!(name_of(3, 55), name_of(3, 56));
     }
 
     #[test]

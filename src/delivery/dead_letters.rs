@@ -13,17 +13,22 @@ mod id;
 mod keeper;
 mod letter;
 mod list;
+#[expect(dead_code, reason = "what groups make of letters, and jobs, come next")]
+mod moves;
 mod reading;
 mod states;
 
 use crate::event::{GroupName, Record, RecordView, Storage, Topic};
 
 use super::Error;
+use super::redrive::{self, Letter, Outcome};
 use super::shared::Shared;
 use reading::LetterTopic;
 use states::Change;
 
 pub(super) use keeper::keep;
+pub(super) use moves::{Asked, Before, Begun, Ended, Held};
+pub(super) use reading::one as one_record;
 pub(super) use states::States;
 
 pub use count::{DeadLetterCount, DeadLetterCounts};
@@ -85,18 +90,50 @@ async fn find(
         if !sources.contains(&topic.source) || id.partition().number() >= topic.partitions {
             continue;
         }
-        let found = reading::one(&*shared.log, &topic.name, id.partition(), id.offset()).await?;
-        let Some(record) = found.filter(|record| letter::id_of(record, id.partition()).as_ref() == Some(id))
-        else {
-            continue;
+        let Some(record) = record_of(shared, &topic, id).await? else { continue };
+        let entry = shared.states.entry(group, id)?;
+        let newest = entry.as_ref().and_then(|entry| entry.newer_than(id));
+        // An older record of a letter that was redriven and failed again stands for the letter.
+        let (id, record) = match newest {
+            Some(newest) => match record_of(shared, &topic, &newest).await? {
+                Some(record) => (newest, record),
+                None => (id.clone(), record),
+            },
+            None => (id.clone(), record),
         };
-        let standing = shared.states.read(group, id)?;
-        if let Some(letter) = letter::read(group, id.clone(), &record, standing) {
+        let standing = entry.map(|entry| entry.standing).unwrap_or_default();
+        let letter = letter::read(group, id, &record, standing);
+        if let Some(letter) = letter.filter(|letter| letter.topic == topic.source) {
             let storage = shared.catalogue.load().rule(&letter.topic).storage;
             return Ok(WholeDeadLetter { letter, record, storage });
         }
     }
     Err(Error::UnknownDeadLetter)
+}
+
+/// The record that an id says, where there is one.
+async fn record_of(shared: &Shared, topic: &LetterTopic, id: &DeadLetterId) -> Result<Option<Record>, Error> {
+    let found = reading::one(&*shared.log, &topic.name, id.partition(), id.offset()).await?;
+    Ok(found.filter(|record| letter::id_of(record, id.partition()).as_ref() == Some(id)))
+}
+
+/// Sends a letter back to its group, whoever held it; answers when it is on its way.
+async fn redrive(
+    shared: &Shared,
+    group: &GroupName,
+    sources: &[Topic],
+    id: &DeadLetterId,
+    by: &str,
+) -> Result<Standing, Error> {
+    let WholeDeadLetter { letter: found, record, .. } = find(shared, group, sources, id).await?;
+    let letter = Letter { id: found.id, topic: found.topic, record };
+    let asked = Asked { group, by, held: Held::Go, now: shared.clock.now() };
+    let outcomes = redrive::send(shared, asked, std::slice::from_ref(&letter)).await?;
+    match outcomes.into_iter().next() {
+        Some(Outcome::Moved) | None => shared.states.read(group, &letter.id),
+        Some(Outcome::Skipped(state)) => Err(Error::DeadLetterSettled { state, wanted: "redriven" }),
+        Some(Outcome::Failed(failure)) => Err(failure.into()),
+    }
 }
 
 /// Declares a letter unneeded, durably and for all gateways.
@@ -107,8 +144,8 @@ async fn discard(
     id: &DeadLetterId,
     by: &str,
 ) -> Result<Standing, Error> {
-    let DeadLetter { topic, .. } = find(shared, group, sources, id).await?.letter;
-    shared.states.discard(Change { group, topic: &topic, id, by, now: shared.clock.now() }).await
+    let DeadLetter { topic, id, .. } = &find(shared, group, sources, id).await?.letter;
+    shared.states.discard(Change { group, topic, id, by, now: shared.clock.now() }).await
 }
 
 /// Adds a note to a letter, durably and for all gateways.
@@ -120,6 +157,6 @@ async fn annotate(
     by: &str,
     text: &str,
 ) -> Result<Standing, Error> {
-    let DeadLetter { topic, .. } = find(shared, group, sources, id).await?.letter;
-    shared.states.annotate(Change { group, topic: &topic, id, by, now: shared.clock.now() }, text).await
+    let DeadLetter { topic, id, .. } = &find(shared, group, sources, id).await?.letter;
+    shared.states.annotate(Change { group, topic, id, by, now: shared.clock.now() }, text).await
 }

@@ -35,8 +35,16 @@ pub enum Error {
     #[error("there is no dead letter of this id; retention may have removed it")]
     UnknownDeadLetter,
     /// A letter that is past the state it would have to be in.
-    #[error("the dead letter is {} and cannot be discarded", .0.as_str())]
-    DeadLetterSettled(DeadLetterState),
+    #[error("the dead letter is {} and cannot be {wanted}", .state.as_str())]
+    DeadLetterSettled {
+        /// How it stands.
+        state: DeadLetterState,
+        /// What it was to be.
+        wanted: &'static str,
+    },
+    /// A letter that can never go back to its group.
+    #[error("the dead letter cannot be redriven: {0}")]
+    NotRedrivable(&'static str),
     /// A note that cannot be.
     #[error("a note {0}")]
     InvalidNote(String),

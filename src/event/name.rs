@@ -89,6 +89,9 @@ name! {
     GroupName
 }
 
+/// What begins the name of a topic through which dead letters go back.
+const REDRIVES: &str = "_weirgate.redrive.";
+
 impl Topic {
     /// Reads a topic name.
     ///
@@ -118,6 +121,18 @@ impl Topic {
     #[must_use]
     pub fn is_dead_letters(&self) -> bool {
         self.0.starts_with("dlq.")
+    }
+
+    /// The topic through which dead letters go back to a group.
+    #[must_use]
+    pub fn of_redrives(group: &GroupName) -> Self {
+        Self(format!("{REDRIVES}{group}").into())
+    }
+
+    /// Whether dead letters go back to a group through it (`_weirgate.redrive.…`).
+    #[must_use]
+    pub fn is_redrives(&self) -> bool {
+        self.0.starts_with(REDRIVES)
     }
 }
 

@@ -227,7 +227,9 @@ impl From<&delivery::Error> for Problem {
             }
             delivery::Error::InvalidCursor | delivery::Error::InvalidNote(_) => Code::InvalidParameter,
             delivery::Error::UnknownDeadLetter => Code::DeadLetterNotFound,
-            delivery::Error::DeadLetterSettled(_) | delivery::Error::DeadLettersFull(_) => Code::Conflict,
+            delivery::Error::DeadLetterSettled { .. }
+            | delivery::Error::NotRedrivable(_)
+            | delivery::Error::DeadLettersFull(_) => Code::Conflict,
             delivery::Error::NotLoaded => return Self::hidden(Code::LogUnavailable).with_retry_after(SOON),
             delivery::Error::Log(error) => return error.into(),
             delivery::Error::Draining | delivery::Error::Closed => {

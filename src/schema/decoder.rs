@@ -154,15 +154,16 @@ impl Decoder {
     fn read_known(&self, topic: &Topic, records: &mut [Record], unknown: Unknown) -> Vec<Wanted> {
         let catalogue = self.0.catalogue.load();
         let by_schema = catalogue.by_schema(topic);
-        if by_schema.is_none() && !(topic.is_dead_letters() && catalogue.has_by_schema()) {
+        let holds_letters = topic.is_dead_letters() || topic.is_redrives();
+        if by_schema.is_none() && !(holds_letters && catalogue.has_by_schema()) {
             return Vec::new();
         }
         let mut waited_for = Vec::new();
         for record in records.iter_mut().filter(|record| record.decoded.is_none()) {
-            let letter_of = if topic.is_dead_letters() { letter_of(record) } else { None };
+            let letter_of = if holds_letters { letter_of(record) } else { None };
             let by_schema = match &letter_of {
                 Some(source) => catalogue.by_schema(source),
-                None if topic.is_dead_letters() => None,
+                None if holds_letters => None,
                 None => by_schema,
             };
             let Some((format, wire)) = by_schema else { continue };

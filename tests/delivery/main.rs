@@ -22,6 +22,8 @@ mod letters;
 mod members;
 /// Partitions that are revoked, lost or have gaps.
 mod rebalances;
+/// The way of dead letters back to their group.
+mod redrives;
 /// Settlement, retries and dead letters as a member sees them.
 mod settlement;
 /// Groups that stand still, and how they go on.

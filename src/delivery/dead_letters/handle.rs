@@ -77,6 +77,23 @@ impl Delivery {
         super::annotate(&self.shared, group, sources, id, by, text).await
     }
 
+    /// Sends a dead letter back to its group alone, also one that is held; durably, and for all gateways that share the
+    /// log. How it stands then: `redriven`, or what the group made of it at once.
+    ///
+    /// # Errors
+    /// As [`Self::dead_letter`]; [`Error::DeadLetterSettled`] where it is on its way or done, [`Error::NotRedrivable`],
+    /// [`Error::DeadLettersFull`].
+    pub async fn redrive_dead_letter(
+        &self,
+        group: &GroupName,
+        sources: &[Topic],
+        id: &DeadLetterId,
+        by: &str,
+    ) -> Result<Standing, Error> {
+        self.known(group)?;
+        super::redrive(&self.shared, group, sources, id, by).await
+    }
+
     /// How many dead letters there are, of those groups' topics that `is_meant` lets through.
     ///
     /// # Errors

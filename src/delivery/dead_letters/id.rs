@@ -41,17 +41,17 @@ impl DeadLetterId {
     }
 
     /// What all records of the letter have in common.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::delivery) fn name(&self) -> &str {
         &self.name
     }
 
     /// The partition of the dead-letter topic.
-    pub(super) const fn partition(&self) -> Partition {
+    pub(in crate::delivery) const fn partition(&self) -> Partition {
         self.partition
     }
 
     /// The offset there.
-    pub(super) const fn offset(&self) -> Offset {
+    pub(in crate::delivery) const fn offset(&self) -> Offset {
         self.offset
     }
 }

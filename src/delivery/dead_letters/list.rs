@@ -143,7 +143,11 @@ impl Page<'_> {
         let Some(id) = letter::id_of(record, partition).filter(|_| self.is_meant(topic, record)) else {
             return Ok(());
         };
-        let standing = self.shared.states.read(self.group, &id)?;
+        let entry = self.shared.states.entry(self.group, &id)?;
+        if entry.as_ref().is_some_and(|entry| entry.is_newer_than(&id)) {
+            return Ok(());
+        }
+        let standing = entry.map(|entry| entry.standing).unwrap_or_default();
         if self.query.state.is_some_and(|state| state != standing.state) || self.seen.contains(id.name()) {
             return Ok(());
         }

@@ -130,7 +130,7 @@ impl Span {
 }
 
 /// The record at a place; `None` where there is none.
-pub(super) async fn one(
+pub(in crate::delivery) async fn one(
     log: &dyn EventLog,
     topic: &Topic,
     partition: Partition,

@@ -126,6 +126,15 @@ pub(super) struct Change<'c> {
     pub(super) now: Timestamp,
 }
 
+/// Whether changes of entries count against their bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// They do: what would make the table larger than that is refused.
+    Bounded,
+    /// They do not: the entries are there already and grow by little, and whoever changes them cannot do without.
+    Granted,
+}
+
 /// The states of all groups' letters, from when the table is read.
 #[derive(Debug)]
 pub(in crate::delivery) struct States {
@@ -149,8 +158,13 @@ impl States {
 
     /// How a letter stands.
     pub(super) fn read(&self, group: &GroupName, id: &DeadLetterId) -> Result<Standing, Error> {
-        let stored = self.table()?.read(&key(group, id));
-        Ok(stored.and_then(|stored| parse(&stored)).map(|entry| entry.standing).unwrap_or_default())
+        Ok(self.entry(group, id)?.map(|entry| entry.standing).unwrap_or_default())
+    }
+
+    /// What is known of a letter, where something is.
+    pub(super) fn entry(&self, group: &GroupName, id: &DeadLetterId) -> Result<Option<Entry>, Error> {
+        let stored = self.table()?.read(&key(group, id.name()));
+        Ok(stored.and_then(|stored| parse(&stored)))
     }
 
     /// Declares a letter unneeded; once more is no change.
@@ -163,7 +177,7 @@ impl States {
             }
             DeadLetterState::Discarded => Ok(()),
             DeadLetterState::Redriving | DeadLetterState::Redriven | DeadLetterState::Resolved => {
-                Err(Error::DeadLetterSettled(standing.state))
+                Err(Error::DeadLetterSettled { state: standing.state, wanted: "discarded" })
             }
         })
         .await
@@ -196,35 +210,59 @@ impl States {
         change: Change<'_>,
         decide: impl Fn(&mut Standing) -> Result<(), Error>,
     ) -> Result<Standing, Error> {
-        let key = key(change.group, change.id);
-        let update = |draft: &mut Draft<'_>| {
-            let stored = draft.read(&key);
-            let before = stored.as_deref().and_then(parse).map(|entry| entry.standing).unwrap_or_default();
-            let mut standing = before.clone();
+        let update = |_: &(), before: Option<&Entry>| {
+            let was = before.map(|entry| entry.standing.clone()).unwrap_or_default();
+            let mut standing = was.clone();
             decide(&mut standing)?;
-            if standing == before {
-                return Ok(standing);
+            if standing == was {
+                return Ok((standing, None));
             }
-            let entry = Entry {
-                topic: change.topic.clone(),
-                partition: change.id.partition(),
-                offset: change.id.offset(),
-                changed_at: change.now,
-                standing,
-            };
-            let value = serde_json::to_vec(&entry).map_err(|error| Error::InvalidNote(error.to_string()))?;
-            let freed = stored.map_or(0, |stored| key.len() + stored.len());
-            let bytes = draft.size().bytes.saturating_sub(freed) + key.len() + value.len();
-            if bytes > self.bytes_max {
-                let bytes_max = self.bytes_max;
-                return Err(Error::DeadLettersFull(format!(
-                    "what is known of dead letters would take more than {bytes_max} bytes (dead_letters.states_bytes_max)"
-                )));
+            let place = newest(change.id, before);
+            let entry = Entry::at(place, change.topic, change.now, standing.clone());
+            Ok((standing, Some(entry)))
+        };
+        let key_of = |(): &()| key(change.group, change.id.name());
+        let standings = self.update_all(&[()], key_of, Room::Bounded, update).await?;
+        standings.into_iter().next().ok_or(Error::UnknownDeadLetter)
+    }
+
+    /// Changes entries together as `decide` says for each, on top of what all gateways wrote before: what it answers, and
+    /// the entry as it is to be, where that changes.
+    pub(super) async fn update_all<C, T>(
+        &self,
+        changes: &[C],
+        key_of: impl Fn(&C) -> Bytes,
+        room: Room,
+        decide: impl Fn(&C, Option<&Entry>) -> Result<(T, Option<Entry>), Error>,
+    ) -> Result<Vec<T>, Error> {
+        let update = |draft: &mut Draft<'_>| {
+            let mut bytes = draft.size().bytes;
+            let mut answers = Vec::with_capacity(changes.len());
+            for change in changes {
+                let key = key_of(change);
+                let stored = draft.read(&key);
+                let (answer, entry) = decide(change, stored.as_deref().and_then(parse).as_ref())?;
+                answers.push(answer);
+                let Some(entry) = entry else { continue };
+                let value =
+                    serde_json::to_vec(&entry).map_err(|error| Error::InvalidNote(error.to_string()))?;
+                let freed = stored.map_or(0, |stored| key.len() + stored.len());
+                bytes = bytes.saturating_sub(freed) + key.len() + value.len();
+                if bytes > self.bytes_max && room == Room::Bounded {
+                    return Err(self.full());
+                }
+                draft.write(key, Some(value.into()));
             }
-            draft.write(key.clone(), Some(value.into()));
-            Ok(entry.standing)
+            Ok(answers)
         };
         self.table()?.update(update).await
+    }
+
+    fn full(&self) -> Error {
+        let bytes_max = self.bytes_max;
+        Error::DeadLettersFull(format!(
+            "what is known of dead letters would take more than {bytes_max} bytes (dead_letters.states_bytes_max)"
+        ))
     }
 
     fn table(&self) -> Result<&Table, Error> {
@@ -232,9 +270,37 @@ impl States {
     }
 }
 
-/// The key of a letter's entry.
-fn key(group: &GroupName, id: &DeadLetterId) -> Bytes {
-    format!("{KEY_PREFIX}{group}/{}", id.name()).into()
+impl Entry {
+    pub(super) fn at(
+        (partition, offset): (Partition, Offset),
+        topic: &Topic,
+        changed_at: Timestamp,
+        standing: Standing,
+    ) -> Self {
+        Self { topic: topic.clone(), partition, offset, changed_at, standing }
+    }
+
+    /// Whether it knows of a later record of the letter than that of this id.
+    pub(super) fn is_newer_than(&self, id: &DeadLetterId) -> bool {
+        self.partition == id.partition() && self.offset > id.offset()
+    }
+
+    /// The id by that later record.
+    pub(super) fn newer_than(&self, id: &DeadLetterId) -> Option<DeadLetterId> {
+        let newer = DeadLetterId::new(id.name(), self.partition, self.offset);
+        newer.filter(|_| self.is_newer_than(id))
+    }
+}
+
+/// Where the newest record of a letter lies, of the one asked for and the one that was known.
+fn newest(id: &DeadLetterId, before: Option<&Entry>) -> (Partition, Offset) {
+    let known = before.filter(|entry| entry.is_newer_than(id));
+    (id.partition(), known.map_or_else(|| id.offset(), |entry| entry.offset))
+}
+
+/// The key of the entry of a letter of this name.
+pub(super) fn key(group: &GroupName, name: &str) -> Bytes {
+    format!("{KEY_PREFIX}{group}/{name}").into()
 }
 
 /// The group of an entry.
