@@ -120,13 +120,18 @@ async fn produce(engine: Arc<Engine>, run: u64, producer: u32) {
 
 async fn produce_pairs(engine: Arc<Engine>, run: u64) {
     for number in 0_u64.. {
+        let count = 1 + number % 3;
+        let names: Vec<String> =
+            (0..count).map(|index| format!("pair-{run}-{number}-{index}of{count}")).collect();
         let append = |partition| {
-            let records = vec![record(&format!("pair-{run}-{number}"))];
+            let records = names.iter().map(|name| record(name)).collect();
             Append { topic: topic(), partition: Partition::new(partition), records }
         };
         let appended = engine.append_atomic(vec![append(0), append(1)]).await.unwrap();
         for (partition, appended) in appended.iter().enumerate() {
-            say(&format!("append {partition} {} pair-{run}-{number}", appended.base));
+            for (index, name) in names.iter().enumerate() {
+                say(&format!("append {partition} {} {name}", appended.offset(index)));
+            }
         }
     }
 }
@@ -230,6 +235,7 @@ impl Acknowledged {
         }
         if from.is_empty() {
             assert_eq!(pairs.first(), pairs.get(1), "half of an atomic append");
+            pairs.first().into_iter().flatten().for_each(|name| assert_whole(name, &pairs[0]));
         }
         let bounds = engine.bounds(&topic(), TRIMMED).await.unwrap();
         assert!(bounds.start.number() >= self.deleted, "deleted records came back");
@@ -259,6 +265,15 @@ impl Acknowledged {
         }
         ends
     }
+}
+
+/// Of an atomic append all records of a partition are there, or none.
+fn assert_whole(name: &str, names: &BTreeSet<String>) {
+    let (begin, place) = name.rsplit_once('-').unwrap();
+    let (_, count) = place.split_once("of").unwrap();
+    let whole =
+        (0..count.parse().unwrap()).all(|index: u64| names.contains(&format!("{begin}-{index}of{count}")));
+    assert!(whole, "a part of an atomic append: {name}");
 }
 
 /// The names of consecutive records.

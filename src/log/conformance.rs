@@ -121,6 +121,8 @@ macro_rules! log_conformance {
             many_producers_share_a_partition_without_gaps, a_record_without_a_time_has_the_time_of_the_append,
             a_place_that_is_not_there_is_refused, an_atomic_append_is_whole,
             atomic_and_plain_appends_share_a_partition, atomic_appends_at_once_are_all_there,
+            of_a_refused_atomic_append_nothing_is_stored, places_of_an_atomic_append_are_where_its_records_lie,
+            no_reader_sees_a_part_of_an_atomic_append,
             an_append_at_a_place_goes_there_or_nowhere, of_appends_at_one_place_one_gets_through;
             reads: a_reader_at_the_end_waits_for_more, a_dropped_wait_loses_nothing,
             small_bites_still_make_progress, a_reader_starts_within_the_bounds,

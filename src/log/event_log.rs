@@ -231,7 +231,7 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     fn append(&self, append: Append) -> Appending;
 
     /// Appends to several partitions in one transaction: all or nothing, answers in the order given. Readers see it
-    /// when this answers.
+    /// when this answers. What was handed over otherwise and is not answered yet, may come before it or behind it.
     ///
     /// # Errors
     /// What the engine says; all but [`Error::OutcomeUnknown`] mean that nothing of it was stored.

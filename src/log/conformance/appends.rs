@@ -162,10 +162,96 @@ pub async fn atomic_appends_at_once_are_all_there(subject: &Subject) {
     for appended in appends.collect::<Vec<_>>() {
         appended.await.unwrap().unwrap();
     }
-    let first = subject.read_from(&topic, FIRST, Offset::ZERO).await;
-    let second = subject.read_from(&topic, Partition::new(1), Offset::ZERO).await;
-    assert_eq!(first.len(), COUNT);
-    assert_eq!(texts(&first), texts(&second), "they come in one order everywhere");
+    let mut expected: Vec<String> = (0..COUNT).map(|number| number.to_string()).collect();
+    expected.sort();
+    for partition in [FIRST, Partition::new(1)] {
+        let read = subject.read_from(&topic, partition, Offset::ZERO).await;
+        let mut read = texts(&read);
+        read.sort_unstable();
+        assert_eq!(read, expected);
+    }
+}
+
+/// Whatever of it is wrong: a topic, a partition, the size of one record.
+pub async fn of_a_refused_atomic_append_nothing_is_stored(subject: &Subject) {
+    let topic = subject.topic(2).await;
+    let unknown = Topic::parse("conformance.no-such-topic").unwrap();
+    let large = NewRecord { value: Some(Bytes::from(vec![7; 64 << 20])), ..NewRecord::default() };
+    let good = || append(&topic, FIRST, vec![text_record("lost")]);
+    let lost = |append| subject.log.append_atomic(vec![good(), append]);
+    let refused = lost(append(&unknown, FIRST, vec![text_record("lost")])).await;
+    assert!(matches!(refused, Err(Error::UnknownTopic(_))), "{refused:?}");
+    let refused = lost(append(&topic, Partition::new(2), vec![text_record("lost")])).await;
+    assert!(matches!(refused, Err(Error::UnknownPartition { partitions: 2, .. })), "{refused:?}");
+    let refused = lost(append(&topic, Partition::new(1), vec![text_record("lost"), large])).await;
+    assert!(matches!(refused, Err(Error::RecordTooLarge { .. })), "{refused:?}");
+    subject.log.append_atomic(vec![append(&topic, FIRST, vec![text_record("kept")])]).await.unwrap();
+    assert_eq!(texts(&subject.read_from(&topic, FIRST, Offset::ZERO).await), ["kept"]);
+    assert_eq!(subject.log.bounds(&topic, Partition::new(1)).await.unwrap().end, Offset::ZERO);
+}
+
+/// While others write to the same partitions, too.
+pub async fn places_of_an_atomic_append_are_where_its_records_lie(subject: &Subject) {
+    const ROUNDS: usize = 8;
+    let topic = subject.topic(2).await;
+    let both = [FIRST, Partition::new(1)];
+    let others = both.map(|partition| {
+        let (subject, topic) = (subject.clone(), topic.clone());
+        tokio::spawn(async move {
+            for _ in 0..ROUNDS * 4 {
+                subject.append(&topic, partition, text_record("other")).await;
+            }
+        })
+    });
+    let mut placed = Vec::new();
+    for round in 0..ROUNDS {
+        let text = |partition: Partition, index| format!("{round}:{partition}:{index}");
+        let records = |partition| (0..3).map(|index| text_record(&text(partition, index))).collect();
+        let appends = both.map(|partition| append(&topic, partition, records(partition)));
+        let appended = subject.log.append_atomic(appends.into()).await.unwrap();
+        assert_eq!(appended.len(), both.len());
+        for (partition, appended) in both.into_iter().zip(&appended) {
+            placed.extend((0..3).map(|index| (partition, appended.offset(index), text(partition, index))));
+        }
+    }
+    for other in others {
+        other.await.unwrap();
+    }
+    for partition in both {
+        let read = subject.read_from(&topic, partition, Offset::ZERO).await;
+        assert_eq!(read.len(), ROUNDS * (3 + 4));
+        for (_, offset, text) in placed.iter().filter(|(of, ..)| *of == partition) {
+            let record = read.iter().find(|record| record.offset == *offset).unwrap();
+            assert_eq!(record.value.as_deref(), Some(text.as_bytes()));
+        }
+    }
+}
+
+/// However often they look while it is written.
+pub async fn no_reader_sees_a_part_of_an_atomic_append(subject: &Subject) {
+    const ROUNDS: usize = 10;
+    let topic = subject.topic(2).await;
+    let writer = {
+        let (log, topic) = (Arc::clone(&subject.log), topic.clone());
+        tokio::spawn(async move {
+            for round in 0..ROUNDS {
+                let records = || (0..4).map(|_| text_record(&round.to_string())).collect();
+                let both = [FIRST, Partition::new(1)];
+                let appends = both.map(|partition| append(&topic, partition, records()));
+                log.append_atomic(appends.into()).await.unwrap();
+            }
+        })
+    };
+    loop {
+        let is_over = writer.is_finished();
+        let read = subject.read_from(&topic, FIRST, Offset::ZERO).await;
+        assert_eq!(read.len() % 4, 0, "a part: {:?}", texts(&read));
+        if is_over {
+            assert_eq!(read.len(), ROUNDS * 4);
+            break;
+        }
+    }
+    writer.await.unwrap();
 }
 
 /// And nowhere else: the loser stores nothing, and may try again where the partition ends now.
