@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! append ── budget (bytes bounded) ── producer ── delivery reports ── answers
-//! atomic append, append at a place ── writer ── a transaction of its own on a second producer ── answers
+//! append at a place ── writer ── a transaction of its own on a second producer ── answers
+//! atomic append ── one of a few writers ── the same, side by side
 //! reader ── partition queue of a shared client ── wake-ups
 //! member ── own client ── rebalance events, partition queues, commits
 //! keeper ── metadata every few seconds ── topics, incarnations (`_weirgate.topics`), up or down
@@ -38,6 +39,7 @@ mod topics;
 mod transaction;
 mod trouble;
 mod writer;
+mod writers;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

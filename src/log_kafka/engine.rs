@@ -33,6 +33,7 @@ use super::shared::{Shared, Wanted};
 use super::topic_settings::AllTopicSettings;
 use super::topics::Topics;
 use super::writer::{self, Writer};
+use super::writers::{self, Writers};
 use super::{Config, OpenError, locked};
 
 /// Requests to change topics that wait for the keeper.
@@ -56,7 +57,8 @@ impl Engine {
         let settings = Settings::new(config)?;
         let connection = Arc::new(Connection::new(&settings.config().brokers, Arc::clone(&metrics)));
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
-        let (transactions, jobs) = writer::queue();
+        let (placed, placed_jobs) = writer::queue();
+        let (batches, batch_jobs) = writers::queue();
         let shared = Arc::new(Shared {
             topics: Topics::default(),
             producer: Producer::start(&settings, &connection, &metrics, clock)
@@ -68,7 +70,8 @@ impl Engine {
             members: Members::default(),
             offsets: Offsets::default(),
             orders,
-            transactions,
+            placed,
+            batches,
             closed: CancellationToken::new(),
             look: tokio::sync::Notify::new(),
             suspects: std::sync::Mutex::default(),
@@ -80,7 +83,9 @@ impl Engine {
             metrics,
         });
         tokio::spawn(Keeper::new(Arc::clone(&shared), ordered).run());
-        tokio::spawn(Writer::new(Arc::clone(&shared), jobs).run());
+        let id = shared.settings.transactional_id();
+        tokio::spawn(Writers::new(Arc::clone(&shared), batch_jobs, id.clone()).run());
+        tokio::spawn(Writer::new(Arc::clone(&shared), id).run(placed_jobs));
         Ok(Arc::new(Self { shared }))
     }
 
@@ -196,12 +201,12 @@ impl EventLog for Engine {
         if appends.is_empty() {
             return Ok(Vec::new());
         }
-        writer::write(&self.shared, appends, None).await
+        writer::write(&self.shared, &self.shared.batches, appends, None).await
     }
 
     async fn append_at(&self, append: Append, end: Offset) -> Result<Appended, Error> {
         self.check(&append)?;
-        let appended = writer::write(&self.shared, vec![append], Some(end)).await?;
+        let appended = writer::write(&self.shared, &self.shared.placed, vec![append], Some(end)).await?;
         appended.into_iter().next().ok_or(Error::OutcomeUnknown)
     }
 

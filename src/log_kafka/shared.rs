@@ -52,8 +52,10 @@ pub(super) struct Shared {
     pub(super) offsets: Offsets,
     pub(super) metrics: Arc<Metrics>,
     pub(super) orders: mpsc::Sender<Order>,
-    /// Where transactions wait for their writer.
-    pub(super) transactions: mpsc::Sender<writer::Job>,
+    /// Where transactions wait for the one writer of those that go to a place or nowhere.
+    pub(super) placed: mpsc::Sender<writer::Job>,
+    /// Where transactions wait for one of the writers of batches.
+    pub(super) batches: mpsc::Sender<writer::Job>,
     pub(super) closed: CancellationToken,
     /// Tells the keeper to look at the cluster now.
     pub(super) look: Notify,

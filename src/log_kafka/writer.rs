@@ -1,4 +1,5 @@
-//! Who writes in transactions: one task with one client under the process's own id, one transaction after the other.
+//! One who writes in transactions, one after the other, with a client under an id of its own; and the task of the one that
+//! writes where writers decide by what they have read.
 //!
 //! The client is made on first need and let go when nobody needed it for a while, since it costs threads and
 //! connections. One that failed in the middle of a transaction is replaced at once: what it left open would keep readers
@@ -7,11 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use rdkafka::error::KafkaResult;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::event::Offset;
+use crate::event::{Offset, Partition, Topic};
 use crate::log::{Append, Appended, Error};
 
 use super::batch::Share;
@@ -23,22 +25,31 @@ use super::transaction::{Failure, Transactor};
 /// Transactions that wait for their turn; their bytes are bounded together with those of plain appends.
 const JOBS_MAX: usize = 1_024;
 /// A client that nobody needed for so long is let go.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How long the end of a transaction may take to show to readers.
 const SHOWN_MAX: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// Partitions of one transaction that are looked at together.
+const LOOKS_MAX: usize = 8;
 /// What is told of when Kafka lets the gateway begin none.
 const TRANSACTIONS: &str = "transactions";
 
 /// What is to be written in one transaction.
 #[derive(Debug)]
 pub(super) struct Job {
-    appends: Vec<Append>,
+    appends: Arc<[Append]>,
     /// Where the first record must go, where that matters.
     at: Option<Offset>,
     deadline: Instant,
     answer: oneshot::Sender<Result<Vec<Appended>, Error>>,
     _share: Share,
+}
+
+impl Job {
+    /// Answers that it was not begun.
+    pub(super) fn refuse(self, error: Error) {
+        drop(self.answer.send(Err(error)));
+    }
 }
 
 /// Where transactions wait.
@@ -50,6 +61,7 @@ pub(super) fn queue() -> (mpsc::Sender<Job>, mpsc::Receiver<Job>) {
 /// without that.
 pub(super) async fn write(
     shared: &Shared,
+    jobs: &mpsc::Sender<Job>,
     appends: Vec<Append>,
     at: Option<Offset>,
 ) -> Result<Vec<Appended>, Error> {
@@ -60,34 +72,61 @@ pub(super) async fn write(
     let share = shared.producer.budget().share(bytes).ok_or(Error::Overloaded)?;
     let deadline = Instant::now() + shared.settings.config().delivery_timeout;
     let (answer, answered) = oneshot::channel();
-    let job = Job { appends, at, deadline, answer, _share: share };
-    match shared.transactions.try_send(job) {
-        Ok(()) => answered.await.unwrap_or(Err(Error::OutcomeUnknown)),
-        Err(mpsc::error::TrySendError::Full(_)) => Err(Error::Overloaded),
-        Err(mpsc::error::TrySendError::Closed(_)) => Err(Error::Closed),
+    let appends: Arc<[Append]> = appends.into();
+    let job = Job { appends: Arc::clone(&appends), at, deadline, answer, _share: share };
+    match jobs.try_send(job) {
+        Ok(()) => {}
+        Err(mpsc::error::TrySendError::Full(_)) => {
+            shared.metrics.overloads.inc();
+            return Err(Error::Overloaded);
+        }
+        Err(mpsc::error::TrySendError::Closed(_)) => return Err(Error::Closed),
+    }
+    let written = answered.await.unwrap_or(Err(Error::OutcomeUnknown))?;
+    shown(shared, &appends, &written).await;
+    Ok(written)
+}
+
+/// Waits until readers see what was committed: the cluster says so a moment after it took the commit. What is shown later is
+/// stored all the same: an open transaction of somebody else may stand before it.
+async fn shown(shared: &Shared, appends: &[Append], written: &[Appended]) {
+    let deadline = Instant::now() + SHOWN_MAX;
+    let lasts = appends.iter().zip(written).map(|(append, appended)| {
+        let last = appended.offset(append.records.len().saturating_sub(1));
+        is_shown(shared, &append.topic, append.partition, last, deadline)
+    });
+    stream::iter(lasts).for_each_concurrent(LOOKS_MAX, |shown| shown).await;
+}
+
+async fn is_shown(shared: &Shared, topic: &Topic, partition: Partition, last: Offset, deadline: Instant) {
+    while let Ok(bounds) = shared.bounds(topic, partition).await {
+        if bounds.end > last || Instant::now() >= deadline {
+            break;
+        }
+        sleep(LOOK_EVERY).await;
     }
 }
 
-/// The task.
+/// One who writes.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    jobs: mpsc::Receiver<Job>,
     id: String,
     client: Option<Transactor>,
+    used: Instant,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, jobs: mpsc::Receiver<Job>) -> Self {
-        let id = shared.settings.transactional_id();
-        Self { shared, jobs, id, client: None }
+    /// One under this id, which nobody else may have.
+    pub(super) fn new(shared: Arc<Shared>, id: String) -> Self {
+        Self { shared, id, client: None, used: Instant::now() }
     }
 
-    /// Writes until the engine closes.
-    pub(super) async fn run(mut self) {
+    /// Writes one after the other until the engine closes.
+    pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let closed = self.shared.closed.clone();
         let writing = async {
             loop {
-                match timeout(IDLE_MAX, self.jobs.recv()).await {
+                match timeout(IDLE_MAX, jobs.recv()).await {
                     Ok(Some(job)) => self.serve(job).await,
                     Ok(None) => return,
                     Err(_idle) => self.let_go().await,
@@ -101,23 +140,20 @@ impl Writer {
         self.let_go().await;
     }
 
-    async fn serve(&mut self, job: Job) {
+    /// When its client is to be let go, where it has one.
+    pub(super) fn idle_at(&self) -> Option<Instant> {
+        self.client.as_ref().map(|_| self.used + IDLE_MAX)
+    }
+
+    /// Writes one transaction.
+    pub(super) async fn serve(&mut self, job: Job) {
         let Job { appends, at, deadline, answer, _share } = job;
-        let appends: Arc<[Append]> = appends.into();
-        let attempt = Attempt {
-            shared: Arc::clone(&self.shared),
-            id: self.id.clone(),
-            appends: Arc::clone(&appends),
-            at,
-            deadline,
-        };
+        let attempt =
+            Attempt { shared: Arc::clone(&self.shared), id: self.id.clone(), appends, at, deadline };
         let client = self.client.take();
         match self.shared.blocking.call(move || attempt.run(client)).await {
             Ok(Outcome { client, is_open, written }) => {
                 self.client = client;
-                if let Ok(written) = &written {
-                    self.shown(&appends, written).await;
-                }
                 drop(answer.send(written));
                 if is_open {
                     self.end_open().await;
@@ -129,21 +165,7 @@ impl Writer {
                 self.end_open().await;
             }
         }
-    }
-
-    /// Waits until readers see what was committed: the cluster says so a moment after it took the commit.
-    async fn shown(&self, appends: &[Append], written: &[Appended]) {
-        let deadline = Instant::now() + SHOWN_MAX;
-        for (append, appended) in appends.iter().zip(written) {
-            let last = appended.offset(append.records.len().saturating_sub(1));
-            let is_shown = |end: Offset| end > last;
-            while let Ok(bounds) = self.shared.bounds(&append.topic, append.partition).await {
-                if is_shown(bounds.end) || Instant::now() >= deadline {
-                    break;
-                }
-                sleep(LOOK_EVERY).await;
-            }
-        }
+        self.used = Instant::now();
     }
 
     /// A new client of the same id ends what the one before left open. Where it cannot be made, time ends it.
@@ -157,8 +179,8 @@ impl Writer {
         self.client = self.shared.blocking.call(open).await.ok().flatten();
     }
 
-    /// Dropping a client blocks.
-    async fn let_go(&mut self) {
+    /// Lets its client go. Dropping one blocks.
+    pub(super) async fn let_go(&mut self) {
         if let Some(client) = self.client.take() {
             drop(self.shared.blocking.call(move || drop(client)).await);
         }
