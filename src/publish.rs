@@ -13,6 +13,7 @@
 //! ```
 
 mod answers;
+mod atomic;
 mod batch;
 mod config;
 mod dedupe;

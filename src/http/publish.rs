@@ -118,9 +118,6 @@ async fn answer(
     shape: Shape,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    if given.is_atomic {
-        return Err(Problem::new(Code::NotSupported, "this gateway's log has no transactions"));
-    }
     let Given { mut options, validation, idempotency_key, .. } = given;
     let Some(key) = idempotency_key else {
         return publish(shared, call, body, shape, validation, &options).await;

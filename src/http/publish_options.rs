@@ -20,7 +20,6 @@ pub(super) struct Given {
     pub(super) options: Options,
     pub(super) validation: Validation,
     pub(super) idempotency_key: Option<String>,
-    pub(super) is_atomic: bool,
     attributes: Vec<(String, String)>,
     members: DataMembers,
     /// The first envelope member that was given by a header.
@@ -37,7 +36,6 @@ impl Given {
             options: Options::default(),
             validation: Validation::All,
             idempotency_key: None,
-            is_atomic: false,
             attributes: Vec::new(),
             members: DataMembers::default(),
             member_name: None,
@@ -92,14 +90,18 @@ impl Given {
             Some("none") => Ack::None,
             Some(_) => return Err(invalid("'ack' must be stored or none")),
         };
+        let is_atomic = query.flag("atomic")?;
         self.validation = match query.get("validation") {
+            None | Some("all") if is_atomic => Validation::Atomic,
             None | Some("all") => Validation::All,
+            Some("each") if is_atomic => {
+                return Err(invalid("validation=each stores a part, and atomic=true all or nothing"));
+            }
             Some("each") => Validation::Each,
             Some(_) => return Err(invalid("'validation' must be all or each")),
         };
         self.options.dry_run = query.flag("dryRun")?;
-        self.is_atomic = query.flag("atomic")?;
-        if self.options.ack == Ack::None && (self.is_atomic || self.idempotency_key.is_some()) {
+        if self.options.ack == Ack::None && (is_atomic || self.idempotency_key.is_some()) {
             return Err(invalid("ack=none promises too little for atomic or an Idempotency-Key"));
         }
         Ok(())
@@ -218,6 +220,13 @@ mod tests {
     }
 
     #[test]
+    fn an_atomic_batch_is_judged_whole() {
+        assert_eq!(given(&[], "atomic=true").unwrap().validation, Validation::Atomic);
+        assert_eq!(given(&[], "validation=all&atomic=true").unwrap().validation, Validation::Atomic);
+        assert_eq!(given(&[], "atomic=false").unwrap().validation, Validation::All);
+    }
+
+    #[test]
     fn what_cannot_be_used_is_refused() {
         for (list, query, code) in [
             (&[("weirgate-kee", &b"a"[..])][..], "", "invalid_parameter"),
@@ -227,6 +236,7 @@ mod tests {
             (&[("idempotency-key", b"a b")], "", "invalid_parameter"),
             (&[("idempotency-key", b"a")], "ack=none", "invalid_parameter"),
             (&[], "ack=none&atomic=true", "invalid_parameter"),
+            (&[], "validation=each&atomic=true", "invalid_parameter"),
             (&[], "ack=all", "invalid_parameter"),
             (&[], "dryrun=true", "invalid_parameter"),
             (&[("ce-subject", b"%ff")], "", "invalid_cloudevent"),

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticator, Principal};
 use crate::problem::{Code, Problem};
-use crate::publish::{Error, Item, Part, Published, Series, Submitted, Underway};
+use crate::publish::{Error, Item, Part, Published, Series, Submitted, Underway, Validation};
 
 use super::answer;
 use super::call::Call;
@@ -51,8 +51,10 @@ pub(super) fn serve(
     if given.idempotency_key.is_some() {
         return Err(invalid("a stream of lines takes no Idempotency-Key; give each event an id of its own"));
     }
-    if given.is_atomic {
-        return Err(invalid("a stream of lines cannot be atomic"));
+    if given.validation == Validation::Atomic {
+        let detail =
+            "a stream of lines cannot be atomic: it has no end that is known; send a batch, a JSON array";
+        return Err(invalid(detail));
     }
     if given.options.key.is_some() || given.options.partition.is_some() {
         return Err(invalid("Weirgate-Key and Weirgate-Partition go with a single event only"));

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::auth::Principal;
 use crate::event::json::{Document, Limits, Node};
 use crate::event::{Catalogue, Draft, EventId, EventType, Topic};
+use crate::log::Fault;
 
 use super::dedupe::Seen;
 use super::guess::guess;
@@ -25,7 +26,9 @@ use super::lanes::Lanes;
 use super::parts::Parts;
 use super::pending::Arrival;
 use super::quarantine::Keeping;
-use super::{Batch, BatchForm, Error, Item, ItemResult, Options, Outcome, Published, Validation, dispatch};
+use super::{
+    Batch, BatchForm, Error, Item, ItemResult, Options, Outcome, Published, Validation, atomic, dispatch,
+};
 
 /// What is to be kept of refused events, by their places.
 type Keepings = Vec<(usize, Box<Keeping>)>;
@@ -59,9 +62,14 @@ pub(super) async fn publish(
     let (mut slots, keepings) = judged;
     drop(body);
     keep(parts, principal, &mut slots, keepings).await;
-    if validation == Validation::All && slots.iter().any(|slot| matches!(slot, Slot::Refused { .. })) {
+    let is_refused = slots.iter().any(|slot| matches!(slot, Slot::Refused { .. }));
+    if validation != Validation::Each && is_refused {
         let items = slots.into_iter().enumerate().map(|(index, slot)| refused_item(parts, index, slot));
-        return Err(Error::BatchRefused(Box::new(Batch { items: items.collect() })));
+        let items: Vec<Item> = items.collect();
+        return Err(match validation {
+            Validation::All | Validation::Each => Error::BatchRefused(Box::new(Batch { items })),
+            Validation::Atomic => whole_refusal(items),
+        });
     }
     let (events, bytes) = size(&slots);
     parts.take_quota(principal.id(), events, bytes).map_err(refused)?;
@@ -71,7 +79,33 @@ pub(super) async fn publish(
     }
     make_topics(parts, &mut slots).await?;
     let ticket = parts.queue.enter(size(&slots).1).map_err(|_full| refused(Error::Overloaded))?;
-    Ok(dispatch::dispatch(parts, slots, ticket, options.ack, arrival).await)
+    match validation {
+        Validation::All | Validation::Each => {
+            Ok(dispatch::dispatch(parts, slots, ticket, options.ack, arrival).await)
+        }
+        Validation::Atomic => atomic::store(parts, ready(slots), ticket, arrival).await,
+    }
+}
+
+/// The refusal of an atomic batch: where the caller is not to blame for an event's, that is the answer for all, and the same
+/// batch may be sent again.
+fn whole_refusal(mut items: Vec<Item>) -> Error {
+    let is_passing =
+        |item: &Item| matches!(&item.result, ItemResult::Failed(error) if error.fault() != Fault::Caller);
+    let passing = items.iter().position(is_passing).map(|index| items.swap_remove(index).result);
+    if let Some(ItemResult::Failed(error)) = passing {
+        return error;
+    }
+    Error::BatchRefused(Box::new(Batch { items }))
+}
+
+/// The events of a batch of which none is refused.
+fn ready(slots: Vec<Slot>) -> Vec<Judged> {
+    let ready = |slot| match slot {
+        Slot::Ready(judged) => Some(*judged),
+        Slot::Refused { .. } | Slot::Aborted { .. } => None,
+    };
+    slots.into_iter().filter_map(ready).collect()
 }
 
 /// The event types whose schemas have to be fetched before anything can be said of their events.

@@ -8,7 +8,7 @@ use crate::event::{EventId, Offset, Partition, Timestamp, Topic};
 use crate::log;
 
 /// Whose event it is: topic, principal and event id, hashed so that entries are small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct EventKey(pub(super) u128);
 
 impl EventKey {

@@ -15,6 +15,7 @@ use crate::event::{Offset, Timestamp};
 use crate::log::{Append, Appended, Appending};
 
 use super::dedupe::{Ending, Reservation, Reserved};
+use super::identity::Place;
 use super::judge::Judged;
 use super::parts::{Handed, Parts, Told};
 use super::queue::Ticket;
@@ -210,27 +211,50 @@ fn attend(parts: &Arc<Parts>, appending: Appending, handed: Handed, ticket: Tick
 pub(super) async fn repeat(
     parts: Arc<Parts>,
     judged: Judged,
-    mut reserved: Reserved,
+    reserved: Reserved,
     ack: Ack,
     arrival: Arrival,
 ) -> Result<Published, Error> {
+    match known(&parts, &judged, reserved).await {
+        Ok(Known::New(reservation)) => {
+            Pending::append(&parts, judged, Some(reservation), ack, arrival)?.await
+        }
+        Ok(Known::Stored(place)) => Ok(parts.duplicate(&judged, place)),
+        Err(error) if matches!(error, Error::OutcomeUnknown { .. }) => {
+            parts.count(&judged.labels, "unknown");
+            Err(error)
+        }
+        Err(error) => Err(parts.refused(&judged.labels, error)),
+    }
+}
+
+/// What an event's id turned out to be.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// Not stored: append it, and tell the reservation how that ended.
+    New(Reservation),
+    /// Stored before.
+    Stored(Place),
+}
+
+/// Waits until it is known whether an event is stored. Counts no refusal.
+pub(super) async fn known(parts: &Parts, judged: &Judged, mut reserved: Reserved) -> Result<Known, Error> {
+    let unknown = || Error::OutcomeUnknown { event_id: Some(judged.event_id.clone()) };
     loop {
         reserved = match reserved {
-            Reserved::New(reservation) => {
-                return Pending::append(&parts, judged, Some(reservation), ack, arrival)?.await;
-            }
-            Reserved::Duplicate(place) => return Ok(parts.duplicate(&judged, place)),
-            Reserved::Conflict => return Err(parts.refused(&judged.labels, parts.conflict(judged.event_id))),
+            Reserved::New(reservation) => return Ok(Known::New(reservation)),
+            Reserved::Duplicate(place) => return Ok(Known::Stored(place)),
+            Reserved::Conflict => return Err(parts.conflict(judged.event_id.clone())),
             Reserved::Pending(ending) => match ending.await {
                 Ok(Ending::Stored(place)) => Reserved::Duplicate(place),
-                Ok(Ending::NotStored(error)) => return Err(parts.refused(&judged.labels, error.into())),
+                Ok(Ending::NotStored(error)) => return Err(error.into()),
                 Ok(Ending::Unknown(lookup)) => Reserved::Unknown(lookup),
-                Err(_gone) => return Err(unknown(&parts, judged)),
+                Err(_gone) => return Err(unknown()),
             },
             Reserved::Unknown(lookup) => {
-                let Some((key, fingerprint)) = judged.identity else { return Err(unknown(&parts, judged)) };
+                let Some((key, fingerprint)) = judged.identity else { return Err(unknown()) };
                 match parts.search(&lookup).await {
-                    Resolved::StillUnknown => return Err(unknown(&parts, judged)),
+                    Resolved::StillUnknown => return Err(unknown()),
                     Resolved::Stored(place) => {
                         parts.dedupe.settle_unknown(key, &lookup, Some(place));
                         Reserved::Duplicate(place)
@@ -243,11 +267,6 @@ pub(super) async fn repeat(
             }
         };
     }
-}
-
-fn unknown(parts: &Parts, judged: Judged) -> Error {
-    parts.count(&judged.labels, "unknown");
-    Error::OutcomeUnknown { event_id: Some(judged.event_id) }
 }
 
 fn only(Appended { base, timestamp, .. }: Appended) -> (Offset, Timestamp) {

@@ -45,6 +45,9 @@ pub enum Validation {
     All,
     /// The others are stored.
     Each,
+    /// The whole batch is refused, and so it is where the log does not take one event: all are stored in one transaction, or
+    /// none.
+    Atomic,
 }
 
 /// When the caller wants its answer.

@@ -1,6 +1,7 @@
 //! The way in over a log in memory that can refuse, wait and lose its answers.
 
 mod answers;
+mod atomic;
 mod batch;
 mod batch_model;
 mod bounds;

@@ -116,7 +116,10 @@ fn raise(code: Code) -> Option<Answer> {
             send()
         }
         Code::Internal => in_mood(&gateway, Mood::Damaged),
-        Code::NotSupported => gateway.post("?atomic=true", &[], &format!("[{}]", envelope(""))),
+        Code::NotSupported => {
+            gateway.log.set_mood(Mood::Simple);
+            gateway.post("?atomic=true", &[], &format!("[{}]", envelope("")))
+        }
         Code::KeysUnavailable => get("/v1/whoami", &[("authorization", &token_of_an_absent_issuer())]),
         Code::SchemasUnavailable => away().post("", &[], &envelope("")),
         Code::LogUnavailable => in_mood(&gateway, Mood::Unavailable),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::request;
+use crate::client::{Answer, request};
 use crate::gateway::{Gateway, JSON, ORDER, READER, SHOP, SLOW, STRANGER, envelope, until};
 use crate::log::Mood;
 
@@ -135,6 +135,66 @@ fn batches_are_judged_whole_or_item_by_item() {
 }
 
 #[test]
+fn an_atomic_batch_is_stored_whole_or_not_at_all() {
+    let gateway = Gateway::start();
+    let send = |headers: &[(&str, &str)], batch: &str| gateway.post("?atomic=true", headers, batch);
+    let (good, bad) = (envelope(""), r#"{"eventType":"no.such.v1","data":{}}"#);
+    let noted =
+        r#"{"eventId":"550e8400-e29b-41d4-a716-446655440007","eventType":"things.noted.v1","data":1}"#;
+
+    let refused = send(&[], &format!("[{good},{bad}]"));
+    assert_eq!(refused.code(), "batch_refused");
+    let items = &refused.json()["items"];
+    assert_eq!((&items[0]["status"], &items[1]["status"]), (&json!("aborted"), &json!("failed")));
+    assert_eq!(items[1]["problem"]["code"], "topic_not_found");
+
+    let batch = format!("[{good},{noted},{noted}]");
+    for (mood, status, code) in [
+        (Mood::Unavailable, 503, "log_unavailable"),
+        (Mood::Overloaded, 503, "overloaded"),
+        (Mood::Simple, 501, "not_supported"),
+    ] {
+        gateway.log.set_mood(mood);
+        let answer = send(&[], &batch);
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+        assert!(answer.json().get("items").is_none(), "one answer stands for all");
+    }
+    assert!(gateway.log.records("orders.v1").is_empty() && gateway.log.records("loose.v1").is_empty());
+
+    gateway.log.set_mood(Mood::Good);
+    let key = [("idempotency-key", "atomic-1")];
+    let stored = send(&key, &batch);
+    assert_eq!(stored.status, 207);
+    let statuses = |answer: &Answer| {
+        let items = answer.json()["items"].as_array().unwrap().clone();
+        items.iter().map(|item| item["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(&stored), ["accepted", "accepted", "duplicate"]);
+    let items = stored.json()["items"].clone();
+    assert_eq!((&items[1]["offset"], &items[2]["offset"]), (&json!(0), &json!(0)));
+    let replayed = send(&key, &batch);
+    assert_eq!((replayed.header("idempotency-replayed"), replayed.json()), (Some("true"), stored.json()));
+    let mixed = send(&[], &format!("[{noted},{good}]"));
+    assert_eq!(statuses(&mixed), ["duplicate", "accepted"]);
+    assert_eq!(gateway.log.records("orders.v1").len(), 2);
+    assert_eq!(gateway.log.records("loose.v1").len(), 1);
+
+    gateway.log.set_mood(Mood::Silent);
+    let unknown = send(&[], &format!("[{good}]"));
+    assert_eq!((unknown.status, unknown.code().as_str()), (504, "outcome_unknown"));
+}
+
+#[test]
+fn one_event_is_atomic_by_itself_and_a_stream_cannot_be() {
+    let gateway = Gateway::start();
+    assert_eq!(gateway.post("?atomic=true", &[], &envelope("")).status, 201);
+    let lines = [SHOP, ("content-type", "application/x-ndjson")];
+    let stream = gateway.send("POST", "/v1/events?atomic=true", &lines, &envelope(""));
+    assert_eq!((stream.status, stream.code().as_str()), (400, "invalid_parameter"));
+    assert!(stream.json()["detail"].as_str().unwrap().contains("batch"), "it says what to do");
+}
+
+#[test]
 fn options_do_what_they_say() {
     let gateway = Gateway::start();
     let body = envelope("");
@@ -147,10 +207,10 @@ fn options_do_what_they_say() {
     let placed = gateway.post("", &[("weirgate-key", ""), ("weirgate-partition", "1")], &body);
     assert_eq!((placed.status, &placed.json()["partition"]), (201, &json!(1)));
     assert_eq!(gateway.post("", &[("weirgate-partition", "2")], &body).code(), "invalid_parameter");
-    for query in ["?dryrun=true", "?ack=all", "?validation=some", "?ack=none&atomic=true", "?x"] {
+    let queries = ["?dryrun=true", "?ack=all", "?validation=some", "?ack=none&atomic=true", "?x"];
+    for query in queries.into_iter().chain(["?validation=each&atomic=true"]) {
         assert_eq!(gateway.post(query, &[], &body).code(), "invalid_parameter", "{query}");
     }
-    assert_eq!(gateway.post("?atomic=true", &[], &format!("[{body}]")).code(), "not_supported");
     assert_eq!(gateway.post("?token=abc", &[], &body).code(), "bad_request");
     assert_eq!(gateway.post("", &[("x-correlation-id", "")], &body).code(), "invalid_parameter");
     let keyless = r#"{"eventType":"orders.placed.v1","data":{"customerId":["c"]}}"#;

@@ -1,5 +1,6 @@
 //! Tests on a real Apache Kafka.
 //!
+//! - `atomic`: batches in one transaction, as native clients see them, and a gateway killed within one.
 //! - `broker`: starts Kafka from Maven Central's jars, and stops it.
 //! - `conformance`: the port's suite on the Kafka engine: on one broker, on three, and on an older one.
 //! - `denied`: a gateway that may use topics and neither make nor change them.
@@ -35,6 +36,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod atomic;
 #[expect(dead_code, reason = "the fault tests use more of it")]
 mod broker;
 mod conformance;

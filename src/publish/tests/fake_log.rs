@@ -42,6 +42,8 @@ struct Shared {
     appended: watch::Sender<u64>,
     /// Whether no topic can be made.
     is_barred: AtomicBool,
+    /// Whether it does not know yet which topics there are.
+    is_blind: AtomicBool,
     /// How many records followers have read.
     followed: AtomicUsize,
 }
@@ -54,6 +56,7 @@ struct State {
     script: VecDeque<Answer>,
     waiting: VecDeque<Waiting>,
     appends: Vec<Append>,
+    transactions: usize,
 }
 
 impl FakeLog {
@@ -64,6 +67,7 @@ impl FakeLog {
             state: Mutex::default(),
             appended: watch::Sender::new(0),
             is_barred: AtomicBool::new(false),
+            is_blind: AtomicBool::new(false),
             followed: AtomicUsize::new(0),
         }))
     }
@@ -71,6 +75,11 @@ impl FakeLog {
     /// Whether topics can be made.
     pub(super) fn bar(&self, is_barred: bool) {
         self.0.is_barred.store(is_barred, Ordering::Relaxed);
+    }
+
+    /// Whether it knows which topics there are.
+    pub(super) fn blind(&self, is_blind: bool) {
+        self.0.is_blind.store(is_blind, Ordering::Relaxed);
     }
 
     /// How many records those who follow partitions have read.
@@ -122,6 +131,11 @@ impl FakeLog {
         self.state().appends.clone()
     }
 
+    /// How many atomic appends were handed over.
+    pub(super) fn transactions(&self) -> usize {
+        self.state().transactions
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap()
     }
@@ -149,6 +163,13 @@ impl EventLog for FakeLog {
 
     fn topic(&self, topic: &Topic) -> Option<Arc<TopicInfo>> {
         self.state().topics.get(topic).map(|(info, _)| Arc::clone(info))
+    }
+
+    fn topics_known(&self) -> Result<(), Error> {
+        if self.0.is_blind.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable(Arc::new(std::io::Error::other("blind"))));
+        }
+        Ok(())
     }
 
     fn topic_changes(&self) -> watch::Receiver<u64> {
@@ -190,8 +211,42 @@ impl EventLog for FakeLog {
         appending
     }
 
-    async fn append_atomic(&self, _appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
-        Err(Error::NotSupported("atomic appends"))
+    async fn append_atomic(&self, appends: Vec<Append>) -> Result<Vec<Appended>, Error> {
+        let now = self.0.clock.now();
+        let (all, sign) = {
+            let mut state = self.state();
+            state.appends.extend(appends.iter().cloned());
+            state.transactions += 1;
+            let (sender, sign) = Appending::channel();
+            let nothing = Ok(Appended::from(Offset::ZERO, now));
+            let store = |state: &mut State| {
+                appends.into_iter().map(|append| state.store(append, now)).collect::<Result<Vec<_>, _>>()
+            };
+            let all = match state.script.pop_front().unwrap_or(Answer::Store) {
+                Answer::Store => {
+                    drop(sender.send(nothing));
+                    store(&mut state)
+                }
+                Answer::StoreLater => {
+                    state.waiting.push_back((sender, nothing));
+                    store(&mut state)
+                }
+                Answer::Refuse(error) => return Err(error),
+                Answer::RefuseLater(error) => {
+                    state.waiting.push_back((sender, Err(error)));
+                    Ok(Vec::new())
+                }
+                Answer::StoreSilently => {
+                    drop(sender);
+                    store(&mut state)
+                }
+                Answer::Lose => return Err(Error::OutcomeUnknown),
+            };
+            (all, sign)
+        };
+        self.0.appended.send_modify(|count| *count += 1);
+        sign.await?;
+        all
     }
 
     async fn append_at(&self, _: Append, _: Offset) -> Result<Appended, Error> {
