@@ -25,6 +25,7 @@ mod member;
 mod metadata;
 mod metrics;
 mod owner;
+mod pace;
 mod policies;
 mod policy;
 mod redrive;

@@ -4,10 +4,12 @@
 //! ```text
 //! dlq.{topic}.{group} ── reading (bounded) ── letter ─┬─ list · one · count
 //! _weirgate.dead_letters ──────────────────── states ─┘
-//!                     └─ keeper: forgets letters that have gone
+//!                     ├─ keeper: forgets letters that have gone
+//!                     └─ gauges: how many are open, for metrics
 //! ```
 
 mod count;
+mod gauges;
 mod handle;
 mod id;
 mod keeper;
@@ -26,6 +28,7 @@ use super::shared::Shared;
 use reading::LetterTopic;
 use states::Change;
 
+pub(super) use gauges::show;
 pub(super) use keeper::keep;
 pub(super) use moves::{Asked, Before, Begun, Ended, Held};
 pub(super) use reading::one as one_record;

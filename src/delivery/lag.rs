@@ -1,20 +1,23 @@
 //! How far groups are behind, for views and metrics, whether they have members or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use crate::log::{self, Bounds, Committed, Purpose};
 
 use super::owner::Snapshot;
 use super::shared::Shared;
-use super::{BlockedLane, Breaker, GroupView, PartitionView, Policy, Start};
+use super::{BlockedLane, Breaker, Delivery, GroupView, PartitionView, Policy, Start, pace};
 
 /// A read of one record that takes longer leaves its age unknown.
 const READ_MAX: Duration = Duration::from_millis(500);
+
+/// What lag is told of.
+type Place = (GroupName, Topic, Partition);
 
 /// A group as seen from the log and, where it is active here, from its task.
 pub(super) async fn view(
@@ -38,19 +41,74 @@ pub(super) async fn view(
     })
 }
 
-/// Brings a group's lag metrics up to date.
-pub(super) async fn measure(shared: &Shared, group: &GroupName, policy: Arc<Policy>, snapshot: &Snapshot) {
-    match view(shared, group, policy, snapshot).await {
-        Ok(view) => {
-            for one in view.partitions {
-                let partition = one.partition.to_string();
-                let labels = [group.as_str(), one.topic.as_str(), &partition];
-                shared.metrics.lag.with_label_values(&labels).set(i64::try_from(one.lag).unwrap_or(i64::MAX));
-                shared.metrics.lag_seconds.with_label_values(&labels).set(one.lag_seconds);
+/// Keeps the lag of every group in the metrics, whether it has members or not. Ends when dropped.
+pub(super) async fn show(delivery: &Delivery) {
+    let mut shown = BTreeSet::new();
+    loop {
+        let begun = Instant::now();
+        let mut places = BTreeSet::new();
+        for (group, policy) in delivery.shared.policies.all().iter() {
+            let snapshot = delivery.look(group).await;
+            for topic in &policy.topics {
+                measure(&delivery.shared, group, policy, topic, &snapshot, &mut places).await;
             }
         }
-        Err(error) => tracing::debug!(%group, %error, "the group's lag cannot be measured"),
+        // Groups, topics and partitions that are gone.
+        for gone in shown.difference(&places) {
+            hide(&delivery.shared, gone);
+        }
+        shown = places;
+        sleep(pace::rest(begun.elapsed())).await;
     }
+}
+
+/// Brings the metrics of a group's topic up to date, and tells its places. What cannot be asked for now stays as it was.
+async fn measure(
+    shared: &Shared,
+    group: &GroupName,
+    policy: &Policy,
+    topic: &Topic,
+    snapshot: &Snapshot,
+    places: &mut BTreeSet<Place>,
+) {
+    let Some(info) = shared.log.topic(topic) else { return };
+    let partitions = (0..info.spec.partitions).map(Partition::new);
+    places.extend(partitions.clone().map(|partition| (group.clone(), topic.clone(), partition)));
+    let committed = match shared.groups.committed(group, topic).await {
+        Ok(committed) => committed,
+        Err(error) => {
+            tracing::debug!(%group, %topic, %error, "the group's lag cannot be measured");
+            return;
+        }
+    };
+    for partition in partitions {
+        match partition_of(shared, policy, topic, partition, &committed, snapshot).await {
+            Ok(one) => {
+                let number = partition.to_string();
+                let labels = [group.as_str(), topic.as_str(), &number];
+                let current = one.end_offset.number().saturating_sub(one.lag);
+                let lag = &shared.metrics.lag;
+                lag.events.with_label_values(&labels).set(whole(one.lag));
+                lag.seconds.with_label_values(&labels).set(one.lag_seconds);
+                lag.current.with_label_values(&labels).set(whole(current));
+            }
+            Err(error) => {
+                tracing::debug!(%group, %topic, %partition, %error, "the group's lag cannot be measured");
+            }
+        }
+    }
+}
+
+fn hide(shared: &Shared, (group, topic, partition): &Place) {
+    let partition = partition.to_string();
+    let labels = [group.as_str(), topic.as_str(), &partition];
+    drop(shared.metrics.lag.events.remove_label_values(&labels));
+    drop(shared.metrics.lag.seconds.remove_label_values(&labels));
+    drop(shared.metrics.lag.current.remove_label_values(&labels));
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 async fn partitions_of(

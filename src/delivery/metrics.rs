@@ -28,10 +28,8 @@ pub(super) struct Metrics {
     pub(super) gaps: CounterBy,
     pub(super) dead_letters: CounterBy,
     pub(super) dead_letter_failures: Counter,
-    pub(super) dead_letter_states: Gauge,
-    pub(super) dead_letter_state_bytes: Gauge,
-    pub(super) lag: GaugeBy,
-    pub(super) lag_seconds: RatioBy,
+    pub(super) letters: Letters,
+    pub(super) lag: Lag,
 }
 
 /// What tells that groups stand still.
@@ -41,10 +39,26 @@ pub(super) struct Standing {
     pub(super) halted: GaugeBy,
 }
 
+/// What dead letters there are.
+#[derive(Debug, Clone)]
+pub(super) struct Letters {
+    pub(super) open: GaugeBy,
+    pub(super) oldest_open: RatioBy,
+    pub(super) states: Gauge,
+    pub(super) state_bytes: Gauge,
+}
+
+/// How far groups are behind.
+#[derive(Debug, Clone)]
+pub(super) struct Lag {
+    pub(super) events: GaugeBy,
+    pub(super) seconds: RatioBy,
+    pub(super) current: GaugeBy,
+}
+
 impl Metrics {
     pub(super) fn register(registry: &Registry) -> Self {
         let place = ["group", "topic", "partition"];
-        let consumer = ["consumergroup", "topic", "partition"];
         Self {
             events_consumed: registry.counter_by(
                 "events_consumed_total",
@@ -127,19 +141,51 @@ impl Metrics {
                 "weirgate_dlq_write_failures_total",
                 "Failed attempts to write a dead letter; each is tried again.",
             ),
-            dead_letter_states: registry.gauge("weirgate_dlq_states", "Dead letters with a state or notes."),
-            dead_letter_state_bytes: registry.gauge(
+            letters: Letters::register(registry),
+            lag: Lag::register(registry),
+        }
+    }
+}
+
+impl Letters {
+    fn register(registry: &Registry) -> Self {
+        Self {
+            open: registry.gauge_by(
+                "weirgate_dlq_open",
+                "Dead letters nobody has settled or redriven, counted every 5 to 60 seconds; of more than 1,000 about.",
+                &["group", "topic"],
+            ),
+            oldest_open: registry.ratio_by(
+                "weirgate_dlq_oldest_open_seconds",
+                "Since the last failure of the open dead letter that failed first; 0 without one.",
+                &["group", "topic"],
+            ),
+            states: registry.gauge("weirgate_dlq_states", "Dead letters with a state or notes."),
+            state_bytes: registry.gauge(
                 "weirgate_dlq_states_bytes",
                 "Bytes of what is known of dead letters, bounded by dead_letters.states_bytes_max.",
             ),
-            lag: registry.gauge_by(
+        }
+    }
+}
+
+impl Lag {
+    fn register(registry: &Registry) -> Self {
+        let consumer = ["consumergroup", "topic", "partition"];
+        Self {
+            events: registry.gauge_by(
                 "kafka_consumergroup_lag",
                 "Events a group has not settled, measured every 5 to 60 seconds.",
                 &consumer,
             ),
-            lag_seconds: registry.ratio_by(
+            seconds: registry.ratio_by(
                 "kafka_consumergroup_lag_seconds",
                 "Age of the oldest event a group has not settled, measured every 5 to 60 seconds.",
+                &consumer,
+            ),
+            current: registry.gauge_by(
+                "kafka_consumergroup_current_offset",
+                "Where a group goes on: what it committed, before that where its policy has it begin.",
                 &consumer,
             ),
         }

@@ -134,7 +134,8 @@ pub(super) struct Owner {
     told: HashMap<u32, (Vec<Slot>, Breaker)>,
     to_tell: HashMap<u32, Vec<Slot>>,
     tell_at: Option<Instant>,
-    shown: Vec<Slot>,
+    /// What the gauges show.
+    shown: Vec<(Topic, Partition)>,
     /// Gaps nobody was here to be told of.
     gaps: Gaps,
 }

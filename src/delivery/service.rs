@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Clock, GroupName, LiveCatalogue, Topic};
@@ -23,11 +23,6 @@ use super::policies::{Keeper, Policies};
 use super::shared::Shared;
 use super::{Error, GroupView, Join, Member, Policy, PolicyPatch};
 
-/// How often lag is measured where there is little to ask for.
-const MEASURE_EVERY: Duration = Duration::from_secs(5);
-/// After a measurement it rests so many times as long as that took, within the two bounds around this.
-const MEASURE_REST: u32 = 20;
-const MEASURE_EVERY_MAX: Duration = Duration::from_secs(60);
 /// A group's task that does not answer a look by then is shown without what it knows.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// A group's task may end just when somebody joins; then the next one is asked.
@@ -139,9 +134,10 @@ impl Service {
         let mut owners = Owners::default();
         let mut policies = shared.policies.changes();
         let keeping = keeper.run(&shared.config, &shared.log);
-        let measuring = measure_all(&handle);
+        let measuring = lag::show(&handle);
         let remembering = dead_letters::keep(&shared);
-        tokio::pin!(keeping, measuring, remembering);
+        let counting = dead_letters::show(&shared);
+        tokio::pin!(keeping, measuring, remembering, counting);
         loop {
             tokio::select! {
                 request = requests.recv() => {
@@ -158,6 +154,7 @@ impl Service {
                 () = &mut keeping => break,
                 () = &mut remembering => break,
                 () = &mut measuring => break,
+                () = &mut counting => break,
                 // Also when all has drained before the shutdown: then this ends the loop.
                 () = shutdown.cancelled(), if !owners.is_draining || owners.tasks.is_empty() => owners.drain(),
             }
@@ -356,7 +353,7 @@ impl Delivery {
     }
 
     /// What the group's task knows; nothing where there is none.
-    async fn look(&self, group: &GroupName) -> Snapshot {
+    pub(super) async fn look(&self, group: &GroupName) -> Snapshot {
         let look = async {
             let owner = self.owner(group).await?;
             let (reply, answer) = oneshot::channel();
@@ -378,16 +375,4 @@ impl Delivery {
 fn follow(policies: &Policies, group: &GroupName) -> Option<Command> {
     let policy = policies.get(group)?;
     Some(Command::Follow { policy, resumed: policies.resumed(group) })
-}
-
-/// Keeps the lag of every group in the metrics. The more there is to ask the log for, the longer it rests.
-async fn measure_all(handle: &Delivery) {
-    loop {
-        let begun = Instant::now();
-        for (group, policy) in handle.shared.policies.all().iter() {
-            let snapshot = handle.look(group).await;
-            lag::measure(&handle.shared, group, Arc::clone(policy), &snapshot).await;
-        }
-        sleep((begun.elapsed() * MEASURE_REST).clamp(MEASURE_EVERY, MEASURE_EVERY_MAX)).await;
-    }
 }

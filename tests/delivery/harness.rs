@@ -181,6 +181,13 @@ impl World {
         eventually_within(PATIENCE, format_args!("{line} is told"), is_there).await;
     }
 
+    /// Waits until no metric's line begins so.
+    pub(crate) async fn until_no_metric(&self, start: &str) {
+        let is_gone =
+            async || (!self.registry.render().lines().any(|one| one.starts_with(start))).then_some(());
+        eventually_within(PATIENCE, format_args!("{start} is no longer told"), is_gone).await;
+    }
+
     async fn ready(&self) {
         until_ready(&self.delivery).await;
     }

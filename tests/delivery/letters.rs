@@ -6,7 +6,7 @@ use bytes::Bytes;
 use weirgate::delivery::{
     DeadLetter, DeadLetterCounts, DeadLetterId, DeadLetterQuery, DeadLetterState, Delivery, Error, Standing,
 };
-use weirgate::event::{GroupName, Headers, Offset, Partition, Timestamp, Topic};
+use weirgate::event::{Clock, GroupName, Headers, Offset, Partition, Timestamp, Topic};
 use weirgate::log::{Append, NewRecord, Table};
 
 use super::engine::PATIENCE;
@@ -359,4 +359,57 @@ async fn letters_are_counted_by_group_topic_reason_and_state() {
     assert_eq!(none.dead_letters, []);
     let bad = world.delivery.dead_letter_counts(|_, _| true, 1, Some("WzIsImEiXQ")).await;
     assert!(matches!(bad, Err(Error::InvalidCursor)), "{bad:?}");
+}
+
+#[tokio::test]
+async fn open_letters_are_counted_and_the_age_of_the_oldest_is_told() {
+    let world = World::start(1, "{}").await;
+    until_loaded(&world.delivery).await;
+    let hours_ago = |hours: i64| Clock::system().now().plus_millis(hours * -3_600_000).to_string();
+    let (three, two) = (hours_ago(3), hours_ago(2));
+    bury(
+        &world,
+        &[
+            Draft { number: 0, failed_at: &two, ..Draft::default() },
+            Draft { number: 1, failed_at: &three, ..Draft::default() },
+            // The same letter, written twice.
+            Draft { number: 1, failed_at: &three, ..Draft::default() },
+        ],
+    )
+    .await;
+    let open =
+        |count: u64| format!(r#"weirgate_dlq_open{{group="inventory-sync",topic="orders.v1"}} {count}"#);
+    let oldest = || {
+        let text = world.registry.render();
+        let start = r#"weirgate_dlq_oldest_open_seconds{group="inventory-sync",topic="orders.v1"} "#;
+        let age = text.lines().find_map(|line| line.strip_prefix(start)).unwrap();
+        age.parse::<f64>().unwrap() / 3_600.0
+    };
+    world.until_metric(&open(2)).await;
+    assert!((3.0..3.9).contains(&oldest()), "{}", oldest());
+
+    let ids = ids(&world.delivery).await;
+    discard(&world.delivery, &ids[1], "anna").await.unwrap();
+    world.until_metric(&open(1)).await;
+    assert!((2.0..2.9).contains(&oldest()), "{}", oldest());
+
+    discard(&world.delivery, &ids[0], "anna").await.unwrap();
+    world.until_metric(&open(0)).await;
+    assert!(oldest().abs() < f64::EPSILON, "{}", oldest());
+}
+
+#[tokio::test]
+async fn letters_behind_those_looked_at_count_as_open_until_they_are_settled() {
+    let world = World::start(1, "{}").await;
+    until_loaded(&world.delivery).await;
+    bury(&world, &numbered(1_200)).await;
+    let open =
+        |count: u64| format!(r#"weirgate_dlq_open{{group="inventory-sync",topic="orders.v1"}} {count}"#);
+    world.until_metric(&open(1_200)).await;
+    for number in [3, 1_150] {
+        let id =
+            DeadLetterId::new(&format!("{number:032x}"), Partition::new(0), Offset::new(number)).unwrap();
+        discard(&world.delivery, &id, "anna").await.unwrap();
+    }
+    world.until_metric(&open(1_198)).await;
 }

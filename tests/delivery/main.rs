@@ -20,6 +20,8 @@ mod waiting;
 mod letters;
 /// Members that share, break, come back and go.
 mod members;
+/// Numbers that only the log and the tasks of groups know.
+mod numbers;
 /// Partitions that are revoked, lost or have gaps.
 mod rebalances;
 /// The way of dead letters back to their group.

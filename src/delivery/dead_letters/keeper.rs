@@ -46,8 +46,8 @@ pub(in crate::delivery) async fn keep(shared: &Shared) {
     let mut next = Instant::now();
     loop {
         let size = table.size();
-        shared.metrics.dead_letter_states.set(i64::try_from(size.entries).unwrap_or(i64::MAX));
-        shared.metrics.dead_letter_state_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
+        shared.metrics.letters.states.set(i64::try_from(size.entries).unwrap_or(i64::MAX));
+        shared.metrics.letters.state_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
         // Both branches are cancel safe.
         tokio::select! {
             () = sleep_until(next) => {

@@ -3,9 +3,11 @@
 //! An entry says where a record of its letter lies, so that it can go when that has gone. All entries together have a
 //! bound in bytes, each its share of notes; whatever would make the table larger than that is refused.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use tokio::task::yield_now;
 
 use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use crate::log::{Draft, Table};
@@ -19,6 +21,8 @@ pub(super) const TABLE: &str = "_weirgate.dead_letters";
 pub(super) const KEY_PREFIX: &str = "letter/";
 /// The longest note.
 const NOTE_BYTES_MAX: usize = 4 << 10;
+/// Entries looked at before others get their turn.
+const STEP: usize = 500;
 /// Notes of one letter.
 const NOTES_MAX: usize = 20;
 
@@ -154,6 +158,34 @@ impl States {
 
     pub(super) fn load(&self, table: Table) -> &Table {
         self.table.get_or_init(|| table)
+    }
+
+    /// How often anything of them has changed.
+    pub(super) fn changes(&self) -> Result<u64, Error> {
+        Ok(*self.table()?.changes().borrow())
+    }
+
+    /// How many letters of a group's topic are no longer open, of those whose record lies at or behind one of `places`.
+    pub(super) async fn settled_behind(
+        &self,
+        group: &GroupName,
+        topic: &Topic,
+        places: &BTreeMap<Partition, Offset>,
+    ) -> Result<u64, Error> {
+        let entries = self.table()?.below(format!("{KEY_PREFIX}{group}/").as_bytes());
+        let mut count = 0;
+        for some in entries.chunks(STEP) {
+            let entries = some.iter().filter_map(|(_, value)| parse(value));
+            let is_meant = |entry: &Entry| {
+                let from = places.get(&entry.partition);
+                entry.standing.state != DeadLetterState::Open
+                    && entry.topic == *topic
+                    && from.is_some_and(|from| entry.offset >= *from)
+            };
+            count += u64::try_from(entries.filter(is_meant).count()).unwrap_or(0);
+            yield_now().await;
+        }
+        Ok(count)
     }
 
     /// How a letter stands.

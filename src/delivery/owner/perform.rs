@@ -18,6 +18,9 @@ use super::assignments::seconds;
 /// A commit not answered by then counts as failed.
 const COMMIT_MAX: Duration = Duration::from_secs(10);
 
+/// Why the reading of a partition can be held.
+const HOLD_REASONS: [&str; 3] = ["unsettled", "span", "metadata"];
+
 impl Owner {
     pub(super) async fn perform(&mut self, actions: Vec<Action>) {
         let mut given_back = Vec::new();
@@ -64,14 +67,13 @@ impl Owner {
 
     pub(super) fn show_gauges(&mut self) {
         let gauges = self.machine.gauges(self.now());
-        let shown: Vec<Slot> = gauges.iter().map(|one| one.slot).collect();
+        let shown: Vec<_> = gauges.iter().filter_map(|one| self.place(one.slot)).collect();
         if shown != self.shown {
             self.hide_gauges();
         }
         let metrics = &self.shared.metrics;
         let group = self.group.as_str();
-        let mut held: BTreeMap<&str, i64> =
-            ["unsettled", "span", "metadata"].map(|reason| (reason, 0)).into();
+        let mut held: BTreeMap<&str, i64> = HOLD_REASONS.map(|reason| (reason, 0)).into();
         for one in &gauges {
             let Some((topic, partition)) = self.place(one.slot) else { continue };
             let labels = [group, topic.as_str(), &partition.to_string()];
@@ -94,10 +96,9 @@ impl Owner {
         self.shown = shown;
     }
 
-    /// Partitions that are no longer ours have no numbers here.
+    /// Partitions that are no longer ours have no numbers here, and groups that nobody here works for.
     pub(super) fn hide_gauges(&mut self) {
-        for slot in std::mem::take(&mut self.shown) {
-            let Some((topic, partition)) = self.place(slot) else { continue };
+        for (topic, partition) in std::mem::take(&mut self.shown) {
             let labels = [self.group.as_str(), topic.as_str(), &partition.to_string()];
             let metrics = &self.shared.metrics;
             drop(metrics.blocked_seconds.remove_label_values(&labels));
@@ -106,9 +107,13 @@ impl Owner {
             drop(metrics.metadata_ratio.remove_label_values(&labels));
             drop(metrics.standing.halted.remove_label_values(&labels));
         }
-        let group = [self.group.as_str()];
-        self.shared.metrics.in_flight.with_label_values(&group).set(0);
-        self.shared.metrics.standing.breaker.with_label_values(&group).set(0);
+        let metrics = &self.shared.metrics;
+        let group = self.group.as_str();
+        drop(metrics.in_flight.remove_label_values(&[group]));
+        drop(metrics.standing.breaker.remove_label_values(&[group]));
+        for reason in HOLD_REASONS {
+            drop(metrics.paused.remove_label_values(&[group, reason]));
+        }
     }
 
     fn send(&mut self, outgoing: Outgoing) {
