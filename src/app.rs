@@ -34,6 +34,7 @@ use crate::feed;
 use crate::http;
 use crate::log::Health;
 use crate::publish;
+use crate::telemetry::{Family, Registry};
 
 pub use node::NodeError;
 
@@ -70,6 +71,7 @@ pub struct App {
     tasks: tasks::Tasks,
     dev_token: Option<String>,
     data_directory: Option<PathBuf>,
+    registry: Registry,
 }
 
 impl App {
@@ -97,6 +99,12 @@ impl App {
     #[must_use]
     pub fn dev_token(&self) -> Option<&str> {
         self.dev_token.as_deref()
+    }
+
+    /// The metrics of all rooms, those too that count nothing yet.
+    #[must_use]
+    pub fn metric_families(&self) -> Vec<Family> {
+        self.registry.families()
     }
 
     /// Where this gateway keeps its own state; `None` where it keeps none.

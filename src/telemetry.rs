@@ -8,5 +8,5 @@ mod registry;
 mod trace_context;
 
 pub use logging::{Config, LogFormat, start};
-pub use registry::{Counter, CounterBy, Gauge, GaugeBy, Histogram, HistogramBy, RatioBy, Registry};
+pub use registry::{Counter, CounterBy, Family, Gauge, GaugeBy, Histogram, HistogramBy, RatioBy, Registry};
 pub use trace_context::TraceContext;

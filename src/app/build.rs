@@ -126,7 +126,7 @@ pub(super) async fn build(
         sessions,
         authenticator,
         clock,
-        registry,
+        registry: registry.clone(),
         config_view: Arc::new(move || shown.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         reload: reload.hook(),
         front_page,
@@ -146,6 +146,7 @@ pub(super) async fn build(
         tasks,
         dev_token,
         data_directory,
+        registry,
     })
 }
 

@@ -11,6 +11,7 @@
 //! - `restart`: kill -9 and SIGTERM of the real binary: nothing lost, groups and cursors go on.
 //! - `suites`: the suites of JSON and JSON Schema through the publish path.
 //! - `tls`: the commands of clients against a gateway that serves TLS.
+//! - `watching`: alerts and dashboard against what gateways expose.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,3 +32,4 @@ mod restart;
 mod story;
 mod suites;
 mod tls;
+mod watching;
