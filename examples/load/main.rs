@@ -118,7 +118,7 @@ enum Load {
         #[arg(long)]
         rate: Option<u64>,
     },
-    /// A group that works off a backlog; needs --kafka.
+    /// A group that works off a backlog.
     Drain {
         /// Records of the backlog.
         #[arg(long, default_value_t = 1_000_000)]
@@ -225,8 +225,12 @@ fn run(load: &Load, arguments: &Arguments, time: Duration) -> anyhow::Result<()>
         // The gateway has made the topic; it is idle while the other produces.
         Load::Native { rate } => native::produce(broker()?, "load.events", rate, arguments.bytes, time),
         Load::Drain { records, members, size } => {
+            let Some(broker) = &arguments.kafka else {
+                let records = publishing::fill(&gateway, records, size)?;
+                return groups::drain(&gateway, "load.events", records, members);
+            };
             let topic = own("backlog");
-            native::fill(broker()?, &topic, records, size)?;
+            native::fill(broker, &topic, records, size)?;
             groups::drain(&gateway, &topic, records, members)
         }
         Load::Groups { partitions, .. } => groups::idle(&gateway, &names, partitions, time),

@@ -75,6 +75,34 @@ pub(crate) fn batch(
     run(gateway, &what, connections, None, time, (size as u64, 207), "/v1/events", body)
 }
 
+/// Stores about `count` small events, which a group can work off afterwards; how many there are.
+pub(crate) fn fill(gateway: &Gateway, count: u64, bytes: usize) -> anyhow::Result<u64> {
+    const CONNECTIONS: u64 = 8;
+    const BATCH: u64 = 500;
+    let batches = count.div_ceil(BATCH * CONNECTIONS);
+    let workers: Vec<_> = (0..CONNECTIONS)
+        .map(|worker| {
+            let mut client = Client::connect(gateway.address, "POST", "/v1/events", &gateway.token)?;
+            Ok(std::thread::spawn(move || -> anyhow::Result<()> {
+                for batch in 0..batches {
+                    let first = (worker * batches + batch) * BATCH;
+                    let events: Vec<String> =
+                        (first..first + BATCH).map(|number| event::envelope(number, 0, bytes)).collect();
+                    let status = client.send(format!("[{}]", events.join(",")).as_bytes())?;
+                    if status != 207 {
+                        bail!("answered {status} instead of 207");
+                    }
+                }
+                Ok(())
+            }))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    for worker in workers {
+        worker.join().map_err(|_| anyhow!("a worker panicked"))??;
+    }
+    Ok(batches * BATCH * CONNECTIONS)
+}
+
 #[expect(
     clippy::too_many_arguments,
     reason = "one call from two places, each argument a number of the report"
