@@ -42,8 +42,9 @@ use super::{Breaker, Error, How, Join, Policy, Refused, Settlement};
 use assignments::Measured;
 use gaps::Gaps;
 
-/// How long the log's member stays after the last local one left, so that a reconnect does not rebalance.
-const LINGER: Duration = Duration::from_secs(60);
+/// How long the log's member stays at least after the last local one left: long enough that a reconnect does not rebalance,
+/// short enough for members elsewhere, who get nothing of the partitions held here meanwhile.
+const LINGER: Duration = Duration::from_secs(10);
 /// Commands taken at once.
 const BATCH: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
@@ -268,7 +269,7 @@ impl Owner {
         }
         if !self.mailboxes.is_empty() {
             self.empty_since = None;
-        } else if now.duration_since(*self.empty_since.get_or_insert(now)) >= LINGER
+        } else if now.duration_since(*self.empty_since.get_or_insert(now)) >= self.linger()
             && matches!(self.phase, Phase::Serving)
         {
             self.phase = Phase::Ending;
@@ -287,10 +288,16 @@ impl Owner {
 
     fn wake(&self) -> Instant {
         let machine = self.machine.wake().map(|elapsed| self.started + elapsed);
-        let linger =
-            self.empty_since.filter(|_| matches!(self.phase, Phase::Serving)).map(|since| since + LINGER);
+        let linger = self
+            .empty_since
+            .filter(|_| matches!(self.phase, Phase::Serving))
+            .map(|since| since + self.linger());
         let all = [machine, linger, self.read_again_at, self.tell_at];
         all.into_iter().flatten().min().map_or(self.next_tick, |at| at.min(self.next_tick))
+    }
+
+    fn linger(&self) -> Duration {
+        LINGER.max(self.machine.policy().reconnect_grace)
     }
 
     fn now(&self) -> Moment {
