@@ -37,8 +37,10 @@ pub(crate) struct Case {
     pub(crate) history: Vec<Entry>,
     /// By partition and offset.
     pub(crate) truth: Vec<Stored>,
-    /// How many partitions the topic has, each with a control of its own.
+    /// How many partitions the topic has.
     pub(crate) partitions: i32,
+    /// Whether each of them has a control of its own.
+    pub(crate) has_control: bool,
     /// Whether a group worked on the topic.
     pub(crate) has_group: bool,
     /// Those who followed the topic from its beginning.
@@ -212,6 +214,7 @@ mod tests {
             history: (0..).zip(lines).map(at).collect(),
             truth: truth.iter().map(stored).collect(),
             partitions: 0,
+            has_control: true,
             has_group: false,
             audiences: Vec::new(),
         }

@@ -90,9 +90,9 @@ async fn batches_while_a_leader_moves_are_answered_item_by_item_as_they_lie_in_t
     let publishing = tokio::spawn(publish_batches(run.book.recorder("b0"), target, stop.clone()));
     for _ in 0..rounds() {
         let leader = run.leader().await;
-        run.brokers.terminate(leader);
+        run.brokers_mut().terminate(leader);
         run.publishers.go_on(5, PATIENCE).await;
-        run.brokers.heal().await;
+        run.brokers_mut().heal().await;
     }
     stop.cancel();
     let stored = timeout(PATIENCE, publishing).await.expect("the last batch is answered").unwrap();

@@ -93,10 +93,12 @@ impl Gateway {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let url = format!("http://{}{path}", self.target.address);
-        let request = reqwest::Client::new().get(url).bearer_auth(&self.target.token);
-        let answer = request.timeout(ANSWER_MAX).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
+        get(&self.target, path).await
+    }
+
+    /// Where it keeps its log, if it has one of its own.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.join("data")
     }
 
     pub(crate) async fn until_ready(&self) {
@@ -151,6 +153,14 @@ impl Drop for Process {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// Status and body of an answer, where there is one.
+pub(crate) async fn get(target: &Target, path: &str) -> Option<(u16, String)> {
+    let url = format!("http://{}{path}", target.address);
+    let request = reqwest::Client::new().get(url).bearer_auth(&target.token);
+    let answer = request.timeout(ANSWER_MAX).send().await.ok()?;
+    Some((answer.status().as_u16(), answer.text().await.ok()?))
 }
 
 async fn launch(directory: &Path, listen: &str) -> (Process, Target) {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::ground::Engine;
 use crate::history::{Deed, Entry, Kind};
-use crate::publishers::{Pace, Retry};
 use crate::run::{Plan, Run};
 use crate::subscribers::Settling;
 use crate::verdict::Verdict;
@@ -21,25 +21,33 @@ const CONTROL_STALL_MAX: Duration = Duration::from_secs(5);
 /// commit to the next, and twice as much again.
 const REDELIVERED_MAX: usize = 400;
 
-fn retrying() -> Plan {
-    let plan = Plan::default();
-    Plan { pace: Pace { retry: Retry::UntilStored, ..plan.pace }, ..plan }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_was_unknown() {
+    killed("gateways-killed", Engine::Kafka).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_on_its_own_log_that_is_killed_loses_nothing_and_repeats_only_what_was_unknown() {
+    killed("gateway-killed", Engine::Embedded).await;
+}
+
+async fn killed(name: &'static str, engine: Engine) {
     let mut kills = 0;
-    let plan = Plan { settling: Settling::SomeTwice, ..retrying() };
-    let verdict = Run::rounds("gateways-killed", plan, CONTROL_STALL_MAX, async |run| {
+    let plan = Plan { settling: Settling::SomeTwice, ..Plan::retrying(engine) };
+    let verdict = Run::rounds(name, plan, CONTROL_STALL_MAX, async |run| {
         for victim in 0..run.gateways.len() {
             run.subscribers.break_worker(victim);
             run.publishers.go_on(5, PATIENCE).await;
             run.gateways[victim].kill();
-            run.publishers.go_on(5, PATIENCE).await;
-            run.group_goes_on(PATIENCE).await;
+            if run.gateways.len() > 1 {
+                run.publishers.go_on(5, PATIENCE).await;
+                run.group_goes_on(PATIENCE).await;
+            }
             run.gateways[victim].start_again().await;
             run.gateways[victim].until_ready().await;
+            run.publishers.go_on(5, PATIENCE).await;
+            run.group_goes_on(PATIENCE).await;
             kills += 1;
         }
     })
@@ -52,12 +60,30 @@ async fn gateways_and_workers_that_are_killed_lose_nothing_and_repeat_only_what_
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothing() {
+    let verdict = restarted("rolling-restart", Engine::Kafka).await;
+    let attempts = verdict
+        .case
+        .history
+        .iter()
+        .filter(|entry| entry.f == Deed::Publish)
+        .filter_map(|entry| entry.attempt);
+    assert!(attempts.max() <= Some(4), "three more tries are enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_on_its_own_log_restarted_under_load_repeats_nothing() {
+    restarted("restart", Engine::Embedded).await;
+}
+
+async fn restarted(name: &'static str, engine: Engine) -> Verdict {
     let mut told = Vec::new();
-    let verdict = Run::rounds("rolling-restart", retrying(), CONTROL_STALL_MAX, async |run| {
+    let verdict = Run::rounds(name, Plan::retrying(engine), CONTROL_STALL_MAX, async |run| {
         for victim in 0..run.gateways.len() {
             told.push(run.book.now());
             run.gateways[victim].terminate().await;
-            run.publishers.go_on(5, PATIENCE).await;
+            if run.gateways.len() > 1 {
+                run.publishers.go_on(5, PATIENCE).await;
+            }
             run.gateways[victim].start_again().await;
             run.gateways[victim].until_ready().await;
             run.publishers.go_on(5, PATIENCE).await;
@@ -71,13 +97,6 @@ async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothi
             "what was under way at SIGTERM is stored"
         );
     }
-    let attempts = verdict
-        .case
-        .history
-        .iter()
-        .filter(|entry| entry.f == Deed::Publish)
-        .filter_map(|entry| entry.attempt);
-    assert!(attempts.max() <= Some(4), "three more tries are enough");
     let counts = verdict.counts;
     assert_eq!((counts.duplicates, counts.redelivered, verdict.losses()), (0, 0, 0), "{counts:?}");
     let ends = verdict
@@ -87,6 +106,7 @@ async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothi
         .filter(|entry| entry.is(Deed::Close, Kind::Info) && entry.proc.starts_with('w'));
     let rude: Vec<&Entry> = ends.filter(|end| !end.note.contains("4300") && end.note != "stopped").collect();
     assert_eq!(rude, Vec::<&Entry>::new(), "workers are told to come back");
+    verdict
 }
 
 /// It learns only afterwards that others have its partitions. That is what the other runs deny, which would prove nothing if it
@@ -94,22 +114,23 @@ async fn gateways_restarted_one_after_the_other_under_load_fail_and_repeat_nothi
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_gateway_that_stands_still_loses_its_partitions_and_nothing_else() {
-    let verdict = Run::rounds("gateway-paused", retrying(), CONTROL_STALL_MAX, async |run| {
-        let gateway = &run.gateways[0];
-        let is_busy = async || run.subscribers.is_busy(0).then_some(());
-        until("the gateway has partitions", PATIENCE, is_busy).await;
-        let (before, began) = (gateway.losses().len(), Instant::now());
-        gateway.pause();
-        while began.elapsed() < PAUSE {
+    let verdict =
+        Run::rounds("gateway-paused", Plan::retrying(Engine::Kafka), CONTROL_STALL_MAX, async |run| {
+            let gateway = &run.gateways[0];
+            let is_busy = async || run.subscribers.is_busy(0).then_some(());
+            until("the gateway has partitions", PATIENCE, is_busy).await;
+            let (before, began) = (gateway.losses().len(), Instant::now());
+            gateway.pause();
+            while began.elapsed() < PAUSE {
+                run.group_goes_on(PATIENCE).await;
+            }
+            gateway.resume();
+            let has_heard = async || (gateway.losses().len() > before).then_some(());
+            until("the gateway hears that it lost its partitions", PATIENCE, has_heard).await;
+            run.publishers.go_on(5, PATIENCE).await;
             run.group_goes_on(PATIENCE).await;
-        }
-        gateway.resume();
-        let has_heard = async || (gateway.losses().len() > before).then_some(());
-        until("the gateway hears that it lost its partitions", PATIENCE, has_heard).await;
-        run.publishers.go_on(5, PATIENCE).await;
-        run.group_goes_on(PATIENCE).await;
-    })
-    .await;
+        })
+        .await;
     assert!(verdict.losses() >= rounds() as usize, "{} losses", verdict.losses());
     assert_nothing_was_refused_and_little_repeated(&verdict, rounds() as usize);
 }

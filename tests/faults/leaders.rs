@@ -45,15 +45,15 @@ async fn leaders_that_are_killed_and_ended_take_nothing_with_them_and_leave_50_k
     let plan = Plan { pace, ..Plan::default() };
     let verdict = Run::rounds("leaders-killed", plan, Duration::from_secs(30), async |run| {
         let (leader, from) = (run.leader().await, run.book.now());
-        run.brokers.kill(leader);
+        run.brokers_mut().kill(leader);
         run.publishers.go_on(5, PATIENCE).await;
         killed.push(from..run.book.now());
-        run.brokers.heal().await;
+        run.brokers_mut().heal().await;
         let (leader, from) = (run.leader().await, run.book.now());
-        run.brokers.terminate(leader);
+        run.brokers_mut().terminate(leader);
         run.publishers.go_on(5, PATIENCE).await;
         ended.push(from..run.book.now());
-        run.brokers.heal().await;
+        run.brokers_mut().heal().await;
     })
     .await;
     assert_eq!(verdict.counts.duplicates, 0);
@@ -68,16 +68,16 @@ async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it()
     let mut paused = Vec::new();
     let verdict = Run::rounds("leader-paused", Plan::default(), Duration::from_secs(30), async |run| {
         let (leader, from, began) = (run.leader().await, run.book.now(), Instant::now());
-        run.brokers.pause(leader);
+        run.brokers_mut().pause(leader);
         run.publishers.go_on(5, PATIENCE).await;
         while is_long() && began.elapsed() < PAUSE {
             run.publishers.go_on(1, PATIENCE).await;
         }
         paused.push(from..run.book.now());
         assert_ne!(run.leader().await, leader, "it was deposed meanwhile");
-        run.brokers.resume(leader);
+        run.brokers_mut().resume(leader);
         run.publishers.go_on(5, PATIENCE).await;
-        run.brokers.heal().await;
+        run.brokers_mut().heal().await;
     })
     .await;
     assert_eq!(verdict.counts.duplicates, 0);
@@ -93,14 +93,14 @@ async fn while_two_of_three_are_dead_nothing_is_answered_as_stored() {
     let mut windows = Vec::new();
     let verdict = Run::rounds("two-of-three-killed", plan, Duration::from_secs(60), async |run| {
         let leader = run.leader().await;
-        run.brokers.kill((leader + 1) % NODES);
-        run.brokers.kill((leader + 2) % NODES);
+        run.brokers_mut().kill((leader + 1) % NODES);
+        run.brokers_mut().kill((leader + 2) % NODES);
         let killed = run.book.now();
         run.publishers.until_not_stored(2, PATIENCE).await;
         windows.push(killed..run.book.now());
-        run.brokers.start_missing();
+        run.brokers_mut().start_missing();
         run.publishers.go_on(5, PATIENCE).await;
-        run.brokers.heal().await;
+        run.brokers_mut().heal().await;
     })
     .await;
     for window in windows {
@@ -117,14 +117,14 @@ async fn gateways_outlive_an_outage_of_all_brokers_and_say_so() {
     let verdict = Run::rounds("all-killed", Plan::default(), Duration::from_secs(90), async |run| {
         let resident: Vec<u64> = run.gateways.iter().map(Gateway::resident_kib).collect();
         for node in 0..NODES {
-            run.brokers.kill(node);
+            run.brokers_mut().kill(node);
         }
         let outlived =
             run.gateways.iter().zip(resident).map(|(gateway, before)| outlive(gateway, before, outage));
         tokio::join!(join_all(outlived), run.publishers.until_not_stored(20, PATIENCE));
-        run.brokers.start_missing();
+        run.brokers_mut().start_missing();
         run.publishers.go_on(1, promised(BACK_MAX)).await;
-        run.brokers.heal().await;
+        run.brokers_mut().heal().await;
     })
     .await;
     assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");

@@ -22,13 +22,13 @@ async fn a_rejected_event_is_not_committed_before_its_letter_is_stored() {
     let pace = Pace { retry: Retry::UntilStored, ..Plan::default().pace };
     let plan = Plan { pace, delivery_timeout: DELIVERY_TIMEOUT, ..Plan::default() };
     let mut run = Run::begin("letters", plan).await;
-    let letters = format!("dlq.{}.{}", run.topic, run.group);
-    run.brokers.make_topic(&letters, PARTITIONS, &[("min.insync.replicas", "3")]).await;
+    let letters = run.names.letters();
+    run.brokers().make_topic(&letters, PARTITIONS, &[("min.insync.replicas", "3")]).await;
     let mut recorder = run.book.recorder(POISON);
     let mut poisons = Vec::new();
     for _ in 0..rounds() {
         let leader = run.leader().await;
-        run.brokers.kill(leader);
+        run.brokers_mut().kill(leader);
         run.publishers.go_on(5, PATIENCE).await;
         let (part, off) = publish_one(&mut recorder, &run.gateways[0].target, POISON).await;
         until("the event is rejected", PATIENCE, async || {
@@ -37,23 +37,29 @@ async fn a_rejected_event_is_not_committed_before_its_letter_is_stored() {
         .await;
         // Time passes in which it would be committed, if anything were wrong.
         run.publishers.go_on(20, PATIENCE).await;
-        assert!(run.committed(part).is_none_or(|committed| committed <= off), "passed without a letter");
+        assert!(
+            run.committed(part).await.is_none_or(|committed| committed <= off),
+            "passed without a letter"
+        );
         for gateway in &mut run.gateways {
             gateway.kill();
         }
-        assert!(run.committed(part).is_none_or(|committed| committed <= off), "passed without a letter");
+        assert!(
+            run.committed(part).await.is_none_or(|committed| committed <= off),
+            "passed without a letter"
+        );
         for gateway in &mut run.gateways {
             gateway.start_again().await;
         }
-        run.brokers.heal().await;
+        run.brokers_mut().heal().await;
         until("the event is committed", PATIENCE, async || {
-            run.committed(part).filter(|committed| *committed > off)
+            run.committed(part).await.filter(|committed| *committed > off)
         })
         .await;
         poisons.push((part, off));
     }
     // Before the end, with which the brokers may end, too.
-    let stored = block_in_place(|| log::records(&run.brokers.client(), &letters, PARTITIONS));
+    let stored = block_in_place(|| log::records(&run.brokers().client(), &letters, PARTITIONS));
     let verdict = run.end(PATIENCE).await;
     for (part, off) in poisons {
         let source =

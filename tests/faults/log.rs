@@ -37,6 +37,15 @@ pub(crate) fn truth(client: &ClientConfig, topic: &str, partitions: i32) -> Vec<
     stored
 }
 
+/// How many partitions a topic has; none where it does not exist. Blocks.
+pub(crate) fn partitions(client: &ClientConfig, topic: &str) -> i32 {
+    let consumer: BaseConsumer = client.create().unwrap();
+    // Of all topics: asking for one alone could make it.
+    let metadata = consumer.fetch_metadata(None, ASK_MAX).expect("the brokers answer");
+    let topic = metadata.topics().iter().find(|one| one.name() == topic);
+    topic.map_or(0, |topic| i32::try_from(topic.partitions().len()).unwrap())
+}
+
 /// A record's partition, offset, key and value.
 pub(crate) type Raw = (i32, i64, Vec<u8>, Vec<u8>);
 

@@ -1,6 +1,8 @@
-//! Gateways on Kafka under faults, judged by a recorded history against what lies in the log; see "On Kafka" in the
-//! README. Each run carries a plain producer and consumer as control, and one whose control fails is void: it fails, too.
+//! Gateways under faults, on Kafka and on their own log, judged by a recorded history against what lies in the log; see
+//! "On Kafka" in the README. Each run on Kafka carries a plain producer and consumer as control, and one whose control
+//! fails is void: it fails, too.
 //!
+//! - `alone`: a gateway's own log, and what it says of a group.
 //! - `broker`: starts Kafka; shared with `tests/kafka`.
 //! - `brokers`: three of them behind proxies, for one run at a time.
 //! - `checkers`: what is wrong with a history, if anything.
@@ -8,10 +10,12 @@
 //! - `control`: the plain producer and consumer.
 //! - `gateway`: the real binary as processes to be killed.
 //! - `gateways`: gateways that die, and that are restarted one after the other.
+//! - `ground`: where events lie: in Kafka or in a gateway's own log.
 //! - `history`: what every client did, as lines of JSON.
 //! - `leaders`: brokers that die, stand still, and come back.
 //! - `letters`: a dead letter that cannot be written.
 //! - `log`: what lies in Kafka, and what groups have committed.
+//! - `members`: members that come, go, break, and do not do their part.
 //! - `network`: a bad network between gateways and brokers.
 //! - `proxy`: what stands between them.
 //! - `publishers`, `subscribers`, `socket`: the gateway's clients.
@@ -28,6 +32,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alone;
 #[path = "../kafka/broker.rs"]
 #[expect(dead_code, reason = "the tests of Kafka use more of it")]
 mod broker;
@@ -37,10 +42,12 @@ mod clients;
 mod control;
 mod gateway;
 mod gateways;
+mod ground;
 mod history;
 mod leaders;
 mod letters;
 mod log;
+mod members;
 mod network;
 mod proxy;
 mod publishers;

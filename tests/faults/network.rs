@@ -21,10 +21,10 @@ async fn a_leader_that_cannot_be_reached_holds_up_only_its_own_partitions() {
     let verdict = Run::rounds("leader-cut-off", plan(), Duration::from_secs(30), async |run| {
         for weather in [Weather::Silent, Weather::Mute, Weather::Cut] {
             let leader = run.leader().await;
-            run.brokers.weather(leader, weather);
+            run.brokers().weather(leader, weather);
             run.publishers.until_someone_fails(4, PATIENCE).await;
             // What was silent for long is broken in the end.
-            run.brokers.break_all(leader);
+            run.brokers().break_all(leader);
             run.publishers.go_on(5, PATIENCE).await;
         }
     })
@@ -38,9 +38,9 @@ async fn a_leader_that_cannot_be_reached_holds_up_only_its_own_partitions() {
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn brokers_slower_than_the_delivery_timeout_leave_outcomes_unknown_and_never_refused() {
     let verdict = Run::rounds("slow-brokers", plan(), Duration::from_secs(30), async |run| {
-        run.brokers.weather_everywhere(Weather::Slow(DELIVERY_TIMEOUT));
+        run.brokers().weather_everywhere(Weather::Slow(DELIVERY_TIMEOUT));
         run.publishers.until_not_stored(3, PATIENCE).await;
-        run.brokers.weather_everywhere(Weather::Clear);
+        run.brokers().weather_everywhere(Weather::Clear);
         run.publishers.go_on(5, PATIENCE).await;
     })
     .await;

@@ -8,45 +8,61 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::task::block_in_place;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, timeout};
 
-use crate::brokers::{self, Held};
-use crate::checkers::{Case, Stored, ends};
-use crate::control::{Control, READER};
+use crate::brokers::{self, Brokers};
+use crate::checkers::Case;
+use crate::control::Control;
 use crate::gateway::{Gateway, Target};
+use crate::ground::{Engine, Ground, Names, Remains};
 use crate::history::{Book, Deed, Entry, Kind};
-use crate::log::{self, Commits};
 use crate::publishers::{EVENT_TYPE, Pace, Publishers, Retry};
-use crate::subscribers::{AUDIENCE, Reading, Seen, Settling, Subscribers};
+use crate::subscribers::{AUDIENCE, Reading, Settling, Subscribers};
 use crate::verdict::{Ended, Verdict};
-use crate::{rounds, until};
+use crate::{alone, log, rounds, until};
 
 pub(crate) const PARTITIONS: i32 = 3;
-/// How long readers may take to come to the end of a healed log.
-const DRAIN_MAX: Duration = Duration::from_secs(120);
 /// How long clients may take to finish what they are at.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// What a run is made of.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
+    pub(crate) engine: Engine,
     pub(crate) gateways: usize,
     pub(crate) workers: usize,
     pub(crate) settling: Settling,
     pub(crate) pace: Pace,
     /// `log.kafka.delivery_timeout`, and the control's.
     pub(crate) delivery_timeout: Duration,
+    /// Settings of the group, each after a comma.
+    pub(crate) policy: &'static str,
     /// YAML laid over the gateways' configuration.
     pub(crate) yaml: String,
 }
 
 impl Default for Plan {
-    /// Two gateways, eight keys, a hundred events a second, two workers; the gateway's own defaults.
+    /// Two gateways on Kafka, eight keys, a hundred events a second, two workers; the gateway's own defaults.
     fn default() -> Self {
-        let pace = Pace { publishers: 8, every: Duration::from_millis(80), retry: Retry::Never };
-        let delivery_timeout = Duration::from_secs(10);
-        Self { gateways: 2, workers: 2, settling: Settling::All, pace, delivery_timeout, yaml: String::new() }
+        Self {
+            engine: Engine::Kafka,
+            gateways: 2,
+            workers: 2,
+            settling: Settling::All,
+            pace: Pace { publishers: 8, every: Duration::from_millis(80), retry: Retry::Never },
+            delivery_timeout: Duration::from_secs(10),
+            policy: "",
+            yaml: String::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// As many gateways as the engine lets share a log, up to two, with publishers that try again.
+    pub(crate) fn retrying(engine: Engine) -> Self {
+        let plan = Self::default();
+        let gateways = if engine == Engine::Embedded { 1 } else { plan.gateways };
+        Self { engine, gateways, pace: Pace { retry: Retry::UntilStored, ..plan.pace }, ..plan }
     }
 }
 
@@ -55,15 +71,12 @@ impl Default for Plan {
 pub(crate) struct Run {
     name: &'static str,
     began: Instant,
-    pub(crate) topic: String,
-    pub(crate) group: String,
-    pub(crate) brokers: Held,
+    pub(crate) names: Names,
+    ground: Ground,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) publishers: Publishers,
     pub(crate) subscribers: Subscribers,
     pub(crate) book: Book,
-    control: Control,
-    commits: Commits,
     directory: PathBuf,
 }
 
@@ -84,14 +97,19 @@ impl Run {
 
     /// Starts everything, and waits until every publisher and the control have stored something.
     pub(crate) async fn begin(name: &'static str, plan: Plan) -> Self {
-        let brokers = brokers::take().await;
+        let brokers = match plan.engine {
+            Engine::Kafka => Some(brokers::take().await),
+            Engine::Embedded => None,
+        };
         let began = Instant::now();
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let (topic, group) = (format!("faults.{id}"), format!("faults-{id}"));
+        let names = Names { topic: format!("faults.{id}"), group: format!("faults-{id}") };
         let directory =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{name}-{}", &id[..8]));
-        brokers.make_topic(&topic, PARTITIONS, &[("min.insync.replicas", "2")]).await;
-        let yaml = yaml(&brokers.doors(), &topic, &group, &plan);
+        if let Some(brokers) = &brokers {
+            brokers.make_topic(&names.topic, PARTITIONS, &[("min.insync.replicas", "2")]).await;
+        }
+        let yaml = yaml(brokers.as_ref().map(|brokers| brokers.doors()), &names, &plan);
         let mut gateways = Vec::new();
         for number in 0..plan.gateways {
             gateways.push(Gateway::start(&directory.join(format!("gateway{number}")), &yaml).await);
@@ -102,29 +120,51 @@ impl Run {
         let targets: Vec<Target> = gateways.iter().map(|gateway| gateway.target.clone()).collect();
         let book = Book::new(&directory);
         let reading = Reading {
-            topic: topic.clone(),
-            group: group.clone(),
+            topic: names.topic.clone(),
+            group: names.group.clone(),
             workers: plan.workers,
             settling: plan.settling,
+        };
+        let Names { topic, group } = &names;
+        let ground = match brokers {
+            Some(brokers) => Ground::Brokers {
+                control: Control::start(&book, &brokers.doors(), topic, PARTITIONS, plan.delivery_timeout),
+                commits: log::Commits::watch(&book, &brokers.client(), group, topic, PARTITIONS),
+                brokers,
+            },
+            None => Ground::Own {
+                commits: alone::Commits::watch(&book, &targets[0], group),
+                target: targets[0].clone(),
+                data: gateways[0].data(),
+            },
         };
         let run = Self {
             name,
             began,
             subscribers: Subscribers::start(&book, &targets, &reading),
             publishers: Publishers::start(&book, &targets, plan.pace),
-            control: Control::start(&book, &brokers.doors(), &topic, PARTITIONS, plan.delivery_timeout),
-            commits: Commits::watch(&book, &brokers.client(), &group, &topic, PARTITIONS),
-            topic,
-            group,
-            brokers,
+            names,
+            ground,
             gateways,
             book,
             directory,
         };
         run.publishers.go_on(5, STOP_MAX).await;
-        run.control.goes_on(STOP_MAX).await;
+        run.ground.goes_on(STOP_MAX).await;
         run.group_goes_on(STOP_MAX).await;
         run
+    }
+
+    /// The brokers of a run that has some.
+    pub(crate) fn brokers(&self) -> &Brokers {
+        let Ground::Brokers { brokers, .. } = &self.ground else { panic!("a run on Kafka") };
+        brokers
+    }
+
+    /// The same, to do something to them.
+    pub(crate) fn brokers_mut(&mut self) -> &mut Brokers {
+        let Ground::Brokers { brokers, .. } = &mut self.ground else { panic!("a run on Kafka") };
+        brokers
     }
 
     /// Waits until the group has settled something new in every partition.
@@ -143,15 +183,14 @@ impl Run {
     }
 
     /// What the group has committed of a partition.
-    pub(crate) fn committed(&self, part: i32) -> Option<i64> {
-        let onlooker = log::onlooker(&self.brokers.client(), &self.group);
-        let committed = block_in_place(|| log::committed(&onlooker, &self.topic, PARTITIONS))?;
+    pub(crate) async fn committed(&self, part: i32) -> Option<i64> {
+        let committed = self.ground.onlooker(&self.names).committed().await?;
         committed.into_iter().find(|(of, _)| *of == part).map(|(_, off)| off)
     }
 
     /// The node that leads the topic's first partition.
     pub(crate) async fn leader(&self) -> usize {
-        self.brokers.leader(&self.topic, 0).await
+        self.brokers().leader(&self.names.topic, 0).await
     }
 
     /// Ends the run and judges it; see [`Ended::judge`].
@@ -162,18 +201,12 @@ impl Run {
     /// Stops publishing, heals, lets the readers come to the end, ends the gateways and reads the log.
     async fn finish(mut self) -> Ended {
         timeout(STOP_MAX, self.publishers.stop()).await.expect("the publishers stop");
-        timeout(STOP_MAX, self.control.stop_producers()).await.expect("the control's producers stop");
-        self.brokers.heal().await;
+        self.ground.heal(STOP_MAX).await;
         for gateway in &mut self.gateways {
             gateway.check();
             gateway.until_ready().await;
         }
-        let client = self.brokers.client();
-        let truth = log::truth(&client, &self.topic, PARTITIONS);
-        let onlooker = log::onlooker(&client, &self.group);
-        let committed = || block_in_place(|| log::committed(&onlooker, &self.topic, PARTITIONS));
-        let readers = [&self.subscribers.followed, &self.control.followed];
-        let is_drained = drained(&truth, &readers, committed).await;
+        let is_drained = self.ground.is_drained(&self.names, &self.subscribers.followed).await;
         timeout(STOP_MAX, self.subscribers.stop()).await.expect("the subscribers stop");
         for gateway in &mut self.gateways {
             gateway.terminate().await;
@@ -183,11 +216,9 @@ impl Run {
                 recorder.write_at(self.book.at(lost), Entry::new(Deed::Lose, Kind::Ok));
             }
         }
-        self.commits.stop().await;
-        self.control.stop().await;
-        let truth = log::truth(&client, &self.topic, PARTITIONS);
-        let committed = committed();
-        let audiences = vec![AUDIENCE.to_owned(), READER.to_owned()];
+        let reader = self.ground.reader();
+        let Remains { truth, committed, letters } = self.ground.end(&self.names).await;
+        let audiences = [AUDIENCE].into_iter().chain(reader).map(str::to_owned).collect();
         Ended {
             name: self.name,
             took: self.began.elapsed(),
@@ -195,47 +226,43 @@ impl Run {
                 history: self.book.read(),
                 truth,
                 partitions: PARTITIONS,
+                has_control: reader.is_some(),
                 has_group: true,
                 audiences,
             },
             is_drained,
-            committed: committed.expect("the commits can be read"),
+            committed,
+            letters,
             directory: self.directory,
         }
     }
 }
 
-/// Whether each reader came to the end of the log in time, and the group has committed it. What is missing is for the
-/// checkers, which name it.
-async fn drained(
-    truth: &[Stored],
-    readers: &[&Seen],
-    committed: impl Fn() -> Option<Vec<(i32, i64)>>,
-) -> bool {
-    let has_all = |seen: &Seen| {
-        let seen = seen.lock().unwrap();
-        truth.iter().all(|stored| seen.contains(&(stored.part, stored.off)))
-    };
-    let ends = ends(truth);
-    let draining = async {
-        let mut ticks = interval(Duration::from_millis(100));
-        while !readers.iter().all(|seen| has_all(seen)) || committed().is_none_or(|now| now != ends) {
-            ticks.tick().await;
-        }
-    };
-    timeout(DRAIN_MAX, draining).await.is_ok()
-}
-
-/// What the gateways are told.
-pub(crate) fn yaml(brokers: &[String], topic: &str, group: &str, plan: &Plan) -> String {
-    let (brokers, delivery_timeout) = (brokers.join(", "), plan.delivery_timeout.as_millis());
+/// What the gateways are told; without brokers each has a log of its own.
+pub(crate) fn yaml(brokers: Option<Vec<String>>, names: &Names, plan: &Plan) -> String {
+    let Names { topic, group } = names;
+    let log = brokers.map_or_else(String::new, |brokers| {
+        let (brokers, delivery_timeout) = (brokers.join(", "), plan.delivery_timeout.as_millis());
+        format!(
+            "log:
+  engine: kafka
+  kafka: {{brokers: [{brokers}], delivery_timeout: {delivery_timeout}ms}}
+"
+        )
+    });
     format!(
-        "http: {{metrics_listen: null, drain_delay: 500ms, limits: {{connections_new_per_second_max: 10000}}}}\n\
-         socket: {{drain_window: 3s}}\n\
-         log:\n  engine: kafka\n  kafka: {{brokers: [{brokers}], delivery_timeout: {delivery_timeout}ms}}\n\
-         topic_defaults: {{schema: {{required: false}}}}\n\
-         topics: [{{name: {topic}, event_types: [{EVENT_TYPE}], partitions: {PARTITIONS}, key: /data/key}}]\n\
-         groups: {{{group}: {{topics: [{topic}]}}}}\n{}\n",
-        plan.yaml
+        "http: {{metrics_listen: null, drain_delay: 500ms, limits: {{connections_new_per_second_max: 10000}}}}
+\
+         socket: {{drain_window: 3s}}
+\
+         {log}\
+         topic_defaults: {{schema: {{required: false}}}}
+\
+         topics: [{{name: {topic}, event_types: [{EVENT_TYPE}], partitions: {PARTITIONS}, key: /data/key}}]
+\
+         groups: {{{group}: {{topics: [{topic}]{}}}}}
+{}
+",
+        plan.policy, plan.yaml
     )
 }

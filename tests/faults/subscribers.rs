@@ -30,18 +30,29 @@ pub(crate) type Seen = Arc<Mutex<BTreeSet<(i32, i64)>>>;
 /// Subscribers at work.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
+    book: Book,
+    targets: Vec<Target>,
+    reading: Reading,
     tasks: JoinSet<()>,
     stop: CancellationToken,
-    /// Breaks the connection of each worker, without a goodbye.
-    breaks: Vec<Arc<Notify>>,
-    /// Whether the gateway of each worker has partitions.
-    busy: Vec<Arc<AtomicBool>>,
+    workers: Vec<Strings>,
     /// What was settled.
     pub(crate) settled: Seen,
     /// What was rejected.
     pub(crate) rejected: Seen,
     /// What the audience was shown.
     pub(crate) followed: Seen,
+}
+
+/// What a worker is led by.
+#[derive(Debug, Clone)]
+struct Strings {
+    /// Breaks its connection, without a goodbye.
+    broken: Arc<Notify>,
+    /// Whether its gateway has partitions.
+    is_busy: Arc<AtomicBool>,
+    /// Lets it settle what it has, say goodbye and go.
+    stop: CancellationToken,
 }
 
 /// What a run's subscribers read.
@@ -73,31 +84,18 @@ pub(crate) const AUDIENCE: &str = "a0";
 impl Subscribers {
     pub(crate) fn start(book: &Book, targets: &[Target], reading: &Reading) -> Self {
         let mut this = Self {
+            book: book.clone(),
+            targets: targets.to_vec(),
+            reading: reading.clone(),
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
-            breaks: Vec::new(),
-            busy: Vec::new(),
+            workers: Vec::new(),
             settled: Seen::default(),
             rejected: Seen::default(),
             followed: Seen::default(),
         };
-        for number in 0..reading.workers {
-            let (broken, is_busy) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-            this.breaks.push(Arc::clone(&broken));
-            this.busy.push(Arc::clone(&is_busy));
-            let worker = Worker {
-                book: book.clone(),
-                number,
-                targets: targets.to_vec(),
-                group: reading.group.clone(),
-                settling: reading.settling,
-                settled: Arc::clone(&this.settled),
-                rejected: Arc::clone(&this.rejected),
-                broken,
-                is_busy,
-                stop: this.stop.clone(),
-            };
-            this.tasks.spawn(worker.run());
+        for _ in 0..reading.workers {
+            this.hire();
         }
         let audience = Audience {
             recorder: book.recorder(AUDIENCE),
@@ -111,14 +109,47 @@ impl Subscribers {
         this
     }
 
+    /// One worker more; answers its number.
+    pub(crate) fn hire(&mut self) -> usize {
+        let number = self.workers.len();
+        let strings = Strings {
+            broken: Arc::new(Notify::new()),
+            is_busy: Arc::new(AtomicBool::new(false)),
+            stop: self.stop.child_token(),
+        };
+        let worker = Worker {
+            book: self.book.clone(),
+            number,
+            targets: self.targets.clone(),
+            group: self.reading.group.clone(),
+            settling: self.reading.settling,
+            settled: Arc::clone(&self.settled),
+            rejected: Arc::clone(&self.rejected),
+            strings: strings.clone(),
+        };
+        self.workers.push(strings);
+        self.tasks.spawn(worker.run());
+        number
+    }
+
+    /// How many workers there ever were.
+    pub(crate) fn count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Lets a worker settle what it has and go.
+    pub(crate) fn dismiss(&self, number: usize) {
+        self.workers[number].stop.cancel();
+    }
+
     /// Breaks a worker's connection as a crash does.
     pub(crate) fn break_worker(&self, number: usize) {
-        self.breaks[number].notify_one();
+        self.workers[number].broken.notify_one();
     }
 
     /// Whether the gateway that a worker is connected to has partitions, as far as the worker was told.
     pub(crate) fn is_busy(&self, number: usize) -> bool {
-        self.busy[number].load(Ordering::Acquire)
+        self.workers[number].is_busy.load(Ordering::Acquire)
     }
 
     /// Lets all say goodbye.
@@ -138,9 +169,7 @@ struct Worker {
     settling: Settling,
     settled: Seen,
     rejected: Seen,
-    broken: Arc<Notify>,
-    is_busy: Arc<AtomicBool>,
-    stop: CancellationToken,
+    strings: Strings,
 }
 
 /// One connection of a worker.
@@ -169,7 +198,7 @@ impl Worker {
         for connection in 1.. {
             let turn = connection - 1 + self.number;
             tries.tick().await;
-            if self.stop.is_cancelled() {
+            if self.strings.stop.is_cancelled() {
                 return;
             }
             let target = &self.targets[turn % self.targets.len()];
@@ -186,13 +215,13 @@ impl Worker {
                 refused: HashMap::new(),
                 commands: 1,
                 assignment: Value::Null,
-                is_busy: &self.is_busy,
+                is_busy: &self.strings.is_busy,
                 settled: &self.settled,
                 rejected: &self.rejected,
             };
             let note = tokio::select! {
-                ended = shift.work(&self.stop) => ended.err().unwrap_or_else(|| "stopped".to_owned()),
-                () = self.broken.notified() => "broken".to_owned(),
+                ended = shift.work(&self.strings.stop) => ended.err().unwrap_or_else(|| "stopped".to_owned()),
+                () = self.strings.broken.notified() => "broken".to_owned(),
             };
             shift.recorder.write(Entry::new(Deed::Close, Kind::Info).note(note));
         }
@@ -204,7 +233,8 @@ impl Worker {
     }
 }
 
-async fn subscribe(target: &Target, command: &Value) -> Option<(Socket, Value)> {
+/// Subscribes on a connection of its own.
+pub(crate) async fn subscribe(target: &Target, command: &Value) -> Option<(Socket, Value)> {
     const ANSWER_MAX: Duration = Duration::from_secs(5);
     let subscribing = async {
         let mut socket = Socket::connect(target).await.ok()?;

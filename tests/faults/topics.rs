@@ -8,6 +8,7 @@ use rdkafka::client::DefaultClientContext;
 use tokio::task::block_in_place;
 
 use crate::gateway::Gateway;
+use crate::ground::Names;
 use crate::history::Kind;
 use crate::log;
 use crate::publishers::{Answer, client, envelope, send};
@@ -21,11 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn what_a_topic_does_not_take_and_a_topic_that_is_gone_are_refused_by_name() {
     let brokers = brokers::take().await;
     let id = uuid::Uuid::new_v4().simple().to_string();
-    let topic = format!("faults.{id}");
+    let names = Names { topic: format!("faults.{id}"), group: format!("faults-{id}") };
+    let topic = names.topic.clone();
     brokers.make_topic(&topic, PARTITIONS, &[("max.message.bytes", "4000")]).await;
     let plan = Plan { delivery_timeout: Duration::from_secs(3), ..Plan::default() };
     let directory = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
-    let yaml = yaml(&brokers.doors(), &topic, &format!("faults-{id}"), &plan);
+    let yaml = yaml(Some(brokers.doors()), &names, &plan);
     let mut gateway = Gateway::start(directory.path(), &yaml).await;
     gateway.until_ready().await;
     let client = client();

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::checkers::{CONTROL, Case, Counts, Finding, Stall, WHOLE, ends, stalls};
+use crate::checkers::{CONTROL, Case, Counts, Finding, Stall, Stored, WHOLE, ends, stalls};
 use crate::history::{Deed, Entry};
 use crate::{is_long, promised, rounds};
 
@@ -18,6 +18,8 @@ pub(crate) struct Ended {
     pub(crate) is_drained: bool,
     /// What the group has committed, after all gateways left.
     pub(crate) committed: Vec<(i32, i64)>,
+    /// Its dead letters.
+    pub(crate) letters: Vec<Stored>,
     /// The histories and the gateways' logs; kept where the run does not pass.
     pub(crate) directory: PathBuf,
 }
@@ -27,6 +29,7 @@ pub(crate) struct Ended {
 pub(crate) struct Verdict {
     pub(crate) case: Case,
     pub(crate) counts: Counts,
+    pub(crate) letters: Vec<Stored>,
     directory: PathBuf,
 }
 
@@ -120,7 +123,8 @@ impl Ended {
         let case = self.case;
         let (void, broken): (Vec<Finding>, Vec<Finding>) =
             case.findings().into_iter().partition(|finding| finding.subject.starts_with(CONTROL));
-        let verdict = Verdict { counts: case.counts(), case, directory: self.directory };
+        let verdict =
+            Verdict { counts: case.counts(), case, letters: self.letters, directory: self.directory };
         let (counts, case) = (verdict.counts, &verdict.case);
         let (stall, control_stall) = verdict.stall(None, &WHOLE);
         let (stall, control_stall) = (stall.unwrap_or_default(), control_stall.unwrap_or_default());
@@ -149,8 +153,7 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
-    use super::{Case, Deed, Duration, Ended, Entry, WHOLE};
-    use crate::checkers::Stored;
+    use super::{Case, Deed, Duration, Ended, Entry, Stored, WHOLE};
     use crate::history::{Kind, sha};
 
     /// A run of one partition: what the control and a publisher stored at once was followed, settled and committed.
@@ -177,9 +180,10 @@ mod tests {
         Ended {
             name: "test",
             took: Duration::ZERO,
-            case: Case { history, truth, partitions: 1, has_group: true, audiences },
+            case: Case { history, truth, partitions: 1, has_control: true, has_group: true, audiences },
             is_drained: true,
             committed: vec![(0, 2)],
+            letters: Vec::new(),
             directory: "no-such-directory".into(),
         }
     }
