@@ -106,6 +106,16 @@ impl Log {
         stored
     }
 
+    /// Removes what lies before these offsets, as retention does.
+    pub(crate) async fn remove(&self, topic: &str, before: &[(i32, i64)]) {
+        let topic = Topic::parse(topic).unwrap();
+        for (part, off) in before {
+            let partition = Partition::new(u32::try_from(*part).unwrap());
+            let before = Offset::new(u64::try_from(*off).unwrap());
+            self.0.delete_records(&topic, partition, before).await.unwrap();
+        }
+    }
+
     /// What a group has committed, by partition.
     pub(crate) async fn committed(&self, group: &str, topic: &str) -> Vec<(i32, i64)> {
         let (group, topic) = (GroupName::parse(group).unwrap(), Topic::parse(topic).unwrap());

@@ -10,7 +10,7 @@ mod reading;
 mod settling;
 mod stall;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::history::{Deed, Entry, Kind};
 
@@ -37,6 +37,8 @@ pub(crate) struct Case {
     pub(crate) history: Vec<Entry>,
     /// By partition and offset.
     pub(crate) truth: Vec<Stored>,
+    /// What lay in the log and was removed from it on purpose; it is part of the truth.
+    pub(crate) removed: BTreeSet<(i32, i64)>,
     /// How many partitions the topic has.
     pub(crate) partitions: i32,
     /// Whether each of them has a control of its own.
@@ -134,6 +136,22 @@ impl Case {
         counts
     }
 
+    /// Positions that are gone for good, and that someone of these readers was told to miss.
+    fn told_missing(&self, is_theirs: impl Fn(&str) -> bool) -> BTreeSet<(i32, i64)> {
+        let told = |(part, off): &(i32, i64)| {
+            self.of(Deed::Gap, Kind::Ok).filter(|entry| is_theirs(&entry.proc)).any(|entry| {
+                let from: i64 = entry.note.parse().unwrap();
+                entry.part == Some(*part) && entry.off.is_some_and(|to| (from..to).contains(off))
+            })
+        };
+        self.removed.iter().copied().filter(told).collect()
+    }
+
+    /// Whether this is a reader of the topic rather than a member of the group.
+    fn is_audience(&self, proc: &str) -> bool {
+        self.audiences.iter().any(|audience| audience == proc)
+    }
+
     fn of(&self, f: Deed, kind: Kind) -> impl Iterator<Item = &Entry> {
         self.history.iter().filter(move |entry| entry.is(f, kind))
     }
@@ -195,7 +213,7 @@ fn finding(checker: &'static str, subject: &str, what: String) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{Case, Counts, Deed, Entry, Kind, Stored};
+    use super::{BTreeSet, Case, Counts, Deed, Entry, Kind, Stored};
 
     /// A history where line `n` is at time `n`.
     pub(super) fn case(lines: &[(&str, Entry)], truth: &[(i32, i64, &str)]) -> Case {
@@ -213,6 +231,7 @@ mod tests {
         Case {
             history: (0..).zip(lines).map(at).collect(),
             truth: truth.iter().map(stored).collect(),
+            removed: BTreeSet::new(),
             partitions: 0,
             has_control: true,
             has_group: false,

@@ -14,7 +14,7 @@ use crate::control::{Control, READER};
 use crate::gateway::Target;
 use crate::run::PARTITIONS;
 use crate::subscribers::Seen;
-use crate::{alone, log};
+use crate::{alone, log, until};
 
 /// How long readers may take to come to the end of a healed log.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
@@ -147,6 +147,39 @@ impl Ground {
                 (all.collect(), ends)
             }
         }
+    }
+
+    /// Removes what lies before these offsets, as retention does, while no gateway runs; answers what that was.
+    pub(crate) async fn remove(&self, names: &Names, before: &[(i32, i64)]) -> Vec<Stored> {
+        let is_gone =
+            |stored: &Stored| before.iter().any(|(part, off)| stored.part == *part && stored.off < *off);
+        let mut truth = match self {
+            Self::Brokers { brokers, .. } => {
+                let client = brokers.client();
+                let truth = log::truth(&client, &names.topic, PARTITIONS);
+                log::remove(&client, &names.topic, before).await;
+                truth
+            }
+            Self::Own { data, .. } => {
+                let log = block_in_place(|| alone::Log::open(data));
+                let truth = log.truth(&names.topic).await;
+                log.remove(&names.topic, before).await;
+                log.close().await;
+                truth
+            }
+        };
+        truth.retain(is_gone);
+        truth
+    }
+
+    /// Waits until all who follow have seen these positions.
+    pub(crate) async fn shows(&self, positions: &[(i32, i64)], followed: &Seen, patience: Duration) {
+        let readers: Vec<&Seen> = [followed].into_iter().chain(self.followed()).collect();
+        until("all who follow have seen it", patience, async || {
+            let has_all = |seen: &&Seen| positions.iter().all(|one| seen.lock().unwrap().contains(one));
+            readers.iter().all(has_all).then_some(())
+        })
+        .await;
     }
 
     /// Reads what lies there, once the gateways have ended.

@@ -29,7 +29,7 @@ pub(crate) enum Deed {
     Lose,
     /// An audience was shown an event.
     Follow,
-    /// An audience was told that it misses events up to `off`.
+    /// A reader was told that it misses events from the offset in the note up to `off`.
     Gap,
     /// A group's committed offset was seen.
     Commit,

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
@@ -44,6 +46,19 @@ pub(crate) fn partitions(client: &ClientConfig, topic: &str) -> i32 {
     let metadata = consumer.fetch_metadata(None, ASK_MAX).expect("the brokers answer");
     let topic = metadata.topics().iter().find(|one| one.name() == topic);
     topic.map_or(0, |topic| i32::try_from(topic.partitions().len()).unwrap())
+}
+
+/// Removes what lies before these offsets, as retention does.
+pub(crate) async fn remove(client: &ClientConfig, topic: &str, before: &[(i32, i64)]) {
+    let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for (part, off) in before {
+        list.add_partition_offset(topic, *part, Offset::Offset(*off)).unwrap();
+    }
+    let removed = admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+    for one in removed.elements() {
+        one.error().unwrap();
+    }
 }
 
 /// A record's partition, offset, key and value.

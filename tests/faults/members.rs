@@ -202,6 +202,41 @@ impl Idle {
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn what_retention_took_before_the_group_had_it_is_told_as_missing() {
+    passed_by_retention("retention", Engine::Kafka).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_took_from_a_gateways_own_log_is_told_as_missing() {
+    passed_by_retention("retention-alone", Engine::Embedded).await;
+}
+
+/// That nothing else is missing, and that what is missing was told, the checkers see.
+async fn passed_by_retention(name: &'static str, engine: Engine) {
+    const REMOVED: i64 = 10;
+    let verdict = Run::rounds(name, Plan::retrying(engine), PATIENCE, async |run| {
+        for number in 0..run.subscribers.count() {
+            run.subscribers.dismiss(number);
+        }
+        let committed = run.until_committed(PATIENCE).await;
+        // Each key alone could fill its partition with that.
+        run.publishers.go_on(REMOVED.unsigned_abs() + 5, PATIENCE).await;
+        let before: Vec<(i32, i64)> = committed.iter().map(|(part, off)| (*part, off + REMOVED)).collect();
+        run.remove(&before, PATIENCE).await;
+        run.subscribers.hire();
+        run.subscribers.hire();
+        run.group_goes_on(PATIENCE).await;
+    })
+    .await;
+    let case = &verdict.case;
+    let told = case.history.iter().filter(|entry| entry.f == Deed::Gap && entry.proc.starts_with('w'));
+    assert!(told.count() >= crate::rounds() as usize, "members are told");
+    assert!(!case.removed.is_empty());
+    assert_eq!((verdict.counts.redelivered, verdict.counts.duplicates), (0, 0), "{:?}", verdict.counts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn poison_becomes_letters_and_nothing_else_does_though_gateways_are_killed() {
     poisoned("poison", Engine::Kafka).await;
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::brokers::{self, Brokers};
-use crate::checkers::Case;
+use crate::checkers::{Case, Stored};
 use crate::control::Control;
 use crate::gateway::{Gateway, Target};
 use crate::ground::{Engine, Ground, Names, Remains};
@@ -77,6 +77,7 @@ pub(crate) struct Run {
     pub(crate) publishers: Publishers,
     pub(crate) subscribers: Subscribers,
     pub(crate) book: Book,
+    removed: Vec<Stored>,
     directory: PathBuf,
 }
 
@@ -147,6 +148,7 @@ impl Run {
             ground,
             gateways,
             book,
+            removed: Vec::new(),
             directory,
         };
         run.publishers.go_on(5, STOP_MAX).await;
@@ -188,6 +190,31 @@ impl Run {
         committed.into_iter().find(|(of, _)| *of == part).map(|(_, off)| off)
     }
 
+    /// Waits until the group has committed all that it settled; answers where that ends.
+    pub(crate) async fn until_committed(&self, patience: Duration) -> Vec<(i32, i64)> {
+        until("all that was settled is committed", patience, async || {
+            let now = self.ground.onlooker(&self.names).committed().await?;
+            let settled = self.subscribers.settled.lock().unwrap();
+            let last: BTreeMap<i32, i64> = settled.iter().map(|(part, off)| (*part, off + 1)).collect();
+            (now == last.into_iter().collect::<Vec<_>>()).then_some(now)
+        })
+        .await
+    }
+
+    /// Restarts all gateways and removes, while none runs, what lies before these offsets, once all who follow have seen it.
+    pub(crate) async fn remove(&mut self, before: &[(i32, i64)], patience: Duration) {
+        let last: Vec<(i32, i64)> = before.iter().map(|(part, off)| (*part, off - 1)).collect();
+        self.ground.shows(&last, &self.subscribers.followed, patience).await;
+        for gateway in &mut self.gateways {
+            gateway.terminate().await;
+        }
+        self.removed.extend(self.ground.remove(&self.names, before).await);
+        for gateway in &mut self.gateways {
+            gateway.start_again().await;
+            gateway.until_ready().await;
+        }
+    }
+
     /// The node that leads the topic's first partition.
     pub(crate) async fn leader(&self) -> usize {
         self.brokers().leader(&self.names.topic, 0).await
@@ -217,7 +244,10 @@ impl Run {
             }
         }
         let reader = self.ground.reader();
-        let Remains { truth, committed, letters } = self.ground.end(&self.names).await;
+        let Remains { mut truth, committed, letters } = self.ground.end(&self.names).await;
+        let removed = self.removed.iter().map(|stored| (stored.part, stored.off)).collect();
+        truth.extend(self.removed);
+        truth.sort_by_key(|stored| (stored.part, stored.off));
         let audiences = [AUDIENCE].into_iter().chain(reader).map(str::to_owned).collect();
         Ended {
             name: self.name,
@@ -225,6 +255,7 @@ impl Run {
             case: Case {
                 history: self.book.read(),
                 truth,
+                removed,
                 partitions: PARTITIONS,
                 has_control: reader.is_some(),
                 has_group: true,

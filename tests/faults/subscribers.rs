@@ -285,6 +285,10 @@ impl Shift<'_> {
             if entry.kind == Kind::Fail {
                 self.refused.insert(tag, entry);
             }
+        } else if let Some(topics) = json["gap"].as_object() {
+            for (part, gap) in topics.values().filter_map(Value::as_object).flatten() {
+                self.recorder.write(gap_entry(part, gap));
+            }
         } else if let Some(tags) = json["withdrawn"].as_array() {
             let reason = json["reason"].as_str().unwrap_or_default();
             for tag in tags {
@@ -332,6 +336,12 @@ impl Shift<'_> {
         }
         Ok(())
     }
+}
+
+/// What a reader was told to miss of a partition.
+fn gap_entry(part: &str, gap: &Value) -> Entry {
+    let (from, to) = (gap[0].as_i64().unwrap(), gap[1].as_i64().unwrap());
+    Entry::new(Deed::Gap, Kind::Ok).at(part.parse().unwrap(), to).note(from.to_string())
 }
 
 struct Audience {
@@ -394,9 +404,9 @@ impl Audience {
             self.take_cursor(&message.json);
             if let Some(gaps) = message.json["gap"][&self.topic].as_object() {
                 for (part, gap) in gaps {
-                    let (part, to) = (part.parse().unwrap(), gap[1].as_i64().unwrap());
-                    self.recorder.write(Entry::new(Deed::Gap, Kind::Ok).at(part, to));
-                    self.positions.insert(part, to);
+                    let entry = gap_entry(part, gap);
+                    self.positions.extend(entry.position());
+                    self.recorder.write(entry);
                 }
             }
             if message.json["offset"].is_u64() {

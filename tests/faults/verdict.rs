@@ -153,6 +153,8 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::{Case, Deed, Duration, Ended, Entry, Stored, WHOLE};
     use crate::history::{Kind, sha};
 
@@ -180,7 +182,15 @@ mod tests {
         Ended {
             name: "test",
             took: Duration::ZERO,
-            case: Case { history, truth, partitions: 1, has_control: true, has_group: true, audiences },
+            case: Case {
+                history,
+                truth,
+                removed: BTreeSet::new(),
+                partitions: 1,
+                has_control: true,
+                has_group: true,
+                audiences,
+            },
             is_drained: true,
             committed: vec![(0, 2)],
             letters: Vec::new(),

@@ -6,12 +6,19 @@ use crate::history::{Deed, Entry, Kind};
 
 use super::{Case, Finding, GROUP, finding};
 
-/// In the log, and never given to the group, or to someone who followed from the beginning.
+/// In the log, and never given to the group, or to someone who followed from the beginning; of what was removed, nor told to be
+/// missing.
 pub(super) fn unseen(case: &Case) -> Vec<Finding> {
-    let group = case.has_group.then(|| (GROUP, positions(case.of(Deed::Deliver, Kind::Ok))));
+    let group = case.has_group.then(|| {
+        let mut seen = positions(case.of(Deed::Deliver, Kind::Ok));
+        seen.extend(case.told_missing(|proc| !case.is_audience(proc)));
+        (GROUP, seen)
+    });
     let audiences = case.audiences.iter().map(|audience| {
         let seen = case.of(Deed::Follow, Kind::Ok).filter(|entry| entry.proc == *audience);
-        (audience.as_str(), positions(seen))
+        let mut seen = positions(seen);
+        seen.extend(case.told_missing(|proc| proc == audience));
+        (audience.as_str(), seen)
     });
     let missing = |(reader, seen): (&str, HashSet<(i32, i64)>)| {
         let missing = case.truth.iter().filter(move |stored| !seen.contains(&(stored.part, stored.off)));
@@ -64,7 +71,10 @@ pub(super) fn nonmonotonic_poll(case: &Case) -> Vec<Finding> {
 pub(super) fn poll_skip(case: &Case) -> Vec<Finding> {
     let mut findings = Vec::new();
     if case.has_group {
-        findings.extend(skips(case, GROUP, case.of(Deed::Deliver, Kind::Ok)));
+        let is_theirs = |entry: &&Entry| {
+            entry.f == Deed::Deliver || entry.f == Deed::Gap && !case.is_audience(&entry.proc)
+        };
+        findings.extend(skips(case, GROUP, case.history.iter().filter(is_theirs)));
     }
     for audience in &case.audiences {
         let is_theirs =
@@ -116,6 +126,18 @@ mod tests {
 
     fn audience(lines: &[(&str, Entry)]) -> Case {
         Case { audiences: vec!["a0".to_owned()], ..case(lines, TRUTH) }
+    }
+
+    #[test]
+    fn what_was_removed_is_missed_by_who_was_told_so() {
+        let gap = |from: i64, to| Entry::new(Deed::Gap, Kind::Ok).at(0, to).note(from.to_string());
+        let judge = |told: Entry| {
+            let removed = [(0, 0), (0, 1)].into();
+            unseen(&Case { removed, ..group(&[("w", told), ("w", deliver(3))]) }).len()
+        };
+        assert_eq!((judge(gap(0, 2)), judge(gap(1, 2)), judge(gap(2, 3))), (0, 1, 2));
+        let kept = Case { removed: [(0, 0)].into(), ..group(&[("w", gap(0, 3)), ("w", deliver(3))]) };
+        assert_eq!(unseen(&kept).len(), 1, "a gap excuses nothing that is there");
     }
 
     #[test]

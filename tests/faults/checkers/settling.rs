@@ -24,7 +24,8 @@ pub(super) fn commit_ahead(case: &Case) -> Vec<Finding> {
     for entry in case.of(Deed::Commit, Kind::Ok) {
         let Some((part, committed)) = entry.position() else { continue };
         let before = offsets.get(&part).into_iter().flatten().filter(|off| **off < committed);
-        let unsettled = before.filter(|off| settled.get(&(part, **off)).is_none_or(|at| *at > entry.t_mono));
+        let kept = before.filter(|off| !case.removed.contains(&(part, **off)));
+        let unsettled = kept.filter(|off| settled.get(&(part, **off)).is_none_or(|at| *at > entry.t_mono));
         for off in unsettled {
             findings.push(finding("commit-ahead", GROUP, format!("{committed} of {part} passes {off}")));
         }
