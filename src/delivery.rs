@@ -39,8 +39,9 @@ mod tracker;
 mod view;
 
 pub use dead_letters::{
-    DeadLetter, DeadLetterCount, DeadLetterCounts, DeadLetterId, DeadLetterPage, DeadLetterQuery,
-    DeadLetterState, Note, REASONS, Settled, Standing, WholeDeadLetter,
+    DeadLetter, DeadLetterCount, DeadLetterCounts, DeadLetterFilter, DeadLetterId, DeadLetterPage,
+    DeadLetterQuery, DeadLetterState, Note, REASONS, Redrive, RedriveCounts, RedriveId, RedriveOf,
+    RedriveOrder, RedrivePage, RedrivePlan, RedriveState, Settled, Standing, WholeDeadLetter,
 };
 pub use error::Error;
 pub use member::{

@@ -43,6 +43,7 @@ mod publish_stream;
 mod query;
 mod read;
 mod receipt;
+mod redrives;
 mod registry;
 mod routes;
 mod serve;

@@ -5,10 +5,12 @@
 //! dlq.{topic}.{group} ── reading (bounded) ── letter ─┬─ list · one · count
 //! _weirgate.dead_letters ──────────────────── states ─┘
 //!                     ├─ keeper: forgets letters that have gone
-//!                     └─ gauges: how many are open, for metrics
+//!                     ├─ gauges: how many are open, for metrics
+//!                     └─ redrives: many of them sent back
 //! ```
 
 mod count;
+mod filter;
 mod gauges;
 mod handle;
 mod id;
@@ -18,6 +20,7 @@ mod list;
 #[expect(dead_code, reason = "what groups make of letters, and jobs, come next")]
 mod moves;
 mod reading;
+mod redrives;
 mod states;
 
 use crate::event::{GroupName, Record, RecordView, Storage, Topic};
@@ -32,12 +35,17 @@ pub(super) use gauges::show;
 pub(super) use keeper::keep;
 pub(super) use moves::{Asked, Before, Begun, Ended, Held};
 pub(super) use reading::one as one_record;
+pub(super) use redrives::keep as keep_redrives;
 pub(super) use states::States;
 
 pub use count::{DeadLetterCount, DeadLetterCounts};
+pub use filter::DeadLetterFilter;
 pub use id::DeadLetterId;
 pub use letter::DeadLetter;
 pub use list::{DeadLetterPage, DeadLetterQuery};
+pub use redrives::{
+    Redrive, RedriveCounts, RedriveId, RedriveOf, RedriveOrder, RedrivePage, RedrivePlan, RedriveState,
+};
 pub use states::{DeadLetterState, Note, Settled, Standing};
 
 /// Why a letter can be dead, as its header says.

@@ -3,7 +3,7 @@
 use crate::event::{GroupName, Topic};
 use crate::log;
 
-use super::DeadLetterState;
+use super::{DeadLetterId, DeadLetterState, RedriveId, RedriveState};
 
 /// Why a request to a group failed. Cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,6 +51,21 @@ pub enum Error {
     /// No room for what was to be known of a letter.
     #[error("{0}")]
     DeadLettersFull(String),
+    /// A letter that was to be sent back and is not there.
+    #[error("there is no dead letter '{0}'; retention may have removed it")]
+    UnknownDeadLetterOf(DeadLetterId),
+    /// No such redrive, or none any more.
+    #[error("there is no redrive of this id; of each group the last ones are kept")]
+    UnknownRedrive,
+    /// A redrive that cannot be.
+    #[error("{0}")]
+    InvalidRedrive(String),
+    /// A group has one redrive at a time.
+    #[error("redrive '{0}' of this group is running; wait for it, or cancel it")]
+    RedriveRunning(RedriveId),
+    /// A redrive that has ended cannot be cancelled.
+    #[error("the redrive is {} and cannot be cancelled", .0.as_str())]
+    RedriveEnded(RedriveState),
     /// What the log keeps for all gateways is not read yet.
     #[error("the states of dead letters are being loaded; try again")]
     NotLoaded,

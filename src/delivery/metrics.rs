@@ -46,6 +46,9 @@ pub(super) struct Letters {
     pub(super) oldest_open: RatioBy,
     pub(super) states: Gauge,
     pub(super) state_bytes: Gauge,
+    pub(super) redriven: CounterBy,
+    /// That run here.
+    pub(super) redrives: Gauge,
 }
 
 /// How far groups are behind.
@@ -165,6 +168,13 @@ impl Letters {
                 "weirgate_dlq_states_bytes",
                 "Bytes of what is known of dead letters, bounded by dead_letters.states_bytes_max.",
             ),
+            redriven: registry.counter_by(
+                "weirgate_redrive_messages_total",
+                "Dead letters that redrives sent back, by outcome: moved, failed or skipped.",
+                &["group", "outcome"],
+            ),
+            redrives: registry
+                .gauge("weirgate_redrives_running", "Redrives that this gateway carries out now."),
         }
     }
 }

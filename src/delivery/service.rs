@@ -1,6 +1,7 @@
 //! The room's service: it starts and ends the tasks of groups; and the handle to it.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -92,6 +93,8 @@ pub struct Delivery {
 struct Owners {
     senders: BTreeMap<GroupName, mpsc::Sender<Command>>,
     tasks: JoinSet<()>,
+    /// Tells the redrives of the drain.
+    redriving: CancellationToken,
     is_draining: bool,
     drained: Vec<oneshot::Sender<()>>,
 }
@@ -111,8 +114,10 @@ impl Service {
         let (policies, keeper) = Policies::new(&config);
         let metrics = Metrics::register(registry);
         let states = States::new(config.dead_letter_states_bytes_max);
+        let life = format!("{}-{:016x}", config.node, RandomState::new().hash_one(0)).into();
         let shared = Arc::new(Shared {
             config,
+            life,
             log,
             groups,
             catalogue,
@@ -132,6 +137,7 @@ impl Service {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { shared, keeper, handle, mut requests } = self;
         let mut owners = Owners::default();
+        owners.tasks.spawn(dead_letters::keep_redrives(Arc::clone(&shared), owners.redriving.clone()));
         let mut policies = shared.policies.changes();
         let keeping = keeper.run(&shared.config, &shared.log);
         let measuring = lag::show(&handle);
@@ -208,6 +214,7 @@ impl Owners {
 
     fn drain(&mut self) {
         self.is_draining = true;
+        self.redriving.cancel();
         // A full channel must not keep the other groups waiting.
         for sender in self.senders.values() {
             if sender.try_send(Command::Drain).is_err() {

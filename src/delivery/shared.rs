@@ -16,6 +16,8 @@ use super::policies::Policies;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
+    /// Tells this run of the gateway from all others, those of its own name too.
+    pub(super) life: Box<str>,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) groups: Arc<dyn Groups>,
     pub(super) catalogue: LiveCatalogue,

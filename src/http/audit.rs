@@ -3,12 +3,12 @@
 //! Each is a line of the log under the target `weirgate::audit`. It never holds what was seen or written.
 
 use crate::auth::Principal;
-use crate::delivery::DeadLetterId;
+use crate::delivery::{DeadLetterId, RedriveId};
 use crate::event::GroupName;
 
 use super::call::Call;
 
-/// What somebody did with a dead letter.
+/// What somebody did with a dead letter, or with many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     /// Saw its event.
@@ -17,6 +17,10 @@ pub(super) enum Act {
     Annotate,
     /// Declared it unneeded.
     Discard,
+    /// Began to send many back.
+    Redrive,
+    /// Ended that.
+    CancelRedrive,
 }
 
 impl Act {
@@ -25,6 +29,8 @@ impl Act {
             Self::SeePayload => "dead_letter.payload",
             Self::Annotate => "dead_letter.annotate",
             Self::Discard => "dead_letter.discard",
+            Self::Redrive => "redrive.begin",
+            Self::CancelRedrive => "redrive.cancel",
         }
     }
 }
@@ -45,5 +51,18 @@ pub(super) fn dead_letter(
         %group,
         dead_letter.id = %id,
         "an act on a dead letter"
+    );
+}
+
+/// Tells of an act on many dead letters.
+pub(super) fn redrive(call: &Call, principal: &Principal, act: Act, id: &RedriveId) {
+    tracing::info!(
+        target: "weirgate::audit",
+        act = act.as_str(),
+        principal = principal.id(),
+        request.id = call.id(),
+        group = %id.group(),
+        redrive.id = %id,
+        "an act on a redrive"
     );
 }

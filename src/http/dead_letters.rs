@@ -11,7 +11,9 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::auth::{Object, Operation, Principal};
-use crate::delivery::{self, DeadLetterId, DeadLetterQuery, DeadLetterState, REASONS, Standing};
+use crate::delivery::{
+    self, DeadLetterFilter, DeadLetterId, DeadLetterQuery, DeadLetterState, REASONS, Standing,
+};
 use crate::event::{GroupName, Timestamp, Topic};
 use crate::problem::{Code, Problem};
 
@@ -66,10 +68,14 @@ pub(super) async fn list(
         query.as_deref(),
         &["topic", "reason", "key", "correlationId", "from", "to", "state", "cursor", "limit"],
     )?;
-    let query = filters(&query)?;
+    let query = DeadLetterQuery {
+        filter: filter(|name| query.get(name))?,
+        limit: query.number("limit", 1, PAGE_MAX)?.unwrap_or(PAGE),
+        cursor: query.get("cursor").map(ToOwned::to_owned),
+    };
     let group = segments.group(0)?;
-    let object =
-        query.topic.as_ref().map_or(Object::Group(&group), |topic| Object::GroupTopic(&group, topic));
+    let topic = query.filter.topic.as_ref();
+    let object = topic.map_or(Object::Group(&group), |topic| Object::GroupTopic(&group, topic));
     may(&shared, call.principal()?, Operation::DeadLetterRead, object)?;
     let page = shared.parts.delivery.dead_letters(&group, query).await.map_err(|error| problem_of(&error))?;
     answer::json_of(StatusCode::OK, &page)
@@ -163,30 +169,28 @@ fn annotation(body: &[u8]) -> Result<Annotation, Problem> {
 }
 
 /// The filters, each checked: what none of the letters can have is refused.
-fn filters(query: &Query<'_>) -> Result<DeadLetterQuery, Problem> {
-    let text = |name: &str| query.get(name).map(ToOwned::to_owned);
+pub(super) fn filter<'g>(get: impl Fn(&str) -> Option<&'g str>) -> Result<DeadLetterFilter, Problem> {
+    let text = |name: &str| get(name).map(ToOwned::to_owned);
     let time = |name: &str| {
-        let time = query.get(name).map(Timestamp::parse).transpose();
+        let time = get(name).map(Timestamp::parse).transpose();
         time.map_err(|_| invalid(format!("'{name}' must be a time as in RFC 3339, with its offset")))
     };
-    let topic = query.get("topic").map(Topic::parse).transpose();
+    let topic = get("topic").map(Topic::parse).transpose();
     let (from, to) = (time("from")?, time("to")?);
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
         return Err(invalid("'from' must be before 'to'"));
     }
-    if let Some(reason) = query.get("reason").filter(|reason| !REASONS.contains(reason)) {
+    if let Some(reason) = get("reason").filter(|reason| !REASONS.contains(reason)) {
         return Err(invalid(format!("'reason' {reason:?} is none of {}", REASONS.join(", "))));
     }
-    Ok(DeadLetterQuery {
+    Ok(DeadLetterFilter {
         topic: topic.map_err(|error| invalid(format!("'topic' {error}")))?,
         reason: text("reason"),
         key: text("key"),
         correlation_id: text("correlationId"),
         from,
         to,
-        state: query.get("state").map(state).transpose()?,
-        limit: query.number("limit", 1, PAGE_MAX)?.unwrap_or(PAGE),
-        cursor: text("cursor"),
+        state: get("state").map(state).transpose()?,
     })
 }
 
@@ -201,7 +205,7 @@ fn id(text: &str) -> Result<DeadLetterId, Problem> {
 }
 
 /// The source topics of a group whose letters the caller may do this with.
-fn sources(
+pub(super) fn sources(
     shared: &Shared,
     principal: &Principal,
     operation: Operation,
@@ -215,7 +219,7 @@ fn sources(
     if sources.is_empty() { Err(refused) } else { Ok(sources) }
 }
 
-fn may(
+pub(super) fn may(
     shared: &Shared,
     principal: &Principal,
     operation: Operation,

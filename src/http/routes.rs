@@ -12,7 +12,8 @@ use crate::problem::{Code, Problem};
 use super::registry::{schemas, settings, subjects};
 use super::serve::Shared;
 use super::{
-    asyncapi, body, dead_letters, docs, event_types, groups, operations, pages, publish, read, upgrade,
+    asyncapi, body, dead_letters, docs, event_types, groups, operations, pages, publish, read, redrives,
+    upgrade,
 };
 
 type Route = MethodRouter<Arc<Shared>>;
@@ -33,6 +34,8 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/v1/groups/{group}/dead-letters", get(dead_letters::list)),
         ("/v1/groups/{group}/dead-letters/{id}", get(dead_letters::one).post(dead_letters::act)),
         ("/v1/dead-letters", get(dead_letters::counts)),
+        ("/v1/groups/{group}/redrives", get(redrives::list).post(redrives::begin)),
+        ("/v1/redrives/{id}", get(redrives::one).post(redrives::act)),
         ("/v1/whoami", get(operations::whoami)),
         ("/v1/tickets", post(operations::ticket)),
         ("/v1/admin/config", get(operations::config)),

@@ -225,11 +225,18 @@ impl From<&delivery::Error> for Problem {
                 return Self::new(Code::InvalidParameter, error.to_string())
                     .with_errors(vec![place(pointer, "policy", problem)]);
             }
-            delivery::Error::InvalidCursor | delivery::Error::InvalidNote(_) => Code::InvalidParameter,
-            delivery::Error::UnknownDeadLetter => Code::DeadLetterNotFound,
+            delivery::Error::InvalidCursor
+            | delivery::Error::InvalidNote(_)
+            | delivery::Error::InvalidRedrive(_) => Code::InvalidParameter,
+            delivery::Error::UnknownDeadLetter | delivery::Error::UnknownDeadLetterOf(_) => {
+                Code::DeadLetterNotFound
+            }
+            delivery::Error::UnknownRedrive => Code::RedriveNotFound,
             delivery::Error::DeadLetterSettled { .. }
             | delivery::Error::NotRedrivable(_)
-            | delivery::Error::DeadLettersFull(_) => Code::Conflict,
+            | delivery::Error::DeadLettersFull(_)
+            | delivery::Error::RedriveRunning(_)
+            | delivery::Error::RedriveEnded(_) => Code::Conflict,
             delivery::Error::NotLoaded => return Self::hidden(Code::LogUnavailable).with_retry_after(SOON),
             delivery::Error::Log(error) => return error.into(),
             delivery::Error::Draining | delivery::Error::Closed => {

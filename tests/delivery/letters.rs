@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weirgate::delivery::{
-    DeadLetter, DeadLetterCounts, DeadLetterId, DeadLetterQuery, DeadLetterState, Delivery, Error, Standing,
+    DeadLetter, DeadLetterCounts, DeadLetterFilter, DeadLetterId, DeadLetterQuery, DeadLetterState, Delivery,
+    Error, Standing,
 };
 use weirgate::event::{Clock, GroupName, Headers, Offset, Partition, Timestamp, Topic};
 use weirgate::log::{Append, NewRecord, Table};
@@ -97,8 +98,8 @@ async fn all(delivery: &Delivery, query: DeadLetterQuery) -> (Vec<DeadLetter>, u
     }
 }
 
-async fn offsets(delivery: &Delivery, query: DeadLetterQuery) -> Vec<u64> {
-    let (letters, _) = all(delivery, DeadLetterQuery { limit: 2, ..query }).await;
+async fn offsets(delivery: &Delivery, filter: DeadLetterFilter) -> Vec<u64> {
+    let (letters, _) = all(delivery, DeadLetterQuery { filter, limit: 2, cursor: None }).await;
     letters.iter().map(|letter| letter.offset.number()).collect()
 }
 
@@ -136,29 +137,34 @@ async fn every_filter_narrows_the_list_and_all_of_them_count() {
     .await;
     let time = |text: &str| Some(Timestamp::parse(text).unwrap());
     let text = |text: &str| Some(text.to_owned());
-    let any = DeadLetterQuery::default();
+    let any = DeadLetterFilter::default();
     let delivery = &world.delivery;
     discard(delivery, &ids(delivery).await[0], "anna").await.unwrap();
-    for (query, expected) in [
+    for (filter, expected) in [
         (any.clone(), &[0, 1, 2, 3][..]),
-        (DeadLetterQuery { topic: Some(topic("orders.v1")), ..any.clone() }, &[0, 1, 2, 3]),
-        (DeadLetterQuery { topic: Some(topic("other.v1")), ..any.clone() }, &[]),
-        (DeadLetterQuery { reason: text("expired"), ..any.clone() }, &[1]),
-        (DeadLetterQuery { key: text("43"), ..any.clone() }, &[2]),
-        (DeadLetterQuery { key: text(""), ..any.clone() }, &[]),
-        (DeadLetterQuery { correlation_id: text("c-2"), ..any.clone() }, &[3]),
-        (DeadLetterQuery { from: time(times[1]), ..any.clone() }, &[1, 2, 3]),
-        (DeadLetterQuery { to: time(times[1]), ..any.clone() }, &[0]),
-        (DeadLetterQuery { from: time(times[1]), to: time(times[2]), ..any.clone() }, &[1]),
-        (DeadLetterQuery { state: Some(DeadLetterState::Discarded), ..any.clone() }, &[0]),
-        (DeadLetterQuery { state: Some(DeadLetterState::Open), ..any.clone() }, &[1, 2, 3]),
-        (DeadLetterQuery { state: Some(DeadLetterState::Held), ..any.clone() }, &[]),
+        (DeadLetterFilter { topic: Some(topic("orders.v1")), ..any.clone() }, &[0, 1, 2, 3]),
+        (DeadLetterFilter { topic: Some(topic("other.v1")), ..any.clone() }, &[]),
+        (DeadLetterFilter { reason: text("expired"), ..any.clone() }, &[1]),
+        (DeadLetterFilter { key: text("43"), ..any.clone() }, &[2]),
+        (DeadLetterFilter { key: text(""), ..any.clone() }, &[]),
+        (DeadLetterFilter { correlation_id: text("c-2"), ..any.clone() }, &[3]),
+        (DeadLetterFilter { from: time(times[1]), ..any.clone() }, &[1, 2, 3]),
+        (DeadLetterFilter { to: time(times[1]), ..any.clone() }, &[0]),
+        (DeadLetterFilter { from: time(times[1]), to: time(times[2]), ..any.clone() }, &[1]),
+        (DeadLetterFilter { state: Some(DeadLetterState::Discarded), ..any.clone() }, &[0]),
+        (DeadLetterFilter { state: Some(DeadLetterState::Open), ..any.clone() }, &[1, 2, 3]),
+        (DeadLetterFilter { state: Some(DeadLetterState::Held), ..any.clone() }, &[]),
         (
-            DeadLetterQuery { reason: text("rejected"), key: text("42"), correlation_id: text("c-1"), ..any },
+            DeadLetterFilter {
+                reason: text("rejected"),
+                key: text("42"),
+                correlation_id: text("c-1"),
+                ..any
+            },
             &[0],
         ),
     ] {
-        assert_eq!(offsets(delivery, query.clone()).await, expected, "{query:?}");
+        assert_eq!(offsets(delivery, filter.clone()).await, expected, "{filter:?}");
     }
 }
 
@@ -170,7 +176,8 @@ async fn a_filter_that_few_letters_fit_reads_a_part_at_a_time() {
     let mut drafts: Vec<Draft<'_>> = (0..80).map(large).collect();
     drafts.push(Draft { number: 80, key: "last", ..Draft::default() });
     bury(&world, &drafts).await;
-    let query = DeadLetterQuery { key: Some("last".to_owned()), limit: 10, ..DeadLetterQuery::default() };
+    let filter = DeadLetterFilter { key: Some("last".to_owned()), ..DeadLetterFilter::default() };
+    let query = DeadLetterQuery { filter, limit: 10, cursor: None };
     let first = world.delivery.dead_letters(&group(), query.clone()).await.unwrap();
     assert!(first.dead_letters.is_empty() && first.cursor.is_some(), "{first:?}");
     let (letters, pages) = all(&world.delivery, query).await;
@@ -186,7 +193,8 @@ async fn a_cursor_is_good_for_its_own_list_only() {
     let query = DeadLetterQuery { limit: 1, ..DeadLetterQuery::default() };
     let cursor = world.delivery.dead_letters(&group(), query.clone()).await.unwrap().cursor;
     assert!(cursor.is_some());
-    let other = DeadLetterQuery { key: Some("42".to_owned()), cursor: cursor.clone(), ..query.clone() };
+    let filter = DeadLetterFilter { key: Some("42".to_owned()), ..DeadLetterFilter::default() };
+    let other = DeadLetterQuery { filter, cursor: cursor.clone(), ..query.clone() };
     let refused = world.delivery.dead_letters(&group(), other).await;
     assert!(matches!(refused, Err(Error::InvalidCursor)), "{refused:?}");
     let larger = DeadLetterQuery { limit: 9, cursor, ..query };

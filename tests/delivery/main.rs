@@ -16,6 +16,8 @@ mod scripted;
 #[path = "../integration/harness/waiting.rs"]
 mod waiting;
 
+/// Many dead letters sent back.
+mod jobs;
 /// Dead letters as people handle them.
 mod letters;
 /// Members that share, break, come back and go.

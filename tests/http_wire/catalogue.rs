@@ -71,6 +71,10 @@ fn raise(code: Code) -> Option<Answer> {
             assert_eq!(put.status, 201);
             get("/v1/groups/inventory-sync/dead-letters/7", &[SHOP])
         }
+        Code::RedriveNotFound => {
+            until("the table is read", || gateway.send("GET", "/readyz", &[], "").status == 200);
+            get("/v1/redrives/inventory-sync.7", &[SHOP])
+        }
         Code::NotFound => get("/v1/nothing", &[SHOP]),
         Code::MethodNotAllowed => get(EVENTS, &[SHOP]),
         Code::NotAcceptable => get(ORDERS, &[SHOP, ("accept", "text/html")]),

@@ -13,7 +13,7 @@ use crate::gateway::{CLERK, Gateway, JSON, READER, SHOP, STRANGER, envelope, unt
 const BASE: &str = "/v1/groups/inventory-sync/dead-letters";
 
 /// A gateway with the group `inventory-sync`, ready to tell of its letters.
-fn start() -> Gateway {
+pub(crate) fn start() -> Gateway {
     let gateway = Gateway::start();
     until("the gateway is ready", || gateway.send("GET", "/readyz", &[], "").status == 200);
     let group = r#"{"topics":["orders.v1"]}"#;
@@ -21,7 +21,12 @@ fn start() -> Gateway {
     gateway
 }
 
-fn letter(number: u64, source: &str, key: Option<&'static [u8]>, value: Option<String>) -> NewRecord {
+pub(crate) fn letter(
+    number: u64,
+    source: &str,
+    key: Option<&'static [u8]>,
+    value: Option<String>,
+) -> NewRecord {
     let (id, offset) = (format!("{number:032x}"), number.to_string());
     let headers = [
         ("ce_id", "7"),
@@ -46,13 +51,13 @@ fn letter(number: u64, source: &str, key: Option<&'static [u8]>, value: Option<S
 }
 
 /// Letters of `orders.v1`.
-fn bury(gateway: &Gateway, count: u64) {
+pub(crate) fn bury(gateway: &Gateway, count: u64) {
     let value = envelope(r#""eventId":"e-1","correlationId":"corr-1","#);
     let letters = (0..count).map(|number| letter(number, "orders.v1", Some(b"42"), Some(value.clone())));
     gateway.log.put_records("dlq.orders.v1.inventory-sync", letters.collect());
 }
 
-fn id(number: u64) -> String {
+pub(crate) fn id(number: u64) -> String {
     format!("{number:032x}-0-{number}")
 }
 

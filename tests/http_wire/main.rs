@@ -10,6 +10,7 @@
 //! - `cloud_events`: topics that store CloudEvents
 //! - `contract`: routes, methods, statuses and codes against `openapi/openapi.yaml`, and every answer to `Gateway::send`
 //! - `dead_letters`: lists, single letters, counts, notes and discards
+//! - `redrives`: plans, jobs, their cancelling, and who may what
 //! - `docs`: pages for people
 //! - `drain`: going away without a reset
 //! - `event_types`: event types for programs, and data that is judged and not stored
@@ -59,6 +60,7 @@ mod protobuf;
 mod publishing;
 mod quarantine;
 mod reading;
+mod redrives;
 mod registered;
 mod registry;
 mod registry_suite;

@@ -75,6 +75,7 @@ mod delivery {
     pub(crate) mod layered;
     mod scripted;
 
+    mod jobs;
     mod members;
     mod settlement;
     mod survival;

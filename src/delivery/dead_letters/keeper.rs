@@ -16,6 +16,7 @@ use crate::log::{self, Bounds, Draft, Table};
 use super::super::Error;
 use super::super::burial::topic_of;
 use super::super::shared::Shared;
+use super::redrives;
 use super::states::{self, Entry, KEY_PREFIX, TABLE};
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -40,13 +41,14 @@ type Places = BTreeMap<(Topic, Partition), Vec<Seen>>;
 
 /// Opens the table and keeps it. Ends when dropped.
 pub(in crate::delivery) async fn keep(shared: &Shared) {
-    let opened = open(shared).await;
-    let table = shared.states.load(opened);
+    shared.states.load(open(shared).await);
+    let table = shared.states.loaded().await;
     let mut changes = table.changes();
     let mut next = Instant::now();
     loop {
         let size = table.size();
-        shared.metrics.letters.states.set(i64::try_from(size.entries).unwrap_or(i64::MAX));
+        let letters = size.entries.saturating_sub(redrives::entries(table));
+        shared.metrics.letters.states.set(i64::try_from(letters).unwrap_or(i64::MAX));
         shared.metrics.letters.state_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
         // Both branches are cancel safe.
         tokio::select! {

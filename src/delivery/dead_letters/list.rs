@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::event::{GroupName, Offset, Partition, Record, RecordView, Timestamp, Topic};
+use crate::event::{GroupName, Offset, Partition, Record, Topic};
 
 use super::super::Error;
 use super::super::shared::Shared;
 use super::reading::{Budget, LetterTopic, Span};
-use super::{DeadLetter, DeadLetterState, letter};
+use super::{DeadLetter, DeadLetterFilter, letter};
 
 /// Letters of one page.
 const LIMIT_MAX: usize = 1_000;
@@ -20,23 +20,11 @@ const LIMIT_MAX: usize = 1_000;
 const PAGE_BYTES_MAX: usize = 4 << 20;
 const CURSOR_VERSION: u8 = 2;
 
-/// Which letters to list.
+/// Which letters to list, and how many.
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterQuery {
-    /// Only those of this source topic.
-    pub topic: Option<Topic>,
-    /// Only those that are dead for this reason.
-    pub reason: Option<String>,
-    /// Only those with this key.
-    pub key: Option<String>,
-    /// Only those of events with this correlation id.
-    pub correlation_id: Option<String>,
-    /// Only those that failed last at or after this time.
-    pub from: Option<Timestamp>,
-    /// Only those that failed last before this time.
-    pub to: Option<Timestamp>,
-    /// Only those in this state.
-    pub state: Option<DeadLetterState>,
+    /// Which they are.
+    pub filter: DeadLetterFilter,
     /// At most this many, 1 to 1,000.
     pub limit: usize,
     /// Where the page before ended.
@@ -87,7 +75,7 @@ pub(in crate::delivery) async fn list(
         budget: Budget::new(),
     };
     for topic in super::topics_of(shared, group)? {
-        if query.topic.as_ref().is_some_and(|only| *only != topic.source) {
+        if !query.filter.takes_topic(&topic.source) {
             continue;
         }
         for partition in (0..topic.partitions).map(Partition::new) {
@@ -140,7 +128,8 @@ impl Page<'_> {
     }
 
     fn add(&mut self, topic: &LetterTopic, partition: Partition, record: &Record) -> Result<(), Error> {
-        let Some(id) = letter::id_of(record, partition).filter(|_| self.is_meant(topic, record)) else {
+        let is_meant = self.query.filter.takes(self.shared, &topic.source, record);
+        let Some(id) = letter::id_of(record, partition).filter(|_| is_meant) else {
             return Ok(());
         };
         let entry = self.shared.states.entry(self.group, &id)?;
@@ -148,7 +137,8 @@ impl Page<'_> {
             return Ok(());
         }
         let standing = entry.map(|entry| entry.standing).unwrap_or_default();
-        if self.query.state.is_some_and(|state| state != standing.state) || self.seen.contains(id.name()) {
+        let state = self.query.filter.state;
+        if state.is_some_and(|state| state != standing.state) || self.seen.contains(id.name()) {
             return Ok(());
         }
         let notes: usize = standing.notes.iter().map(|note| note.text.len()).sum();
@@ -158,25 +148,6 @@ impl Page<'_> {
             self.letters.push(letter);
         }
         Ok(())
-    }
-
-    /// Whether a record is what the query asks for, as far as it says itself.
-    fn is_meant(&self, topic: &LetterTopic, record: &Record) -> bool {
-        let DeadLetterQuery { reason, key, correlation_id, from, to, .. } = self.query;
-        let is_or_any = |wanted: &Option<String>, have: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| have == Some(wanted))
-        };
-        let failed = letter::last_failed_at(record);
-        is_or_any(reason, letter::reason(record))
-            && key.as_ref().is_none_or(|key| record.key.as_deref() == Some(key.as_bytes()))
-            && from.is_none_or(|from| failed.is_some_and(|failed| failed >= from))
-            && to.is_none_or(|to| failed.is_some_and(|failed| failed < to))
-            // The last one: it takes a look into the record.
-            && (correlation_id.is_none() || is_or_any(correlation_id, self.view(topic, record).correlation_id()))
-    }
-
-    fn view<'r>(&self, topic: &LetterTopic, record: &'r Record) -> RecordView<'r> {
-        RecordView::parse(record, self.shared.catalogue.load().rule(&topic.source).storage)
     }
 
     fn is_full(&self) -> bool {
@@ -199,7 +170,7 @@ impl Place {
 
 /// Tells lists apart: of whom, and which of its letters.
 fn fingerprint(group: &GroupName, query: &DeadLetterQuery) -> String {
-    let DeadLetterQuery { topic, reason, key, correlation_id, from, to, state, limit: _, cursor: _ } = query;
+    let DeadLetterFilter { topic, reason, key, correlation_id, from, to, state } = &query.filter;
     let said = serde_json::json!([group, topic, reason, key, correlation_id, from, to, state]);
     let digest = Sha256::digest(said.to_string());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
@@ -220,10 +191,12 @@ mod tests {
         for bad in ["", "?", "e30", "WzIsImEiLDAsMF0"] {
             assert!(matches!(Place::parse(bad, &list), Err(Error::InvalidCursor)), "{bad}");
         }
+        let filtered = |filter| DeadLetterQuery { filter, ..query.clone() };
+        let wanted = Some("42".to_owned());
         let others = [
             fingerprint(&GroupName::parse("other").unwrap(), &query),
-            fingerprint(&group, &DeadLetterQuery { key: Some("42".to_owned()), ..query.clone() }),
-            fingerprint(&group, &DeadLetterQuery { reason: Some("42".to_owned()), ..query.clone() }),
+            fingerprint(&group, &filtered(DeadLetterFilter { key: wanted.clone(), ..Default::default() })),
+            fingerprint(&group, &filtered(DeadLetterFilter { reason: wanted, ..Default::default() })),
         ];
         for other in &others {
             assert!(matches!(Place::parse(&place.to_text(), other), Err(Error::InvalidCursor)));

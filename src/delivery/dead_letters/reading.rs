@@ -21,7 +21,7 @@ const READ_BYTES: usize = 256 << 10;
 const READ_MAX: Duration = Duration::from_secs(10);
 
 /// A dead-letter topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LetterTopic {
     pub(super) name: Topic,
     pub(super) group: GroupName,

@@ -4,9 +4,9 @@
 //! bound in bytes, each its share of notes; whatever would make the table larger than that is refused.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
+use tokio::sync::SetOnce;
 use tokio::task::yield_now;
 
 use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
@@ -17,7 +17,7 @@ use super::DeadLetterId;
 
 /// Where states lie.
 pub(super) const TABLE: &str = "_weirgate.dead_letters";
-/// Keys of letters; other kinds of entries come with later parts.
+/// Keys of letters; redrives have theirs.
 pub(super) const KEY_PREFIX: &str = "letter/";
 /// The longest note.
 const NOTE_BYTES_MAX: usize = 4 << 10;
@@ -142,13 +142,13 @@ pub(super) enum Room {
 /// The states of all groups' letters, from when the table is read.
 #[derive(Debug)]
 pub(in crate::delivery) struct States {
-    table: OnceLock<Table>,
+    table: SetOnce<Table>,
     bytes_max: usize,
 }
 
 impl States {
     pub(in crate::delivery) const fn new(bytes_max: usize) -> Self {
-        Self { table: OnceLock::new(), bytes_max }
+        Self { table: SetOnce::const_new(), bytes_max }
     }
 
     /// Whether the table is read.
@@ -156,8 +156,14 @@ impl States {
         self.table.get().is_some()
     }
 
-    pub(super) fn load(&self, table: Table) -> &Table {
-        self.table.get_or_init(|| table)
+    pub(super) fn load(&self, table: Table) {
+        // There is one keeper, and it opens the table once.
+        drop(self.table.set(table));
+    }
+
+    /// The table, when it is read.
+    pub(super) async fn loaded(&self) -> &Table {
+        self.table.wait().await
     }
 
     /// How often anything of them has changed.
@@ -297,7 +303,12 @@ impl States {
         ))
     }
 
-    fn table(&self) -> Result<&Table, Error> {
+    /// Refuses what would make the table larger than it may be.
+    pub(super) fn require_room(&self, draft: &Draft<'_>, added: usize) -> Result<(), Error> {
+        if draft.size().bytes + added > self.bytes_max { Err(self.full()) } else { Ok(()) }
+    }
+
+    pub(super) fn table(&self) -> Result<&Table, Error> {
         self.table.get().ok_or(Error::NotLoaded)
     }
 }

@@ -1,0 +1,286 @@
+//! A redrive as a state machine: what is left to look at, who works on it, how it ends. Input in, the next state out.
+//!
+//! ```text
+//!            take · release · record (position, counts, a beat)
+//! running ───────────────────────────────────────────────────── running
+//!    ├── nothing left ── done
+//!    ├── cancel ──────── cancelled
+//!    └── fail ────────── failed
+//! ```
+//! The copy in the table is what holds. A gateway that works on it has a copy of its own, and what it brings counts
+//! only while the table says that it is the one who does.
+
+use std::collections::VecDeque;
+
+use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
+
+use super::super::DeadLetterFilter;
+use super::RedriveId;
+
+/// How a redrive stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedriveState {
+    /// Letters are being sent back, or wait for a gateway that does so.
+    Running,
+    /// All that it was to look at has been looked at.
+    Done,
+    /// Somebody ended it.
+    Cancelled,
+    /// It cannot go on, for the reason given.
+    Failed,
+}
+
+impl RedriveState {
+    /// Its name in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of the letters so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedriveCounts {
+    /// Records that were looked at, of those that there were when it was asked for.
+    pub examined: u64,
+    /// Letters that were meant: the sum of the following.
+    pub matched: u64,
+    /// On their way to the group.
+    pub moved: u64,
+    /// That cannot be sent back.
+    pub failed: u64,
+    /// That somebody else had settled or sent back meanwhile.
+    pub skipped: u64,
+}
+
+impl std::ops::AddAssign for RedriveCounts {
+    fn add_assign(&mut self, more: Self) {
+        let Self { examined, matched, moved, failed, skipped } = more;
+        self.examined += examined;
+        self.matched += matched;
+        self.moved += moved;
+        self.failed += failed;
+        self.skipped += skipped;
+    }
+}
+
+/// Many letters of a group that are sent back to it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redrive {
+    /// Which one it is.
+    pub id: RedriveId,
+    /// Whose letters.
+    pub group: GroupName,
+    /// How it stands.
+    pub state: RedriveState,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Records that there are to look at.
+    pub letters: u64,
+    /// What became of them so far.
+    #[serde(flatten)]
+    pub counts: RedriveCounts,
+    /// The source topics whose letters it looks at.
+    pub topics: Vec<Topic>,
+    /// Which letters are meant, where they are not named one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<DeadLetterFilter>,
+    /// How many are sent back in a second; `None` for as many as can be.
+    pub rate_per_second: Option<u32>,
+    /// Who asked for it.
+    pub by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Who cancelled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
+}
+
+/// A redrive that runs, with all that a gateway has to know to go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Job {
+    pub(super) told: Redrive,
+    /// The dead-letter topics of `told.topics`, as they were made.
+    pub(super) incarnations: Vec<u64>,
+    /// What is left; the first one is being looked at.
+    parts: VecDeque<Part>,
+    /// The life of the gateway that works on it.
+    owner: Option<Box<str>>,
+    /// Grows with every sign of its owner.
+    beat: u64,
+}
+
+/// What is left of a partition of a dead-letter topic.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Part {
+    /// The place of its source topic among the job's topics.
+    #[serde(rename = "t")]
+    pub(super) topic: usize,
+    #[serde(rename = "p")]
+    pub(super) partition: Partition,
+    #[serde(rename = "o")]
+    pub(super) next: Offset,
+    /// Where the partition ended when the redrive was asked for: a letter that dies once more lies behind that.
+    #[serde(rename = "e")]
+    pub(super) end: Offset,
+    /// Where letters are named one by one: their places from `next` on, in order.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub(super) only: Option<Vec<Offset>>,
+}
+
+/// The table says that this gateway no longer works on the redrive: it ended, or somebody else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lost;
+
+impl Job {
+    /// A job for the gateway of this life. `told` says what is to be done.
+    pub(super) fn new(told: Redrive, incarnations: Vec<u64>, parts: Vec<Part>, life: &str) -> Self {
+        let parts = parts.into_iter().filter(|part| !part.is_done()).collect();
+        Self { told, incarnations, parts, owner: Some(life.into()), beat: 0 }
+    }
+
+    /// A gateway goes on with it.
+    pub(super) fn take(&mut self, life: &str) {
+        self.owner = Some(life.into());
+        self.beat += 1;
+    }
+
+    /// Its owner leaves it to whoever wants it.
+    pub(super) fn release(&mut self, life: &str) -> Result<(), Lost> {
+        self.require(life)?;
+        self.owner = None;
+        self.beat += 1;
+        Ok(())
+    }
+
+    /// Its owner tells how far its own copy has come, the same once more too; with nothing left the job is done.
+    pub(super) fn record(&mut self, life: &str, copy: &Self, now: Timestamp) -> Result<(), Lost> {
+        self.require(life)?;
+        self.told.counts = copy.told.counts;
+        self.parts.clone_from(&copy.parts);
+        self.beat += 1;
+        if self.parts.is_empty() {
+            self.end(RedriveState::Done, now);
+        }
+        Ok(())
+    }
+
+    /// Its owner cannot go on.
+    pub(super) fn fail(&mut self, life: &str, copy: &Self, reason: &str, now: Timestamp) -> Result<(), Lost> {
+        self.record(life, copy, now)?;
+        self.told.reason = Some(reason.to_owned());
+        self.end(RedriveState::Failed, now);
+        Ok(())
+    }
+
+    /// Somebody ends it; what is on its way goes on.
+    pub(super) fn cancel(&mut self, by: &str, now: Timestamp) {
+        self.told.cancelled_by = Some(by.to_owned());
+        self.end(RedriveState::Cancelled, now);
+    }
+
+    /// What became of the first part, which is `of`, up to an offset.
+    pub(super) fn advance(&mut self, of: &Part, next: Offset, mut counts: RedriveCounts) {
+        let Some(part) = self.parts.front_mut().filter(|part| part.is_of(of)) else { return };
+        counts.examined = part.advance(next);
+        counts.matched = counts.moved + counts.failed + counts.skipped;
+        self.told.counts += counts;
+        if part.is_done() {
+            self.parts.pop_front();
+        }
+    }
+
+    /// Leaves the first part for later.
+    pub(super) fn postpone(&mut self) {
+        if let Some(part) = self.parts.pop_front() {
+            self.parts.push_back(part);
+        }
+    }
+
+    /// What is to be looked at now.
+    pub(super) fn first(&self) -> Option<&Part> {
+        self.parts.front()
+    }
+
+    /// How many partitions are left.
+    pub(super) fn parts_left(&self) -> usize {
+        self.parts.len()
+    }
+
+    pub(super) const fn beat(&self) -> u64 {
+        self.beat
+    }
+
+    pub(super) const fn is_owned(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Whether the gateway of this life works on it.
+    pub(super) fn is_run_by(&self, life: &str) -> bool {
+        self.told.state == RedriveState::Running && self.owner.as_deref() == Some(life)
+    }
+
+    fn require(&self, life: &str) -> Result<(), Lost> {
+        if self.is_run_by(life) { Ok(()) } else { Err(Lost) }
+    }
+
+    fn end(&mut self, state: RedriveState, now: Timestamp) {
+        self.told.state = state;
+        self.told.ended_at = Some(now);
+    }
+}
+
+impl Part {
+    /// The next records to look at.
+    pub(super) fn span(&self) -> (Offset, Offset) {
+        match self.only.as_deref() {
+            Some([first, ..]) => (*first, first.next()),
+            Some([]) => (self.end, self.end),
+            None => (self.next, self.end),
+        }
+    }
+
+    /// How many records are left.
+    pub(super) fn left(&self) -> u64 {
+        match &self.only {
+            Some(only) => u64::try_from(only.len()).unwrap_or(u64::MAX),
+            None => self.end.number().saturating_sub(self.next.number()),
+        }
+    }
+
+    /// All before `next` was looked at; answers how many that were.
+    fn advance(&mut self, next: Offset) -> u64 {
+        let before = self.left();
+        self.next = self.next.max(next).min(self.end);
+        let place = self.next;
+        if let Some(only) = &mut self.only {
+            only.retain(|offset| *offset >= place);
+        }
+        before - self.left()
+    }
+
+    /// Whether both are of the same partition.
+    fn is_of(&self, other: &Self) -> bool {
+        (self.topic, self.partition) == (other.topic, other.partition)
+    }
+
+    fn is_done(&self) -> bool {
+        self.left() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

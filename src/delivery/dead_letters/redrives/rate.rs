@@ -1,0 +1,81 @@
+//! So many letters in a second: a bucket that fills with time. Time is a parameter.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Letters that are sent back together.
+pub(super) const BATCH_MAX: usize = 500;
+/// A batch is about what comes together in this part of a second, so that a slow redrive goes evenly.
+const BATCHES_PER_SECOND: u32 = 5;
+
+/// How fast letters are sent back.
+#[derive(Debug)]
+pub(super) struct Rate {
+    per_second: Option<u32>,
+    /// When the next letter may go.
+    next: Instant,
+}
+
+impl Rate {
+    /// As many as `per_second`; `None` is no limit.
+    pub(super) const fn new(per_second: Option<u32>, now: Instant) -> Self {
+        Self { per_second, next: now }
+    }
+
+    /// The most letters that are sent together.
+    pub(super) fn batch_max(&self) -> usize {
+        let share = self.per_second.map_or(BATCH_MAX, |rate| {
+            usize::try_from((rate / BATCHES_PER_SECOND).max(1)).unwrap_or(BATCH_MAX)
+        });
+        share.min(BATCH_MAX)
+    }
+
+    /// When the next batch may go. What was not used before is not saved up.
+    pub(super) fn ready_at(&mut self, now: Instant) -> Instant {
+        self.next = self.next.max(now);
+        self.next
+    }
+
+    /// So many have gone.
+    pub(super) fn take(&mut self, count: usize) {
+        if let Some(rate) = self.per_second {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            self.next += Duration::from_secs(1).saturating_mul(count) / rate.max(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_second_has_more_than_the_rate() {
+        for rate in [1, 3, 7, 100, 4_999, 100_000] {
+            let begin = Instant::now();
+            let mut now = begin;
+            let mut bucket = Rate::new(Some(rate), now);
+            let mut sent = 0_u64;
+            loop {
+                // A late caller does not make up for what it missed.
+                now = bucket.ready_at(now) + Duration::from_micros(u64::from(rate % 5));
+                if now >= begin + Duration::from_secs(10) {
+                    break;
+                }
+                bucket.take(bucket.batch_max());
+                sent += bucket.batch_max() as u64;
+            }
+            let most = u64::from(rate) * 10 + bucket.batch_max() as u64;
+            assert!(sent <= most && sent * 10 >= most * 8, "{rate}: {sent} of {most}");
+        }
+    }
+
+    #[test]
+    fn without_a_rate_nothing_waits() {
+        let now = Instant::now();
+        let mut bucket = Rate::new(None, now);
+        bucket.take(1_000_000);
+        assert_eq!((bucket.ready_at(now), bucket.batch_max()), (now, BATCH_MAX));
+    }
+}
