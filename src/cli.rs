@@ -54,7 +54,7 @@ enum Command {
     Publish(publish::Args),
     /// Follow topics, or work in a group.
     Tail(tail::Args),
-    /// Look at dead letters, and settle them.
+    /// Look at dead letters, send them back to their group, or discard them.
     Dlq(dlq::Args),
     /// Look at consumer groups.
     Groups(groups::Args),

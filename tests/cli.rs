@@ -381,6 +381,49 @@ fn letters_are_discarded_one_by_one_and_a_refusal_fails() {
 }
 
 #[test]
+fn a_redrive_is_seen_through_and_its_end_told() {
+    let at = |state: &str, moved: u32, reason: &str| {
+        let told = format!(
+            r#"{{"id":"inventory-sync.7","state":"{state}",{reason}"moved":{moved},"failed":0,"skipped":1,"examined":{moved},"letters":9,"ratePerSecond":null,"createdAt":"2026-11-21T10:00:00.000Z","by":"anna"}}"#
+        );
+        ok(&told)
+    };
+    let redrive = |answers: [&'static str; 2], more: &[&str]| {
+        let url = answering(answers);
+        let call =
+            ["dlq", "redrive", "inventory-sync", "--reason", "rejected", "--token", "t", "--url", &url];
+        weirgate(&[&call, more].concat())
+    };
+    let (out, err) = expect(&redrive([at("running", 0, ""), at("done", 9, "")], &[]), 0);
+    assert_eq!(out, "inventory-sync.7: done; 9 moved, 0 failed, 1 skipped, looked at 9/9\n");
+    assert!(err.contains("inventory-sync.7: running; 0 moved"), "{err}");
+    let failed = at("failed", 2, r#""reason":"topic\u001b[2J was deleted","#);
+    let (out, _) = expect(&redrive([at("running", 0, ""), failed], &[]), 1);
+    assert!(out.starts_with("inventory-sync.7: failed: topic\\u001b[2J was deleted; 2 moved"), "{out}");
+    let (out, _) = expect(&redrive([at("running", 0, ""), ""], &["--no-wait", "--json"]), 0);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["state"], "running");
+    let url = answering([ok(r#"{"redrives":[]}"#), ok(r#"{"redrives":[]}"#)]);
+    let (out, _) = expect(&weirgate(&["dlq", "jobs", "inventory-sync", "--token", "t", "--url", &url]), 0);
+    assert!(out.starts_with("ID  STATE"), "{out}");
+    let (_, err) = expect(&weirgate(&["dlq", "redrive", "inventory-sync", "--token", "t", "--url", &url]), 1);
+    assert!(err.contains("--all takes all that are open"), "{err}");
+}
+
+#[test]
+fn a_plan_of_a_redrive_says_whether_it_knows_all() {
+    let plan = |is_exact: bool| {
+        let told = format!(
+            r#"{{"group":"g","letters":9,"examined":5,"matched":4,"isExact":{is_exact},"sample":[{{"id":"abc-0-1","state":"open"}}]}}"#
+        );
+        let url = answering([ok(&told)]);
+        let call = ["dlq", "redrive", "g", "--all", "--dry-run", "--token", "t", "--url", &url];
+        expect(&weirgate(&call), 0).0
+    };
+    assert!(plan(true).starts_with("4 would be sent back, looked at 5/9\n\nID"), "{}", plan(true));
+    assert!(plan(false).starts_with("at least 4 would be sent back"), "{}", plan(false));
+}
+
+#[test]
 fn wrong_calls_of_dlq_and_groups_are_2() {
     for call in [
         &["dlq"][..],
@@ -391,6 +434,14 @@ fn wrong_calls_of_dlq_and_groups_are_2() {
         &["dlq", "list", "g", "--from", "yesterday"],
         &["dlq", "show", "g"],
         &["dlq", "discard", "g"],
+        &["dlq", "redrive"],
+        &["dlq", "redrive", "g", "an-id", "--reason", "rejected"],
+        &["dlq", "redrive", "g", "an-id", "--all"],
+        &["dlq", "redrive", "g", "--all", "--rate", "0"],
+        &["dlq", "redrive", "g", "--all", "--state", "discarded"],
+        &["dlq", "redrive", "g", "--all", "--wait", "--no-wait"],
+        &["dlq", "jobs"],
+        &["dlq", "cancel"],
         &["groups", "show"],
     ] {
         expect(&weirgate(call), 2);

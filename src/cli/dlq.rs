@@ -1,5 +1,6 @@
 //! `weirgate dlq`: what could not be worked on, for a person who decides about it.
 
+mod redrive;
 mod told;
 
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use super::{credential, output};
 /// Letters of one answer.
 const PAGE_MAX: u32 = 1_000;
 
-/// Look at dead letters, and settle them.
+/// Look at dead letters, send them back to their group, or discard them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -27,6 +28,9 @@ pub(super) struct Args {
 enum Command {
     List(List),
     Show(Show),
+    Redrive(redrive::Redrive),
+    Jobs(redrive::Jobs),
+    Cancel(redrive::Cancel),
     Discard(Discard),
 }
 
@@ -123,6 +127,11 @@ pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<Exit
         match &args.command {
             Command::List(list) => list.run(&Asker::new(&list.gateway, environment)?).await?,
             Command::Show(show) => show.run(&Asker::new(&show.gateway, environment)?).await?,
+            Command::Redrive(redrive) => {
+                return redrive.run(&Asker::new(redrive.gateway(), environment)?).await;
+            }
+            Command::Jobs(jobs) => jobs.run(&Asker::new(jobs.gateway(), environment)?).await?,
+            Command::Cancel(cancel) => cancel.run(&Asker::new(cancel.gateway(), environment)?).await?,
             Command::Discard(discard) => {
                 return discard.run(&Asker::new(&discard.gateway, environment)?).await;
             }

@@ -3,12 +3,17 @@
 use serde_json::Value;
 
 use crate::cli::paint::harmless;
+use crate::cli::table::Table;
 
 /// The columns of a list.
 pub(super) const LETTER_HEAD: [&str; 8] =
     ["ID", "FROM", "KEY", "REASON", "ATTEMPTS", "LAST FAILED", "STATE", "ERROR"];
 /// The columns of counts.
 pub(super) const COUNT_HEAD: [&str; 5] = ["GROUP", "TOPIC", "LETTERS", "BY REASON", "BY STATE"];
+
+/// The columns of redrives.
+pub(super) const REDRIVE_HEAD: [&str; 9] =
+    ["ID", "STATE", "MOVED", "FAILED", "SKIPPED", "LOOKED AT", "RATE", "CREATED", "BY"];
 
 /// A letter as a row.
 pub(super) fn letter_cells(letter: &Value) -> [String; 8] {
@@ -41,6 +46,53 @@ pub(super) fn count_cells(count: &Value) -> [String; 5] {
         format!("{}{of_newest}", parts("reasons")),
         parts("states"),
     ]
+}
+
+/// A redrive as a row.
+pub(super) fn redrive_cells(redrive: &Value) -> [String; 9] {
+    [
+        text(redrive, "id"),
+        text(redrive, "state"),
+        text(redrive, "moved"),
+        text(redrive, "failed"),
+        text(redrive, "skipped"),
+        format!("{}/{}", text(redrive, "examined"), text(redrive, "letters")),
+        text(redrive, "ratePerSecond"),
+        text(redrive, "createdAt"),
+        text(redrive, "by"),
+    ]
+}
+
+/// How far a redrive is, in a line.
+pub(super) fn redrive(redrive: &Value) -> String {
+    let why = if redrive.get("reason").is_some() {
+        format!(": {}", text(redrive, "reason"))
+    } else {
+        String::new()
+    };
+    let [id, state, moved, failed, skipped, looked_at, ..] = redrive_cells(redrive);
+    let told = format!(
+        "{id}: {state}{why}; {moved} moved, {failed} failed, {skipped} skipped, looked at {looked_at}"
+    );
+    format!("{}\n", harmless(&told))
+}
+
+/// What a redrive would do.
+pub(super) fn plan(plan: &Value) -> String {
+    let (matched, examined, letters) = (text(plan, "matched"), text(plan, "examined"), text(plan, "letters"));
+    let is_exact = plan.get("isExact").and_then(Value::as_bool).unwrap_or(false);
+    let how = if is_exact { "" } else { "at least " };
+    let mut told = harmless(&format!("{how}{matched} would be sent back, looked at {examined}/{letters}"));
+    told.push('\n');
+    let sample = plan.get("sample").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if !sample.is_empty() {
+        let mut table = Table::new(&LETTER_HEAD);
+        for one in sample {
+            table.row(&letter_cells(one).each_ref().map(String::as_str));
+        }
+        told.push_str(&format!("\n{}", table.to_text()));
+    }
+    told
 }
 
 /// A letter with all that is known of it.
