@@ -421,3 +421,25 @@ async fn letters_behind_those_looked_at_count_as_open_until_they_are_settled() {
     }
     world.until_metric(&open(1_198)).await;
 }
+
+#[tokio::test]
+async fn a_letter_that_died_again_has_been_open_since_then() {
+    let world = World::start(1, "{}").await;
+    until_loaded(&world.delivery).await;
+    let hours_ago = |hours: i64| Clock::system().now().plus_millis(hours * -3_600_000).to_string();
+    let (three, one) = (hours_ago(3), hours_ago(1));
+    let first = Draft { failed_at: &three, ..Draft::default() };
+    bury(&world, &[first, Draft { failed_at: &one, ..Draft::default() }]).await;
+    let last = DeadLetterId::new(&"0".repeat(32), Partition::new(0), Offset::new(1)).unwrap();
+    annotate(&world.delivery, &last, "it died again").await.unwrap();
+    let is_young = async || {
+        let text = world.registry.render();
+        let told = |name: &str| {
+            let start = format!(r#"weirgate_dlq_{name}{{group="inventory-sync",topic="orders.v1"}} "#);
+            text.lines().find_map(|line| line.strip_prefix(&start)?.parse::<f64>().ok())
+        };
+        let (open, age) = (told("open")?, told("oldest_open_seconds")? / 3_600.0);
+        ((0.9..1.1).contains(&open) && (1.0..1.9).contains(&age)).then_some(())
+    };
+    eventually_within(PATIENCE, "one letter has been open for an hour", is_young).await;
+}

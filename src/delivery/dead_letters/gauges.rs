@@ -125,9 +125,12 @@ async fn examine(shared: &Shared, topic: &LetterTopic, known: Option<&Found>) ->
                     let Some(id) = letter::id_of(record, partition) else { continue };
                     let failed = letter::last_failed_at(record);
                     last = last.max(failed);
-                    if seen.insert(Box::<str>::from(id.name()))
-                        && shared.states.read(&topic.group, &id)?.state == DeadLetterState::Open
-                    {
+                    let entry = shared.states.entry(&topic.group, &id)?;
+                    if entry.as_ref().is_some_and(|entry| entry.is_newer_than(&id)) {
+                        continue;
+                    }
+                    let state = entry.map(|entry| entry.standing.state).unwrap_or_default();
+                    if seen.insert(Box::<str>::from(id.name())) && state == DeadLetterState::Open {
                         found.open += 1;
                         found.oldest = [found.oldest, failed].into_iter().flatten().min();
                     }
