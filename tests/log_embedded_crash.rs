@@ -235,7 +235,9 @@ impl Acknowledged {
         }
         if from.is_empty() {
             assert_eq!(pairs.first(), pairs.get(1), "half of an atomic append");
-            pairs.first().into_iter().flatten().for_each(|name| assert_whole(name, &pairs[0]));
+            if let Some(names) = pairs.first() {
+                names.iter().for_each(|name| assert_whole(name, names));
+            }
         }
         let bounds = engine.bounds(&topic(), TRIMMED).await.unwrap();
         assert!(bounds.start.number() >= self.deleted, "deleted records came back");
