@@ -65,11 +65,7 @@ pub(super) async fn publish(
     let is_refused = slots.iter().any(|slot| matches!(slot, Slot::Refused { .. }));
     if validation != Validation::Each && is_refused {
         let items = slots.into_iter().enumerate().map(|(index, slot)| refused_item(parts, index, slot));
-        let items: Vec<Item> = items.collect();
-        return Err(match validation {
-            Validation::All | Validation::Each => Error::BatchRefused(Box::new(Batch { items })),
-            Validation::Atomic => whole_refusal(items),
-        });
+        return Err(refusal(items.collect()));
     }
     let (events, bytes) = size(&slots);
     parts.take_quota(principal.id(), events, bytes).map_err(refused)?;
@@ -87,9 +83,9 @@ pub(super) async fn publish(
     }
 }
 
-/// The refusal of an atomic batch: where the caller is not to blame for an event's, that is the answer for all, and the same
-/// batch may be sent again.
-fn whole_refusal(mut items: Vec<Item>) -> Error {
+/// The refusal of a batch: where the caller is not to blame for an event's, that is the answer for all, and the same batch may
+/// be sent again.
+fn refusal(mut items: Vec<Item>) -> Error {
     let is_passing =
         |item: &Item| matches!(&item.result, ItemResult::Failed(error) if error.fault() != Fault::Caller);
     let passing = items.iter().position(is_passing).map(|index| items.swap_remove(index).result);

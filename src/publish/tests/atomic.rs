@@ -69,17 +69,6 @@ async fn one_refused_event_refuses_all() {
     assert_eq!((gateway.log.transactions(), gateway.metric("weirgate_dedupe_entries")), (0, "0".to_owned()));
 }
 
-/// The same batch may be sent again, so its answer must not read as a refusal of what is in it.
-#[tokio::test]
-async fn what_the_gateway_cannot_judge_now_is_the_answer_for_all() {
-    let gateway = Gateway::start().await;
-    gateway.log.blind(true);
-    let new = json!({ "eventType": "news.made.v1", "data": 1 }).to_string();
-    let refused = atomic(&gateway, &[order("a"), "7".to_owned(), new]).await;
-    assert!(matches!(refused, Err(Error::Log(log::Error::Unavailable(_)))), "{refused:?}");
-    assert_eq!((outcomes(&gateway, "aborted"), gateway.log.transactions()), ("1".to_owned(), 0));
-}
-
 #[tokio::test]
 async fn what_is_stored_already_is_answered_with_its_place_and_the_rest_is_stored() {
     let gateway = Gateway::start().await;

@@ -52,6 +52,22 @@ async fn one_refused_event_refuses_the_batch_and_nothing_is_stored() {
     assert_eq!(gateway.metric("weirgate_dedupe_entries"), "0");
 }
 
+/// The same batch may be sent again, so its answer must not read as a refusal of what is in it.
+#[tokio::test]
+async fn what_cannot_be_judged_now_is_the_answer_for_all() {
+    let gateway = Gateway::start().await;
+    gateway.log.blind(true);
+    let new = json!({ "eventType": "news.made.v1", "data": 1 }).to_string();
+    let body = list(&[order("a"), "7".to_owned(), new]);
+    for validation in [Validation::All, Validation::Atomic] {
+        let refused = gateway.batch(validation, &body).await;
+        assert!(matches!(refused, Err(Error::Log(log::Error::Unavailable(_)))), "{refused:?}");
+    }
+    let batch = gateway.batch(Validation::Each, &body).await.unwrap();
+    assert_eq!(statuses(&batch), ["accepted", "failed", "failed"]);
+    assert_eq!(gateway.log.appends().len(), 1);
+}
+
 #[tokio::test]
 async fn with_each_the_good_ones_are_stored_and_the_refused_ones_key_is_aborted_from_there() {
     let gateway = Gateway::start().await;
