@@ -101,6 +101,7 @@ fn shown(group: &Value) -> String {
     line("ordering", &text(policy, "ordering"));
     line("max retries", &text(policy, "maxRetries"));
     line("on exhausted", &text(policy, "onExhausted"));
+    line("max redrives", &text(policy, "maxRedrives"));
     line("breaker", &text(group, "breaker"));
     line("as of", &text(group, "updatedAt"));
     let (members, partitions) = (items(group, "members"), items(group, "partitions"));

@@ -75,6 +75,7 @@ fn policy(section: &Section<'_>) -> delivery::PolicyPatch {
             })
         }),
         on_exhausted: section.if_set("on_exhausted", |section, key| section.choice(key, &ends)).flatten(),
+        max_redrives: section.if_set("max_redrives", Section::number),
         ack_timeout_ms: section.if_set("ack_timeout", millis),
         extend_max_ms: section.if_set("extend_max", millis),
         nack_delay_max_ms: section.if_set("nack_delay_max", millis),

@@ -14,7 +14,9 @@ use tokio::time::sleep;
 use crate::event::{GroupName, HeaderName, Headers, Offset, Partition, Topic};
 use crate::log::{self, Append, Cleanup, NewRecord, TopicSpec};
 
+use super::dead_letters::{Fate, Verdict};
 use super::group::{Burial, Reason, Slot};
+use super::redrive::Redriven;
 use super::shared::Shared;
 
 /// The longest error text of a letter.
@@ -51,12 +53,26 @@ enum Form {
     BarePointer,
 }
 
+/// A record that is to be a letter.
+#[derive(Debug)]
+pub(super) struct Death {
+    /// The source topic.
+    pub(super) topic: Topic,
+    pub(super) burial: Box<Burial>,
+    /// Which letter it is already, where it was redriven.
+    pub(super) redriven: Option<Redriven>,
+    /// After so many redrives a letter is held for a person.
+    pub(super) redrives_max: u32,
+}
+
 /// A letter that was written: what it was for.
 #[derive(Debug)]
 pub(super) struct Buried {
     pub(super) slot: Slot,
     pub(super) epoch: u64,
     pub(super) offset: u64,
+    /// What is to be known of a letter that was redriven.
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// The dead-letter topic of a group's topic.
@@ -65,12 +81,18 @@ pub(super) fn topic_of(topic: &Topic, group: &GroupName) -> Option<Topic> {
 }
 
 /// Writes a letter; returns when the log has it.
-pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, topic: Topic, burial: Box<Burial>) -> Buried {
+pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, death: Death) -> Buried {
+    let Death { topic, mut burial, redriven, redrives_max } = death;
+    let offset = burial.record.offset.number();
+    if let Some(Redriven { record, first_failed, .. }) = &redriven {
+        burial.record = record.clone();
+        burial.first_failed = first_failed.unwrap_or(burial.first_failed);
+    }
     let mut form = Form::Whole;
     let mut delay = RETRY_FIRST;
-    loop {
-        match write(&shared, &group, &topic, &burial, form).await {
-            Ok(()) => break,
+    let written = loop {
+        match write(&shared, &group, &topic, redriven.as_ref(), &burial, form).await {
+            Ok(written) => break written,
             Err(log::Error::RecordTooLarge { .. }) if form != Form::BarePointer => form = form.smaller(),
             Err(error) => {
                 shared.metrics.dead_letter_failures.inc();
@@ -81,43 +103,65 @@ pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, topic: Topic, bu
                 delay = (delay * 2).min(RETRY_MAX);
             }
         }
-    }
+    };
     let reason = form.reason(burial.reason).as_str();
     shared.metrics.dead_letters.with_label_values(&[group.as_str(), topic.as_str(), reason]).inc();
     shared.metrics.attempts.observe(f64::from(burial.attempts));
-    Buried { slot: burial.slot, epoch: burial.epoch, offset: burial.record.offset.number() }
+    let verdict = redriven.map(|redriven| {
+        let partition = Partition::new(burial.slot.partition);
+        let is_held = redriven.redrives >= redrives_max;
+        Verdict {
+            letter: redriven.letter.name().into(),
+            fate: Fate::Failed { partition, offset: written, is_held },
+        }
+    });
+    Buried { slot: burial.slot, epoch: burial.epoch, offset, verdict }
 }
 
 async fn write(
     shared: &Shared,
     group: &GroupName,
     topic: &Topic,
+    redriven: Option<&Redriven>,
     burial: &Burial,
     form: Form,
-) -> Result<(), log::Error> {
-    let name =
+) -> Result<Offset, log::Error> {
+    let letters =
         topic_of(topic, group).ok_or(log::Error::NotSupported("dead-letter topics of such long names"))?;
     let source = shared.log.topic(topic);
     let incarnation = source.as_ref().map_or(0, |info| info.incarnation.0);
     let partitions = source.map_or(0, |info| info.spec.partitions).max(burial.slot.partition + 1);
-    if shared.log.topic(&name).is_none_or(|info| info.spec.partitions < partitions) {
+    if shared.log.topic(&letters).is_none_or(|info| info.spec.partitions < partitions) {
         let spec = TopicSpec {
-            name: name.clone(),
+            name: letters.clone(),
             partitions,
             cleanup: Cleanup::Delete,
             retention: Some(shared.config.dead_letter_retention),
             retention_bytes: None,
         };
         shared.log.ensure_topic(&spec).await?;
-        tracing::info!(topic = %name, partitions, "dead-letter topic made");
+        tracing::info!(topic = %letters, partitions, "dead-letter topic made");
     }
-    let record = letter(group, topic, incarnation, burial, form);
     let partition = Partition::new(burial.slot.partition);
-    shared.log.append(Append { topic: name, partition, records: vec![record] }).await?;
-    Ok(())
+    // Its source may have been made anew while it was a letter.
+    let identity = match redriven {
+        Some(redriven) => Identity { name: redriven.letter.name().to_owned(), redrives: redriven.redrives },
+        None => {
+            Identity { name: name(group, incarnation, partition, topic, burial.record.offset), redrives: 0 }
+        }
+    };
+    let record = letter(group, topic, identity, burial, form);
+    Ok(shared.log.append(Append { topic: letters, partition, records: vec![record] }).await?.base)
 }
 
-fn letter(group: &GroupName, topic: &Topic, incarnation: u64, burial: &Burial, form: Form) -> NewRecord {
+/// Which letter it is, and how often it came back.
+#[derive(Debug)]
+struct Identity {
+    name: String,
+    redrives: u32,
+}
+
+fn letter(group: &GroupName, topic: &Topic, identity: Identity, burial: &Burial, form: Form) -> NewRecord {
     let Burial { slot, record, .. } = burial;
     let is_pointer = matches!(form, Form::Pointer | Form::BarePointer);
     let offset = record.offset;
@@ -131,13 +175,13 @@ fn letter(group: &GroupName, topic: &Topic, incarnation: u64, burial: &Burial, f
         group.to_string(),
         burial.attempts.to_string(),
         error.to_owned(),
-        name(group, incarnation, Partition::new(slot.partition), topic, offset),
+        identity.name,
         reason.as_str().to_owned(),
         error.to_owned(),
         burial.attempts.to_string(),
         burial.first_failed.to_string(),
         burial.last_failed.to_string(),
-        "0".to_owned(),
+        identity.redrives.to_string(),
     ];
     let kept = record.headers.iter().filter(|(name, _)| !is_pointer && !LETTER_HEADERS.contains(&&***name));
     let mut headers: Vec<(HeaderName, Option<Bytes>)> =
@@ -238,6 +282,10 @@ mod tests {
         }
     }
 
+    fn identity() -> Identity {
+        Identity { name: "5f70bf18a086007016e948b04aed3b82".to_owned(), redrives: 2 }
+    }
+
     fn names() -> (GroupName, Topic) {
         (GroupName::parse("inventory-sync").unwrap(), Topic::parse("orders.v1").unwrap())
     }
@@ -245,7 +293,7 @@ mod tests {
     #[test]
     fn every_header_of_a_letter_has_its_value() {
         let (group, topic) = names();
-        let letter = letter(&group, &topic, 3, &burial(), Form::Whole);
+        let letter = letter(&group, &topic, identity(), &burial(), Form::Whole);
         for (name, value) in [
             ("__dlq.errors.topic", "orders.v1"),
             ("__dlq.errors.partition", "2"),
@@ -258,14 +306,14 @@ mod tests {
             ("weirgate-dlq-attempts", "2"),
             ("weirgate-dlq-first-failed-at", "1970-01-01T00:00:02.000Z"),
             ("weirgate-dlq-last-failed-at", "1970-01-01T00:00:03.000Z"),
-            ("weirgate-dlq-redrives", "0"),
+            ("weirgate-dlq-id", "5f70bf18a086007016e948b04aed3b82"),
+            ("weirgate-dlq-redrives", "2"),
             ("traceparent", "00-1"),
             ("ce_id", "7"),
         ] {
             assert_eq!(letter.headers.last_text(name), Some(value), "{name}");
             assert_eq!(letter.headers.iter().filter(|(have, _)| &***have == name).count(), 1, "{name}");
         }
-        assert_eq!(letter.headers.last_text("weirgate-dlq-id").unwrap().len(), 32);
         assert_eq!(letter.timestamp, Some(Timestamp::from_millis(1_000)));
         assert_eq!(letter.key, Some(Bytes::from("42")));
         assert_eq!(letter.value, Some(Bytes::from("{}")));
@@ -279,17 +327,18 @@ mod tests {
         assert_eq!(name_of(3, 55), name_of(3, 55));
         assert_ne!(name_of(3, 55), name_of(4, 55));
         assert_ne!(name_of(3, 55), name_of(3, 56));
+        assert_eq!(name_of(3, 55).len(), 32);
     }
 
     #[test]
     fn a_letter_too_large_becomes_a_pointer() {
         let (group, topic) = names();
         let burial = Burial { error: Some("ä".repeat(2_000).into()), ..burial() };
-        let whole = letter(&group, &topic, 3, &burial, Form::Whole);
+        let whole = letter(&group, &topic, identity(), &burial, Form::Whole);
         assert_eq!(whole.headers.last("weirgate-dlq-error").unwrap().len(), ERROR_BYTES_MAX);
-        let short = letter(&group, &topic, 3, &burial, Form::ShortError);
+        let short = letter(&group, &topic, identity(), &burial, Form::ShortError);
         assert_eq!(short.headers.last("weirgate-dlq-error").unwrap().len(), ERROR_BYTES_SHORT);
-        let pointer = letter(&group, &topic, 3, &burial, Form::Pointer);
+        let pointer = letter(&group, &topic, identity(), &burial, Form::Pointer);
         let value: serde_json::Value = serde_json::from_slice(pointer.value.as_ref().unwrap()).unwrap();
         assert_eq!(value, serde_json::json!({"topic": "orders.v1", "partition": 2, "offset": 55}));
         assert_eq!(pointer.headers.last_text("weirgate-dlq-reason"), Some("too_large"));

@@ -17,7 +17,6 @@ mod id;
 mod keeper;
 mod letter;
 mod list;
-#[expect(dead_code, reason = "what groups make of letters, and jobs, come next")]
 mod moves;
 mod reading;
 mod redrives;
@@ -33,7 +32,7 @@ use states::Change;
 
 pub(super) use gauges::show;
 pub(super) use keeper::keep;
-pub(super) use moves::{Asked, Before, Begun, Ended, Held};
+pub(super) use moves::{Asked, Before, Begun, Ended, Fate, Held, Verdict};
 pub(super) use reading::one as one_record;
 pub(super) use redrives::keep as keep_redrives;
 pub(super) use states::States;

@@ -56,13 +56,23 @@ pub(super) struct Moment {
     pub(super) wall: Timestamp,
 }
 
-/// An assigned partition: the topic's index in the policy and the partition's number.
+/// The index of the topic through which dead letters come back: none of the policy's.
+pub(super) const REDRIVES: u32 = u32::MAX;
+
+/// An assigned partition: the topic's index in the policy, or [`REDRIVES`], and the partition's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot {
-    /// Index in the policy's topics.
+    /// Index in the policy's topics, or [`REDRIVES`].
     pub(super) topic: u32,
     /// The partition.
     pub(super) partition: u32,
+}
+
+impl Slot {
+    /// Whether what it holds are dead letters that come back.
+    pub(super) const fn is_redriven(self) -> bool {
+        self.topic == REDRIVES
+    }
 }
 
 /// Where an assigned partition begins.

@@ -27,7 +27,8 @@ pub(super) async fn view(
     snapshot: &Snapshot,
 ) -> Result<GroupView, log::Error> {
     let mut partitions = Vec::new();
-    for topic in &policy.topics {
+    let redrives = Topic::of_redrives(group);
+    for topic in policy.topics.iter().chain([&redrives]) {
         partitions.extend(partitions_of(shared, group, &policy, topic, snapshot).await?);
     }
     Ok(GroupView {
@@ -49,7 +50,7 @@ pub(super) async fn show(delivery: &Delivery) {
         let mut places = BTreeSet::new();
         for (group, policy) in delivery.shared.policies.all().iter() {
             let snapshot = delivery.look(group).await;
-            for topic in &policy.topics {
+            for topic in policy.topics.iter().chain([&Topic::of_redrives(group)]) {
                 measure(&delivery.shared, group, policy, topic, &snapshot, &mut places).await;
             }
         }
@@ -140,8 +141,8 @@ async fn partition_of(
     let committed = committed.get(&partition).map(|committed| committed.offset);
     let begin = match (committed, policy.start) {
         (Some(offset), _) => offset.max(start),
-        (None, Start::Earliest) => start,
-        (None, Start::Latest) => end,
+        (None, Start::Latest) if !topic.is_redrives() => end,
+        (None, Start::Earliest | Start::Latest) => start,
     };
     let source = snapshot.sources.get(&(topic.clone(), partition));
     let oldest = match source.and_then(|source| source.head) {

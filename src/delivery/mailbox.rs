@@ -23,6 +23,8 @@ pub(super) struct Parcel {
     pub(super) deadline_ms: u64,
     pub(super) topic: Topic,
     pub(super) record: Record,
+    /// How often it came back from the dead letters.
+    pub(super) redrives: u32,
 }
 
 #[derive(Debug)]
@@ -195,7 +197,7 @@ impl Mailbox {
 
     fn frame(&self, parcel: &Parcel) -> Vec<u8> {
         const MEMBERS: usize = 384;
-        let Parcel { tag, attempt, deadline_ms, topic, record } = parcel;
+        let Parcel { tag, attempt, deadline_ms, topic, record, redrives } = parcel;
         let storage = self.catalogue.load().rule(topic).storage;
         let start = format!(
             r#"{{"sub":{},"delivery":"{tag}","attempt":{attempt},"deadlineMs":{deadline_ms},"#,
@@ -203,6 +205,9 @@ impl Mailbox {
         );
         let mut frame = Vec::with_capacity(MEMBERS + record.bytes());
         frame.extend_from_slice(start.as_bytes());
+        if *redrives > 0 {
+            frame.extend_from_slice(format!(r#""redrives":{redrives},"#).as_bytes());
+        }
         let partition = Partition::new(tag.partition);
         RecordView::parse(record, storage).write_members(&mut frame, topic, partition);
         frame.push(b'}');
@@ -260,7 +265,7 @@ mod tests {
             headers: Headers::default(),
             decoded: None,
         };
-        Parcel { tag, attempt: 1, deadline_ms: 1, topic: topic(), record }
+        Parcel { tag, attempt: 1, deadline_ms: 1, topic: topic(), record, redrives: 0 }
     }
 
     async fn next(mailbox: &Mailbox, bytes_max: usize) -> Result<Vec<Push>, Error> {

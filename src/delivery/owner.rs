@@ -15,6 +15,7 @@ mod events;
 mod gaps;
 mod orders;
 mod perform;
+mod redrives;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -31,7 +32,8 @@ use crate::event::{GroupName, Partition, Timestamp, Topic};
 use crate::log::{self, Commits, MemberEvent, MemberEvents, Membership};
 
 use super::burial::Buried;
-use super::group::{Blocked, CommitEnd, Group, Moment, Slot};
+use super::dead_letters::Verdict;
+use super::group::{Blocked, Group, Moment, REDRIVES, Slot};
 use super::mailbox::Mailbox;
 use super::member::{MemberGuard, MemberId};
 use super::resumes::Resumed;
@@ -41,6 +43,7 @@ use super::view::MemberView;
 use super::{Breaker, Error, How, Join, Policy, Refused, Settlement};
 use assignments::Measured;
 use gaps::Gaps;
+use redrives::{Committing, Reading};
 
 /// How long the log's member stays at least after the last local one left: long enough that a reconnect does not rebalance,
 /// short enough for members elsewhere, who get nothing of the partitions held here meanwhile.
@@ -100,9 +103,9 @@ enum Phase {
 enum Input {
     Command(Option<Command>),
     Event(Result<MemberEvent, log::Error>),
-    Joined(Membership),
+    Joined(Membership, Reading),
     Measured(Measured),
-    Committed(CommitEnd),
+    Committed(Committing),
     Buried(Option<Buried>),
     News,
     Woke,
@@ -119,12 +122,17 @@ pub(super) struct Owner {
     machine: Group,
     mailboxes: BTreeMap<u32, Arc<Mailbox>>,
     news: Arc<Notify>,
-    joining: Option<Pending<Membership>>,
+    joining: Option<Pending<(Membership, Reading)>>,
+    /// The topic through which dead letters come back, and whether it is read.
+    redrives: Topic,
+    reading: Reading,
+    /// What the group made of letters that came back, until that is written: with the next commit, and before it.
+    verdicts: Vec<Verdict>,
     /// What was assigned, while its ends are asked for; no event is read meanwhile.
     measuring: Option<Pending<Measured>>,
     events: Option<Box<dyn MemberEvents>>,
     commits: Option<Arc<dyn Commits>>,
-    committing: Option<Pending<CommitEnd>>,
+    committing: Option<Pending<Committing>>,
     burials: FuturesUnordered<Pending<Buried>>,
     ends: HashMap<Slot, u64>,
     started: Instant,
@@ -153,6 +161,7 @@ impl Owner {
         let now = Instant::now();
         let mut machine = Group::new(policy, 0, Random::new(seed()));
         machine.set_resumed(shared.policies.resumed(&group));
+        let redrives = Topic::of_redrives(&group);
         let mut owner = Self {
             machine,
             shared,
@@ -162,6 +171,9 @@ impl Owner {
             mailboxes: BTreeMap::new(),
             news: Arc::new(Notify::new()),
             joining: None,
+            redrives,
+            reading: Reading::Sources,
+            verdicts: Vec::new(),
             measuring: None,
             events: None,
             commits: None,
@@ -221,7 +233,7 @@ impl Owner {
             command = self.commands.recv(), if !is_ending => Input::Command(command),
             end = pending(&mut self.committing) => Input::Committed(end),
             buried = self.burials.next(), if !self.burials.is_empty() => Input::Buried(buried),
-            membership = pending(&mut self.joining) => Input::Joined(membership),
+            (membership, reading) = pending(&mut self.joining) => Input::Joined(membership, reading),
             measured = pending(&mut self.measuring) => Input::Measured(measured),
             event = next_event(&mut self.events), if may_read => Input::Event(event),
             () = self.news.notified() => Input::News,
@@ -236,8 +248,9 @@ impl Owner {
             Input::Command(None) => self.drain(),
             Input::Event(Ok(event)) => self.on_event(event),
             Input::Event(Err(error)) => self.on_lost_membership(&error).await,
-            Input::Joined(membership) => {
+            Input::Joined(membership, reading) => {
                 self.joining = None;
+                self.reading = reading;
                 self.events = Some(membership.events);
                 self.commits = Some(membership.commits);
             }
@@ -245,11 +258,13 @@ impl Owner {
                 self.measuring = None;
                 self.on_measured(measured);
             }
-            Input::Committed(end) => {
+            Input::Committed(Committing { end, unwritten }) => {
                 self.committing = None;
+                self.verdicts.extend(unwritten);
                 self.machine.committed(end, now);
             }
-            Input::Buried(Some(Buried { slot, epoch, offset })) => {
+            Input::Buried(Some(Buried { slot, epoch, offset, verdict })) => {
+                self.verdicts.extend(verdict);
                 self.machine.buried(slot, epoch, offset, now)
             }
             Input::Buried(None) | Input::Woke => {}
@@ -266,6 +281,7 @@ impl Owner {
         if self.next_tick <= now {
             self.next_tick = now + TICK;
             self.show_gauges();
+            self.notice_redrives();
         }
         if !self.mailboxes.is_empty() {
             self.empty_since = None;
@@ -305,10 +321,16 @@ impl Owner {
     }
 
     fn topic(&self, slot: Slot) -> Option<&Topic> {
+        if slot.is_redriven() {
+            return Some(&self.redrives);
+        }
         self.machine.policy().topics.get(usize::try_from(slot.topic).ok()?)
     }
 
     fn slot(&self, topic: &Topic, partition: Partition) -> Option<Slot> {
+        if *topic == self.redrives {
+            return Some(Slot { topic: REDRIVES, partition: partition.number() });
+        }
         let index = self.machine.policy().topics.binary_search(topic).ok()?;
         Some(Slot { topic: u32::try_from(index).ok()?, partition: partition.number() })
     }

@@ -75,6 +75,9 @@ pub struct Policy {
     pub backoff: Backoff,
     /// What follows the last.
     pub on_exhausted: Exhausted,
+    /// A dead letter that was redriven so often and fails once more is held for a person. A policy stored without it has 3.
+    #[serde(default = "redrives")]
+    pub max_redrives: u32,
     /// How long a delivery may stay unsettled.
     #[serde(rename = "ackTimeoutMs", with = "millis")]
     pub ack_timeout: Duration,
@@ -126,6 +129,7 @@ pub struct PolicyPatch {
     pub max_retries: Option<u32>,
     pub backoff: Option<BackoffPatch>,
     pub on_exhausted: Option<Exhausted>,
+    pub max_redrives: Option<u32>,
     pub ack_timeout_ms: Option<u64>,
     pub extend_max_ms: Option<u64>,
     pub nack_delay_max_ms: Option<u64>,
@@ -153,6 +157,7 @@ impl Default for Policy {
             max_retries: 3,
             backoff: Backoff::default(),
             on_exhausted: Exhausted::Skip,
+            max_redrives: redrives(),
             ack_timeout: Duration::from_secs(30),
             extend_max: Duration::from_secs(600),
             nack_delay_max: Duration::from_secs(900),
@@ -205,6 +210,7 @@ impl PolicyPatch {
             set(&mut policy.backoff.jitter, backoff.jitter.as_ref());
         }
         set(&mut policy.on_exhausted, self.on_exhausted.as_ref());
+        set(&mut policy.max_redrives, self.max_redrives.as_ref());
         set_ms(&mut policy.ack_timeout, self.ack_timeout_ms);
         set_ms(&mut policy.extend_max, self.extend_max_ms);
         set_ms(&mut policy.nack_delay_max, self.nack_delay_max_ms);
@@ -245,6 +251,7 @@ impl Policy {
         let rules = [
             (!(1..=1_000).contains(&self.lane_window), "/laneWindow", "must be 1 to 1000"),
             (self.max_retries > 1_000, "/maxRetries", "must be at most 1000"),
+            (self.max_redrives > 1_000, "/maxRedrives", "must be at most 1000"),
             (!(1.0..=100.0).contains(&backoff.factor), "/backoff/factor", "must be 1 to 100"),
             (!(0.0..=1.0).contains(&backoff.jitter), "/backoff/jitter", "must be 0 to 1"),
             (backoff.max > DAY, "/backoff/maxMs", "must be at most a day"),
@@ -286,6 +293,10 @@ const fn yes() -> bool {
     true
 }
 
+const fn redrives() -> u32 {
+    3
+}
+
 mod millis {
     use std::time::Duration;
 
@@ -316,8 +327,9 @@ mod tests {
         assert_eq!(json["unsettledPerPartitionMax"], 256);
         assert_eq!(json["breaker"], true);
         assert_eq!(serde_json::from_value::<Policy>(json.clone()).unwrap(), policy);
-        json["maxRedrives"] = 3.into();
+        json["parkedMax"] = 3.into();
         json.as_object_mut().unwrap().remove("breaker");
+        json.as_object_mut().unwrap().remove("maxRedrives");
         assert_eq!(serde_json::from_value::<Policy>(json).unwrap(), policy, "stored by another version");
     }
 
@@ -330,13 +342,14 @@ mod tests {
             (r#"{"topics":["_weirgate.groups"]}"#, "/topics/0"),
             (r#"{"backoff":{"jitter":2}}"#, "/backoff/jitter"),
             (r#"{"ackTimeoutMs":0}"#, "/ackTimeoutMs"),
+            (r#"{"maxRedrives":1001}"#, "/maxRedrives"),
         ] {
             match PolicyPatch::parse(body.as_bytes()).unwrap().apply(&Policy::default()) {
                 Err(Error::InvalidPolicy { pointer, .. }) => assert_eq!(pointer, place, "{body}"),
                 other => panic!("{body}: {other:?}"),
             }
         }
-        for unknown in [r#"{"colour":"red"}"#, r#"{"breaker":"off"}"#, r#"{"maxRedrives":1}"#] {
+        for unknown in [r#"{"colour":"red"}"#, r#"{"breaker":"off"}"#, r#"{"maxRedrives":-1}"#] {
             assert!(PolicyPatch::parse(unknown.as_bytes()).is_err(), "{unknown}");
         }
     }

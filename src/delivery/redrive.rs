@@ -9,8 +9,8 @@
 //! time is that of the append, since a letter's own may be older than anything is kept; that is a header.
 
 mod pointer;
-#[cfg_attr(not(test), expect(dead_code, reason = "what members see of it comes next"))]
 mod record;
 mod send;
 
+pub(super) use record::Redriven;
 pub(super) use send::{Failure, Letter, Outcome, send};

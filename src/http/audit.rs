@@ -17,6 +17,8 @@ pub(super) enum Act {
     Annotate,
     /// Declared it unneeded.
     Discard,
+    /// Sent it back to its group.
+    SendBack,
     /// Began to send many back.
     Redrive,
     /// Ended that.
@@ -29,6 +31,7 @@ impl Act {
             Self::SeePayload => "dead_letter.payload",
             Self::Annotate => "dead_letter.annotate",
             Self::Discard => "dead_letter.discard",
+            Self::SendBack => "dead_letter.redrive",
             Self::Redrive => "redrive.begin",
             Self::CancelRedrive => "redrive.cancel",
         }

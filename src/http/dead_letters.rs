@@ -30,6 +30,18 @@ const PAGE_MAX: usize = 1_000;
 /// What may stand behind a letter's id.
 const ANNOTATE: &str = "annotate";
 const DISCARD: &str = "discard";
+const REDRIVE: &str = "redrive";
+
+/// What is to become of a letter.
+#[derive(Debug)]
+enum Wanted {
+    /// It gets this note.
+    Annotate(String),
+    /// It is unneeded.
+    Discard,
+    /// It goes back to its group.
+    Redrive,
+}
 
 /// A note to be added.
 #[derive(Debug, serde::Deserialize)]
@@ -88,7 +100,7 @@ pub(super) async fn one(
     segments: Segments,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    if let Some((_, ANNOTATE | DISCARD)) = segments.verb(1) {
+    if let Some((_, ANNOTATE | DISCARD | REDRIVE)) = segments.verb(1) {
         return Ok(answer::only("POST"));
     }
     Query::parse(query.as_deref(), &[])?;
@@ -117,7 +129,7 @@ pub(super) async fn one(
     Ok(response)
 }
 
-/// `POST …/{id}:annotate` and `:discard`.
+/// `POST …/{id}:annotate`, `:discard` and `:redrive`.
 pub(super) async fn act(
     State(shared): State<Arc<Shared>>,
     call: Call,
@@ -125,12 +137,13 @@ pub(super) async fn act(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (name, note) = match segments.verb(1) {
-        Some((name, DISCARD)) => (name, None),
+    let (name, wanted) = match segments.verb(1) {
+        Some((name, DISCARD)) => (name, Wanted::Discard),
+        Some((name, REDRIVE)) => (name, Wanted::Redrive),
         Some((name, ANNOTATE)) => {
             let request = media::require_json(request, &shared.config.limits).await?;
             let body = body::read(request.into_body(), &shared, &call).await?;
-            (name, Some(annotation(&body)?.note))
+            (name, Wanted::Annotate(annotation(&body)?.note))
         }
         Some(_) | None => return Ok(answer::only("GET")),
     };
@@ -140,12 +153,13 @@ pub(super) async fn act(
     let sources = sources(&shared, principal, Operation::DeadLetterRedrive, &group)?;
     let id = id(name)?;
     let delivery = &shared.parts.delivery;
-    let (act, outcome) = match note {
-        None => (Act::Discard, delivery.discard_dead_letter(&group, &sources, &id, principal.id()).await),
-        Some(note) => {
-            let outcome = delivery.annotate_dead_letter(&group, &sources, &id, principal.id(), &note).await;
-            (Act::Annotate, outcome)
+    let by = principal.id();
+    let (act, outcome) = match wanted {
+        Wanted::Annotate(note) => {
+            (Act::Annotate, delivery.annotate_dead_letter(&group, &sources, &id, by, &note).await)
         }
+        Wanted::Discard => (Act::Discard, delivery.discard_dead_letter(&group, &sources, &id, by).await),
+        Wanted::Redrive => (Act::SendBack, delivery.redrive_dead_letter(&group, &sources, &id, by).await),
     };
     let standing = outcome.map_err(|error| problem_of(&error))?;
     audit::dead_letter(&call, principal, act, &group, &id);

@@ -19,12 +19,20 @@ pub enum Start {
     Latest,
 }
 
+impl Start {
+    /// Where a group begins in this topic: what came back to it before it read the topic is never passed over.
+    #[must_use]
+    pub fn in_topic(self, topic: &Topic) -> Self {
+        if topic.is_redrives() { Self::Earliest } else { self }
+    }
+}
+
 /// What a member reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupSubscription {
     /// The topics.
     pub topics: Vec<Topic>,
-    /// Where to begin without a committed offset.
+    /// Where to begin without a committed offset; see [`Start::in_topic`].
     pub start: Start,
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct Fault {
     pub(crate) refused: AtomicU32,
     /// Whether tables take no change.
     pub(crate) has_fixed_tables: AtomicBool,
+    /// Whether redrive topics take nothing.
+    pub(crate) has_no_way_back: AtomicBool,
     /// Letters with a value of more bytes than this are too large; 0 is no limit.
     pub(crate) value_bytes_max: AtomicU32,
 }
@@ -31,6 +33,9 @@ impl Layer for Faulty {
     }
 
     fn refusal(&self, append: &Append) -> Option<Error> {
+        if append.topic.is_redrives() {
+            return self.fault.has_no_way_back.load(Ordering::SeqCst).then_some(Error::Overloaded);
+        }
         if append.topic.as_str().starts_with("_weirgate.") {
             return self.fault.has_fixed_tables.load(Ordering::SeqCst).then_some(Error::Overloaded);
         }

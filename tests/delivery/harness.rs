@@ -155,7 +155,11 @@ impl World {
 
     /// What the group has committed in a partition of `orders.v1`.
     pub(crate) async fn committed(&self, partition: u32) -> Option<u64> {
-        let all = self.groups.committed(&group(), &topic("orders.v1")).await.unwrap();
+        self.committed_in("orders.v1", partition).await
+    }
+
+    pub(crate) async fn committed_in(&self, name: &str, partition: u32) -> Option<u64> {
+        let all = self.groups.committed(&group(), &topic(name)).await.unwrap();
         all.get(&Partition::new(partition)).map(|committed| committed.offset.number())
     }
 

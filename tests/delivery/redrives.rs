@@ -1,11 +1,18 @@
 //! The way back of dead letters: to the group that failed and to no other, in order, at least once.
 
-use weirgate::delivery::{DeadLetter, DeadLetterId, DeadLetterState, Delivery, Error, Settlement, Standing};
-use weirgate::event::{Offset, Partition};
-use weirgate::log::Purpose;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use weirgate::delivery::{
+    AckMode, DeadLetter, DeadLetterId, DeadLetterState, Delivery, Error, How, Join, Push, Settlement,
+    Standing,
+};
+use weirgate::event::{GroupName, Offset, Partition};
+use weirgate::log::{Append, NewRecord, Purpose, Table};
 
 use super::engine::PATIENCE;
-use super::harness::{Got, Worker, World, group, topic};
+use super::harness::{Got, Worker, World, group, join, offsets, patch, topic};
 use super::waiting::{eventually_within, in_time};
 
 const REDRIVES: &str = "_weirgate.redrive.inventory-sync";
@@ -101,4 +108,248 @@ async fn a_letter_that_is_on_its_way_or_discarded_or_unknown_does_not_go() {
     let refused = world.delivery.redrive_dead_letter(&group(), &elsewhere, &letters[1].id, "anna").await;
     assert!(matches!(refused, Err(Error::UnknownDeadLetter)), "{refused:?}");
     assert_eq!(redriven(&world).await.len(), 1);
+}
+
+async fn until_state(world: &World, id: &DeadLetterId, wanted: DeadLetterState) {
+    let is_so = async || (state(world, id).await == wanted).then_some(());
+    eventually_within(PATIENCE, format_args!("letter {id} is {}", wanted.as_str()), is_so).await;
+}
+
+/// The only letter, once it was redriven this often.
+async fn until_redrives(world: &World, redrives: u32) -> DeadLetter {
+    let letter = async || {
+        let mut letters = world.letters().await.dead_letters;
+        assert_eq!(letters.len(), 1, "a letter shows once");
+        Some(letters.remove(0)).filter(|letter| letter.redrives == redrives)
+    };
+    eventually_within(PATIENCE, format_args!("the letter of {redrives} redrives is there"), letter).await
+}
+
+/// Another group of the same topic, and its member.
+async fn other_group(world: &World) -> Worker {
+    let other = GroupName::parse("audit").unwrap();
+    world.delivery.put_policy(&other, patch(r#"{"topics":["orders.v1"]}"#)).await.unwrap();
+    world.join_as(Join { group: other, ..join("c-other", 32) }).await
+}
+
+#[tokio::test]
+async fn only_the_group_that_failed_gets_it_as_it_was_and_an_ack_resolves_it() {
+    let (world, mut worker) = begin(r#"{"maxRetries":1}"#, &["42"]).await;
+    let mut other = other_group(&world).await;
+    let seen = other.delivery().await;
+    other.ack(&seen).await;
+    let letter = reject_all(&world, &mut worker, 1).await.remove(0);
+    redrive(&world, &letter.id).await.unwrap();
+    let first = worker.delivery().await;
+    for member in ["topic", "partition", "offset", "timestamp", "key", "headers", "event"] {
+        assert_eq!(first.frame[member], seen.frame[member], "{member}");
+    }
+    assert_eq!((first.attempt(), &first.frame["redrives"]), (1, &1.into()));
+    assert_eq!(seen.frame.get("redrives"), None);
+    // It has its attempts anew, and so is nothing but a delivery.
+    worker.nack(&first).await;
+    let second = worker.delivery().await;
+    assert_eq!((second.attempt(), &second.frame["redrives"]), (2, &1.into()));
+    assert_eq!(state(&world, &letter.id).await, DeadLetterState::Redriven);
+    worker.ack(&second).await;
+    until_state(&world, &letter.id, DeadLetterState::Resolved).await;
+    let refused = redrive(&world, &letter.id).await;
+    assert!(matches!(refused, Err(Error::DeadLetterSettled { .. })), "{refused:?}");
+    world.publish(0, "42", 1).await;
+    assert_eq!(other.delivery().await.offset(), 1, "nothing came to the other group meanwhile");
+}
+
+#[tokio::test]
+async fn redriven_letters_come_in_the_order_of_their_source() {
+    for ordering in ["partition", "key"] {
+        let policy = format!(r#"{{"ordering":"{ordering}"}}"#);
+        let (world, mut worker) = begin(&policy, &["a", "b", "a", "b", "a"]).await;
+        let letters = reject_all(&world, &mut worker, 5).await;
+        for letter in &letters {
+            redrive(&world, &letter.id).await.unwrap();
+        }
+        let mut came = Vec::new();
+        for _ in 0..5 {
+            let got = worker.delivery().await;
+            worker.ack(&got).await;
+            came.push(got);
+        }
+        for key in ["a", "b"] {
+            let of_key: Vec<Got> = came.iter().filter(|got| got.frame["key"] == key).cloned().collect();
+            assert!(offsets(&of_key).is_sorted(), "{ordering}: {:?}", offsets(&of_key));
+        }
+        for letter in &letters {
+            until_state(&world, &letter.id, DeadLetterState::Resolved).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_fails_again_is_the_same_letter_and_held_in_the_end() {
+    for ending in ["skip", "halt"] {
+        let policy = r#"{"maxRedrives":2,"maxRetries":0}"#;
+        let (world, mut worker) = begin(policy, &["42"]).await;
+        let first = reject_all(&world, &mut worker, 1).await.remove(0);
+        let change = patch(&format!(r#"{{"onExhausted":"{ending}"}}"#));
+        world.delivery.put_policy(&group(), change).await.unwrap();
+        for (redrives, expected) in [(1, DeadLetterState::Open), (2, DeadLetterState::Held)] {
+            redrive(&world, &first.id).await.unwrap();
+            let got = worker.delivery().await;
+            assert_eq!((got.offset(), &got.frame["redrives"]), (0, &redrives.into()));
+            worker.nack(&got).await;
+            let letter = until_redrives(&world, redrives).await;
+            until_state(&world, &letter.id, expected).await;
+            assert_eq!(letter.id.to_string()[..32], first.id.to_string()[..32]);
+            assert_eq!((letter.offset, letter.reason.as_str()), (Offset::ZERO, "retries_exhausted"));
+            assert_eq!(letter.first_failed_at, first.first_failed_at);
+            assert!(letter.last_failed_at > first.last_failed_at);
+            assert_eq!(letter.error.as_deref(), Some("stock service down"));
+        }
+        // A person may.
+        redrive(&world, &first.id).await.unwrap();
+        let got = worker.delivery().await;
+        assert_eq!(got.frame["redrives"], 3);
+        worker.ack(&got).await;
+        until_state(&world, &first.id, DeadLetterState::Resolved).await;
+        assert_eq!(world.letters().await.dead_letters.len(), 1);
+        // Nothing halted, and the group goes on.
+        world.publish(0, "42", 1).await;
+        assert_eq!(worker.delivery().await.offset(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_gateway_left_on_its_way_goes_again() {
+    let (mut world, mut worker) = begin("{}", &["42"]).await;
+    let letter = reject_all(&world, &mut worker, 1).await.remove(0);
+    world.until_committed(0, 1).await;
+    worker.leave(How::Clean).await;
+    redrive(&world, &letter.id).await.unwrap();
+    // As if the gateway had died after the append.
+    let states = topic("_weirgate.dead_letters");
+    let table = Table::open(Arc::clone(&world.log), states, 1).await.unwrap();
+    let (key, value) = table.entries().remove(0);
+    let value = String::from_utf8(value.to_vec()).unwrap().replace("redriven", "redriving");
+    table.write(key, Some(value.into())).await.unwrap();
+    world.crash().await;
+    until_loaded(&world.delivery).await;
+    assert_eq!(state(&world, &letter.id).await, DeadLetterState::Redriving);
+    redrive(&world, &letter.id).await.unwrap();
+    assert_eq!(redriven(&world).await.len(), 2, "once more is harmless");
+    let mut worker = world.join("c-2", 32).await;
+    let got = worker.delivery().await;
+    assert_eq!(got.frame["redrives"], 1);
+    worker.ack(&got).await;
+    until_state(&world, &letter.id, DeadLetterState::Resolved).await;
+}
+
+#[tokio::test]
+async fn what_comes_back_is_committed_when_it_is_written_what_became_of_it() {
+    let (mut world, mut worker) = begin("{}", &["42"]).await;
+    let letter = reject_all(&world, &mut worker, 1).await.remove(0);
+    redrive(&world, &letter.id).await.unwrap();
+    let got = worker.delivery().await;
+    world.fault.has_fixed_tables.store(true, Ordering::SeqCst);
+    worker.ack(&got).await;
+    // The policy's topics do not wait for that.
+    world.publish(0, "43", 1).await;
+    let next = worker.delivery().await;
+    worker.ack(&next).await;
+    world.until_committed(0, 2).await;
+    assert_eq!(world.committed_in(REDRIVES, 0).await.unwrap_or(0), 0);
+    assert_eq!(state(&world, &letter.id).await, DeadLetterState::Redriven);
+    // What was not written by then comes again, and is acknowledged again.
+    world.crash().await;
+    world.fault.has_fixed_tables.store(false, Ordering::SeqCst);
+    until_loaded(&world.delivery).await;
+    let mut worker = world.join_as(Join { ack: AckMode::Auto, ..join("c-2", 32) }).await;
+    assert_eq!(worker.delivery().await.frame["redrives"], 1);
+    until_state(&world, &letter.id, DeadLetterState::Resolved).await;
+    let is_committed = async || (world.committed_in(REDRIVES, 0).await == Some(1)).then_some(());
+    eventually_within(PATIENCE, "what came back is committed", is_committed).await;
+}
+
+#[tokio::test]
+async fn a_group_that_begins_at_the_end_misses_nothing_that_came_back_before() {
+    let world = World::start(1, r#"{"start":"latest"}"#).await;
+    until_loaded(&world.delivery).await;
+    let mut worker = world.join("c-1", 32).await;
+    let is_assigned = async || world.committed(0).await;
+    eventually_within(PATIENCE, "the group has begun", is_assigned).await;
+    world.publish(0, "42", 1).await;
+    let letter = reject_all(&world, &mut worker, 1).await.remove(0);
+    worker.leave(How::Clean).await;
+    redrive(&world, &letter.id).await.unwrap();
+    let mut worker = world.join("c-2", 32).await;
+    assert_eq!(worker.delivery().await.frame["redrives"], 1);
+}
+
+#[tokio::test]
+async fn a_letter_redriven_through_another_gateway_comes_to_the_member() {
+    let (world, mut worker) = begin("{}", &["42"]).await;
+    let letter = reject_all(&world, &mut worker, 1).await.remove(0);
+    let other = world.neighbour().await;
+    until_loaded(&other.delivery).await;
+    let knows = async || other.delivery.policy(&group()).map(drop);
+    eventually_within(PATIENCE, "the other gateway knows the group", knows).await;
+    let sources = [topic("orders.v1")];
+    other.delivery.redrive_dead_letter(&group(), &sources, &letter.id, "anna").await.unwrap();
+    let got = worker.delivery().await;
+    assert_eq!(got.frame["redrives"], 1);
+    worker.ack(&got).await;
+    until_state(&world, &letter.id, DeadLetterState::Resolved).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_appended_leaves_the_letter_as_it_was() {
+    let (world, mut worker) = begin("{}", &["42"]).await;
+    let letter = reject_all(&world, &mut worker, 1).await.remove(0);
+    world.fault.has_no_way_back.store(true, Ordering::SeqCst);
+    let refused = redrive(&world, &letter.id).await;
+    assert!(matches!(refused, Err(Error::Log(_))), "{refused:?}");
+    let found = world.delivery.dead_letter(&group(), &[topic("orders.v1")], &letter.id).await.unwrap().letter;
+    assert_eq!((found.state, found.settled), (DeadLetterState::Open, None));
+    world.fault.has_no_way_back.store(false, Ordering::SeqCst);
+    redrive(&world, &letter.id).await.unwrap();
+    assert_eq!(worker.delivery().await.frame["redrives"], 1);
+}
+
+#[tokio::test]
+async fn a_pointer_is_followed_where_the_log_still_has_its_record() {
+    let (world, mut worker) = begin("{}", &["42", "43"]).await;
+    world.fault.value_bytes_max.store(64, Ordering::SeqCst);
+    let letters = reject_all(&world, &mut worker, 2).await;
+    assert!(letters.iter().all(|letter| letter.reason == "too_large"), "{letters:?}");
+    redrive(&world, &letters[1].id).await.unwrap();
+    let got = worker.delivery().await;
+    assert_eq!((got.offset(), &got.frame["key"]), (1, &"43".into()));
+    assert_eq!(got.frame["event"]["data"]["n"], 1, "the whole event");
+    let (source, partition) = (topic("orders.v1"), Partition::new(0));
+    world.log.delete_records(&source, partition, Offset::new(1)).await.unwrap();
+    let refused = redrive(&world, &letters[0].id).await.unwrap_err();
+    assert!(matches!(refused, Error::NotRedrivable(_)), "{refused:?}");
+    assert_eq!(state(&world, &letters[0].id).await, DeadLetterState::Open);
+}
+
+#[tokio::test]
+async fn members_never_see_the_topic_that_letters_come_through() {
+    let (world, mut worker) = begin("{}", &["42", "43"]).await;
+    let letters = reject_all(&world, &mut worker, 2).await;
+    redrive(&world, &letters[0].id).await.unwrap();
+    let got = worker.delivery().await;
+    worker.ack(&got).await;
+    // What no gateway wrote is passed over.
+    let record = NewRecord { value: Some(Bytes::from("forged")), ..NewRecord::default() };
+    let append = Append { topic: topic(REDRIVES), partition: Partition::new(0), records: vec![record] };
+    world.log.append(append).await.unwrap();
+    let is_passed = async || (world.committed_in(REDRIVES, 0).await == Some(2)).then_some(());
+    eventually_within(PATIENCE, "what came back is committed", is_passed).await;
+    let view = world.view().await;
+    assert_eq!(view["policy"]["topics"], serde_json::json!(["orders.v1"]));
+    let of_redrives = |one: &&serde_json::Value| one["topic"] == REDRIVES;
+    let rows: Vec<_> = view["partitions"].as_array().unwrap().iter().filter(of_redrives).collect();
+    assert_eq!((rows.len(), &rows[0]["lag"]), (2, &0.into()));
+    let mut joined = world.join("c-2", 32).await;
+    let Push::Assignment { partitions, .. } = joined.told().await else { panic!("no assignment") };
+    assert!(partitions.keys().all(|name| name.as_str() == "orders.v1"), "{partitions:?}");
 }

@@ -1,4 +1,4 @@
-//! Dead letters over the wire: lists, single letters, counts, notes and discards, and who may what.
+//! Dead letters over the wire: lists, single letters, counts, notes, discards and redrives, and who may what.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(crate) fn letter(
     let headers = [
         ("ce_id", "7"),
         ("__dlq.errors.topic", source),
-        ("__dlq.errors.partition", "1"),
+        ("__dlq.errors.partition", "0"),
         ("__dlq.errors.offset", &offset),
         ("weirgate-dlq-id", &id),
         ("weirgate-dlq-reason", "rejected"),
@@ -71,6 +71,10 @@ fn discard(gateway: &Gateway, caller: (&str, &str), id: &str) -> Answer {
     gateway.send("POST", &format!("{BASE}/{id}:discard"), &[caller], "")
 }
 
+fn redrive(gateway: &Gateway, caller: (&str, &str), id: &str) -> Answer {
+    gateway.send("POST", &format!("{BASE}/{id}:redrive"), &[caller], "")
+}
+
 fn annotate(gateway: &Gateway, caller: (&str, &str), id: &str, body: &str) -> Answer {
     gateway.send("POST", &format!("{BASE}/{id}:annotate"), &[caller, JSON], body)
 }
@@ -83,7 +87,7 @@ fn a_list_is_narrowed_by_filters_and_goes_on_by_its_cursor() {
     let letters = first["deadLetters"].as_array().unwrap();
     assert_eq!(letters.len(), 3);
     let expected = json!({
-        "id": id(0), "group": "inventory-sync", "topic": "orders.v1", "partition": 1, "offset": 0, "key": "42",
+        "id": id(0), "group": "inventory-sync", "topic": "orders.v1", "partition": 0, "offset": 0, "key": "42",
         "state": "open", "reason": "rejected", "error": "no such sku", "attempts": 2,
         "firstFailedAt": "2026-11-21T10:00:00.000Z", "lastFailedAt": "2026-11-21T10:00:01.000Z", "redrives": 0,
         "headers": {"ce_id": "7"}, "notes": [],
@@ -195,6 +199,28 @@ fn letters_are_annotated_and_discarded_once() {
 }
 
 #[test]
+fn a_letter_is_redriven_when_its_state_allows_it() {
+    let gateway = start();
+    bury(&gateway, 2);
+    let sent = redrive(&gateway, SHOP, &id(0));
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    let sent = sent.json();
+    assert_eq!((&sent["id"], &sent["state"]), (&json!(id(0)), &json!("redriven")));
+    assert_eq!((&sent["settledBy"], &sent["notes"]), (&json!("service:shop"), &json!([])));
+    let twice = redrive(&gateway, SHOP, &id(0));
+    assert_eq!((twice.status, twice.code().as_str()), (409, "conflict"));
+    assert_eq!(discard(&gateway, SHOP, &id(0)).code(), "conflict");
+    assert_eq!(get(&gateway, &format!("{BASE}?state=redriven"))["deadLetters"][0]["id"], id(0));
+    assert_eq!(discard(&gateway, SHOP, &id(1)).status, 200);
+    assert_eq!(redrive(&gateway, SHOP, &id(1)).code(), "conflict");
+    let foreign =
+        gateway.send("POST", &format!("/v1/groups/absent/dead-letters/{}:redrive", id(0)), &[SHOP], "");
+    assert_eq!(foreign.code(), "group_not_found");
+    let query = gateway.send("POST", &format!("{BASE}/{}:redrive?force=true", id(1)), &[SHOP], "");
+    assert_eq!(query.code(), "invalid_parameter");
+}
+
+#[test]
 fn ids_that_are_forged_are_not_found() {
     let gateway = start();
     bury(&gateway, 2);
@@ -216,6 +242,7 @@ fn ids_that_are_forged_are_not_found() {
         let answer = gateway.send("GET", &format!("{BASE}/{forged}"), &[SHOP], "");
         assert_eq!(answer.code(), "dead_letter_not_found", "{forged}");
         assert_eq!(discard(&gateway, SHOP, &forged).code(), "dead_letter_not_found", "{forged}");
+        assert_eq!(redrive(&gateway, SHOP, &forged).code(), "dead_letter_not_found", "{forged}");
         let noted = annotate(&gateway, SHOP, &forged, r#"{"note":"a"}"#);
         assert_eq!(noted.code(), "dead_letter_not_found", "{forged}");
     }
@@ -227,6 +254,7 @@ fn ids_that_are_forged_are_not_found() {
         ("POST", format!("{BASE}/{}:burn", id(0)), "GET"),
         ("GET", format!("{BASE}/{}:discard", id(0)), "POST"),
         ("GET", format!("{BASE}/{}:annotate", id(0)), "POST"),
+        ("GET", format!("{BASE}/{}:redrive", id(0)), "POST"),
     ] {
         let answer = gateway.send(method, &path, &[SHOP], "");
         assert_eq!(
@@ -259,6 +287,7 @@ fn what_a_caller_may_not_see_is_not_told_apart_from_what_is_not_there() {
     assert_eq!(counts["deadLetters"], expected);
     assert_eq!(get(&gateway, "/v1/dead-letters")["deadLetters"].as_array().unwrap().len(), 3);
     assert_eq!(discard(&gateway, CLERK, &id(0)).code(), "forbidden");
+    assert_eq!(redrive(&gateway, CLERK, &id(0)).code(), "forbidden");
     assert_eq!(annotate(&gateway, CLERK, &id(0), r#"{"note":"a"}"#).code(), "forbidden");
     for caller in [READER, STRANGER] {
         for path in [
@@ -272,6 +301,8 @@ fn what_a_caller_may_not_see_is_not_told_apart_from_what_is_not_there() {
         }
         assert_eq!(discard(&gateway, caller, &id(0)).code(), "forbidden");
         assert_eq!(discard(&gateway, caller, "nothing").code(), "forbidden");
+        assert_eq!(redrive(&gateway, caller, &id(0)).code(), "forbidden");
+        assert_eq!(redrive(&gateway, caller, "nothing").code(), "forbidden");
     }
     assert_eq!(get(&gateway, &format!("{BASE}/{}", id(0)))["state"], "open");
     let none = gateway.send("GET", "/v1/dead-letters?cursor=e30", &[SHOP], "");

@@ -9,7 +9,7 @@
 //! - `client`: a raw client that says exactly what it is told
 //! - `cloud_events`: topics that store CloudEvents
 //! - `contract`: routes, methods, statuses and codes against `openapi/openapi.yaml`, and every answer to `Gateway::send`
-//! - `dead_letters`: lists, single letters, counts, notes and discards
+//! - `dead_letters`: lists, single letters, counts, notes, discards and redrives of one
 //! - `redrives`: plans, jobs, their cancelling, and who may what
 //! - `docs`: pages for people
 //! - `drain`: going away without a reset

@@ -120,8 +120,13 @@ async fn count_one(
             count.examined += u64::try_from(records.len()).unwrap_or(0);
             for record in &records {
                 let Some(id) = letter::id_of(record, partition) else { continue };
+                let entry = shared.states.entry(&topic.group, &id)?;
+                // It counts where its newest record lies.
+                if entry.as_ref().is_some_and(|entry| entry.is_newer_than(&id)) {
+                    continue;
+                }
                 if seen.insert(Box::<str>::from(id.name())) {
-                    let state = shared.states.read(&topic.group, &id)?.state;
+                    let state = entry.map(|entry| entry.standing.state).unwrap_or_default();
                     let reason = letter::reason(record).unwrap_or("unknown");
                     *count.reasons.entry(known(reason)).or_default() += 1;
                     *count.states.entry(state).or_default() += 1;

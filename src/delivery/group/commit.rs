@@ -19,6 +19,8 @@ const LAST_COMMIT_MAX: Duration = Duration::from_secs(2);
 pub(in crate::delivery) enum CommitEnd {
     /// It is durable.
     Done,
+    /// It is for the policy's topics. For that of redrives it is not, or that is not known.
+    Partly,
     /// It is not, or that is not known.
     Failed,
     /// It is not, and will not be when it is tried again.
@@ -42,6 +44,14 @@ impl Group {
                 self.committing.failures = 0;
                 for (slot, epoch, revision, offset) in running {
                     self.note_committed(slot, epoch, revision, offset, now);
+                }
+            }
+            CommitEnd::Partly => {
+                self.try_again_later(now);
+                for (slot, epoch, revision, offset) in running {
+                    if !slot.is_redriven() {
+                        self.note_committed(slot, epoch, revision, offset, now);
+                    }
                 }
             }
             CommitEnd::Failed => self.try_again_later(now),

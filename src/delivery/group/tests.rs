@@ -15,9 +15,10 @@ use super::super::metadata::{self, Attempts, Progress};
 use super::super::retry::Random;
 use super::super::roster::Seat;
 use super::super::{Backoff, ConnectionId, Exhausted, How, Ordering, Policy, Settlement, Tag, Withdrawal};
-use super::{Action, Beginning, CommitEnd, Group, Moment, Outgoing, Reason, Slot};
+use super::{Action, Beginning, CommitEnd, Group, Moment, Outgoing, REDRIVES, Reason, Slot};
 
 const SLOT: Slot = Slot { topic: 0, partition: 0 };
+const REDRIVEN: Slot = Slot { topic: REDRIVES, partition: 0 };
 
 struct Story {
     group: Group,
@@ -56,12 +57,25 @@ impl Story {
         self.group.assign(vec![beginning], self.now);
     }
 
+    /// Letters that come back, at these offsets.
+    fn come_back(&mut self, offsets: std::ops::Range<u64>) {
+        let (slot, progress) = (REDRIVEN, Progress::default());
+        let beginning = Beginning { slot, position: offsets.start, committed: None, progress };
+        self.group.assign(vec![beginning], self.now);
+        self.records_of(slot, offsets);
+        self.pump();
+    }
+
     fn join(&mut self, member: u32, connection: &str) {
         let seat = Seat::new(ConnectionId::new(connection), "p".into(), 100);
         self.group.join(member, seat, None, self.now);
     }
 
     fn records(&mut self, offsets: std::ops::Range<u64>) {
+        self.records_of(SLOT, offsets);
+    }
+
+    fn records_of(&mut self, slot: Slot, offsets: std::ops::Range<u64>) {
         let record = |offset| Record {
             offset: Offset::new(offset),
             timestamp: Timestamp::from_millis(0),
@@ -70,7 +84,7 @@ impl Story {
             headers: Headers::default(),
             decoded: None,
         };
-        self.group.records(SLOT, offsets.map(record).collect(), self.now);
+        self.group.records(slot, offsets.map(record).collect(), self.now);
     }
 
     /// Lets time pass; commits and dead letters succeed at once.

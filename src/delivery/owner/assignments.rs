@@ -122,7 +122,10 @@ impl Owner {
             let mut places = Vec::with_capacity(slots.len());
             for slot in &slots {
                 let Some(topic) = self.topic(*slot) else { continue };
-                partitions.entry(topic.clone()).or_default().push(Partition::new(slot.partition));
+                // What comes back shows as what its source's partition holds; it counts for the lag.
+                if !slot.is_redriven() {
+                    partitions.entry(topic.clone()).or_default().push(Partition::new(slot.partition));
+                }
                 places.push(Place {
                     end: self.ends.get(slot).copied(),
                     position: positions.get(slot).copied(),

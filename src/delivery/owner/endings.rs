@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::event::GroupName;
+use crate::event::{GroupName, Topic};
 use crate::log::{GroupSubscription, Membership, Start};
 
 use super::super::group::Group;
 use super::super::retry::Random;
 use super::super::shared::Shared;
 use super::super::{Policy, Push, Tag};
+use super::redrives::Reading;
 use super::{Owner, Phase, seed};
 
 const LEAVE_MAX: Duration = Duration::from_secs(5);
@@ -49,7 +50,7 @@ impl Owner {
         self.ends.clear();
         self.told.clear();
         self.join_log();
-        tracing::info!(group = %self.group, "group begins again under another policy");
+        tracing::info!(group = %self.group, "group begins again");
     }
 
     pub(super) fn end_members(&mut self) {
@@ -77,13 +78,8 @@ impl Owner {
     }
 
     pub(super) fn join_log(&mut self) {
-        let policy = self.machine.policy();
-        let start = match policy.start {
-            super::super::Start::Earliest => Start::Earliest,
-            super::super::Start::Latest => Start::Latest,
-        };
-        let subscription = GroupSubscription { topics: policy.topics.clone(), start };
-        self.joining = Some(Box::pin(join_log(Arc::clone(&self.shared), self.group.clone(), subscription)));
+        let policy = Arc::clone(self.machine.policy());
+        self.joining = Some(Box::pin(join_log(Arc::clone(&self.shared), self.group.clone(), policy)));
     }
 
     pub(super) async fn leave_log(&mut self) {
@@ -98,12 +94,23 @@ impl Owner {
     }
 }
 
-/// Becomes the log's member of the group, however long that takes.
-async fn join_log(shared: Arc<Shared>, group: GroupName, subscription: GroupSubscription) -> Membership {
+/// Becomes the log's member of the group, however long that takes. Dead letters that come back are read from when there
+/// are any.
+async fn join_log(shared: Arc<Shared>, group: GroupName, policy: Arc<Policy>) -> (Membership, Reading) {
+    let start = match policy.start {
+        super::super::Start::Earliest => Start::Earliest,
+        super::super::Start::Latest => Start::Latest,
+    };
+    let redrives = Topic::of_redrives(&group);
     let mut delay = REJOIN_FIRST;
     loop {
-        match shared.groups.join(&group, subscription.clone()).await {
-            Ok(membership) => return membership,
+        let mut topics = policy.topics.clone();
+        let reading = Reading::of(&*shared.log, &redrives);
+        if reading == Reading::Redrives {
+            topics.push(redrives.clone());
+        }
+        match shared.groups.join(&group, GroupSubscription { topics, start }).await {
+            Ok(membership) => return (membership, reading),
             Err(error) => tracing::warn!(%group, %error, "the group cannot be joined yet"),
         }
         sleep(delay).await;

@@ -38,7 +38,7 @@ impl Owner {
             MemberEvent::Records { topic, partition, records, end } => {
                 if let Some(slot) = self.slot(&topic, partition) {
                     self.ends.insert(slot, end.number());
-                    self.machine.records(slot, records, now);
+                    self.take(slot, records);
                 }
             }
             MemberEvent::Gap { topic, partition, from, to } => {
@@ -87,6 +87,9 @@ impl Owner {
     fn tell_gap(&mut self, topic: &Topic, partition: Partition, from: Offset, to: Offset) {
         self.shared.metrics.gaps.with_label_values(&[self.group.as_str(), topic.as_str()]).inc();
         tracing::warn!(group = %self.group, %topic, %partition, %from, %to, "records were gone before the group had read them");
+        if *topic == self.redrives {
+            return;
+        }
         let gap = Push::Gap { topic: topic.clone(), partition, from, to, reason: GapReason::Retention };
         for mailbox in self.mailboxes.values() {
             mailbox.tell(gap.clone());

@@ -130,13 +130,16 @@ impl Owner {
         match &mut self.phase {
             Phase::Restarting(next) => *next = policy,
             Phase::Serving if is_same_order => self.machine.set_policy(policy, self.now()),
-            Phase::Serving => {
-                self.phase = Phase::Restarting(policy);
-                self.recall(|_| true);
-                self.machine.drain(self.now());
-            }
+            Phase::Serving => self.begin_anew(policy),
             Phase::Ending | Phase::Draining => {}
         }
+    }
+
+    /// Leaves the log's group to join it again under this policy; the members stay where its topics do.
+    pub(super) fn begin_anew(&mut self, policy: Arc<Policy>) {
+        self.phase = Phase::Restarting(policy);
+        self.recall(|_| true);
+        self.machine.drain(self.now());
     }
 
     fn look(&self) -> Snapshot {

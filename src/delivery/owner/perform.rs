@@ -14,9 +14,10 @@ use super::super::group::{Action, CommitEnd, Halted, Outcome, Outgoing, Settled,
 use super::super::mailbox::Parcel;
 use super::Owner;
 use super::assignments::seconds;
+use super::redrives::{Round, Shown};
 
 /// A commit not answered by then counts as failed.
-const COMMIT_MAX: Duration = Duration::from_secs(10);
+pub(super) const COMMIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why the reading of a partition can be held.
 const HOLD_REASONS: [&str; 3] = ["unsettled", "span", "metadata"];
@@ -35,9 +36,9 @@ impl Owner {
                 }
                 Action::Commit(commits) => self.commit(commits),
                 Action::Bury(burial) => {
-                    if let Some(topic) = self.topic(burial.slot).cloned() {
+                    if let Some(death) = self.death(burial) {
                         let shared = Arc::clone(&self.shared);
-                        self.burials.push(Box::pin(bury(shared, self.group.clone(), topic, burial)));
+                        self.burials.push(Box::pin(bury(shared, self.group.clone(), death)));
                     }
                 }
                 Action::Halted(halted) => self.tell_halted(halted),
@@ -53,7 +54,10 @@ impl Owner {
                         mailbox.close();
                     }
                 }
-                Action::Settled(settled) => self.count(&settled),
+                Action::Settled(settled) => {
+                    self.judge(&settled);
+                    self.count(&settled);
+                }
             }
         }
         if has_paused {
@@ -119,17 +123,18 @@ impl Owner {
     fn send(&mut self, outgoing: Outgoing) {
         let Outgoing { member, tag, attempt, deadline, record } = outgoing;
         let slot = Slot { topic: tag.topic, partition: tag.partition };
-        let Some(topic) = self.topic(slot).cloned() else { return };
+        let appended = record.timestamp;
+        let Some(Shown { topic, record, redrives }) = self.shown(slot, record) else { return };
         let metrics = &self.shared.metrics;
         if attempt > 1 {
             metrics.redeliveries.with_label_values(&[self.group.as_str(), topic.as_str()]).inc();
         } else {
-            let waited = self.shared.clock.now().millis().saturating_sub(record.timestamp.millis());
+            let waited = self.shared.clock.now().millis().saturating_sub(appended.millis());
             metrics.delivery_latency.observe(seconds(waited));
         }
         if let Some(mailbox) = self.mailboxes.get(&member) {
             let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-            mailbox.deliver(Parcel { tag, attempt, deadline_ms, topic, record });
+            mailbox.deliver(Parcel { tag, attempt, deadline_ms, topic, record, redrives });
         }
     }
 
@@ -142,12 +147,14 @@ impl Owner {
             Some(Commit { topic, partition, committed })
         });
         let commits: Vec<Commit> = commits.collect();
-        let port = self.commits.clone();
-        let group = self.group.clone();
-        self.committing = Some(Box::pin(async move {
-            let Some(port) = port else { return CommitEnd::Failed };
-            commit_through(&*port, commits, &group).await
-        }));
+        let round = Round {
+            shared: Arc::clone(&self.shared),
+            port: self.commits.clone(),
+            group: self.group.clone(),
+            commits,
+            verdicts: std::mem::take(&mut self.verdicts),
+        };
+        self.committing = Some(Box::pin(round.run()));
     }
 
     fn hold(&mut self, slot: Slot, is_held: bool) {
@@ -179,9 +186,10 @@ impl Owner {
     }
 
     fn count(&self, settled: &Settled) {
-        let Some(topic) = self.topic(settled.slot) else { return };
-        let metrics = &self.shared.metrics;
-        let (group, topic) = (self.group.as_str(), topic);
+        let Some(Shown { topic, record, .. }) = self.shown(settled.slot, settled.record.clone()) else {
+            return;
+        };
+        let (metrics, group) = (&self.shared.metrics, self.group.as_str());
         let outcome = settled.outcome.as_str();
         metrics.deliveries.with_label_values(&[group, topic.as_str(), outcome]).inc();
         if settled.outcome != Outcome::Ack {
@@ -189,7 +197,7 @@ impl Owner {
         }
         let took = settled.took.as_secs_f64();
         let catalogue = self.shared.catalogue.load();
-        let view = RecordView::parse(&settled.record, catalogue.rule(topic).storage);
+        let view = RecordView::parse(&record, catalogue.rule(&topic).storage);
         let event_type = view.event_type();
         let label = event_type.filter(|name| catalogue.rule_of_type(name).is_some()).unwrap_or("other");
         metrics.events_consumed.with_label_values(&[label, topic.as_str(), group]).inc();
@@ -212,7 +220,7 @@ impl Owner {
     }
 }
 
-async fn commit_through(
+pub(super) async fn commit_through(
     port: &dyn Commits,
     commits: Vec<Commit>,
     group: &crate::event::GroupName,

@@ -121,7 +121,7 @@ impl Member {
 
     fn assigned(&self, partition: &Partition, committed: Option<Committed>) -> Assigned {
         let bounds = partition.bounds();
-        let position = match (&committed, self.start) {
+        let position = match (&committed, self.start.in_topic(&partition.topic)) {
             (Some(committed), _) => committed.offset.clamp(bounds.start, bounds.end),
             (None, Start::Earliest) => bounds.start,
             (None, Start::Latest) => bounds.end,

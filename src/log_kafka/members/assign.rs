@@ -49,7 +49,7 @@ pub(super) async fn take(
         .into_iter()
         .map(|(topic, partition, bounds)| {
             let committed = known.get(&(topic.clone(), partition)).cloned();
-            let position = position(committed.as_ref(), bounds, start);
+            let position = position(committed.as_ref(), bounds, start.in_topic(&topic));
             (Assigned { topic, partition, committed, position }, bounds)
         })
         .collect();

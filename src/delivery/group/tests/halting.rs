@@ -148,3 +148,14 @@ fn what_is_rejected_is_dead_lettered_all_the_same() {
     story.say(&Settlement::Reject { tag: story.tag_of(0), reason: None });
     assert_eq!((story.halted(), story.buried().len()), (vec![], 1));
 }
+
+#[test]
+fn a_letter_that_came_back_and_fails_is_a_letter_again_and_halts_nothing() {
+    let mut story = Story::begin(halting(), 1);
+    story.come_back(7..8);
+    story.fail_to_the_end(7);
+    assert_eq!((story.halted(), story.blocked()), (vec![], vec![]));
+    let is_buried =
+        |action: &Action| matches!(action, Action::Bury(burial) if burial.record.offset.number() == 7);
+    assert!(story.others.iter().any(is_buried));
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, Beginning, CommitEnd, Progress, SLOT, Settlement, Story, Withdrawal, policy};
+use super::{Action, Beginning, CommitEnd, Progress, REDRIVEN, SLOT, Settlement, Story, Withdrawal, policy};
 
 #[test]
 fn a_last_commit_that_fails_is_tried_again_for_a_while() {
@@ -19,6 +19,25 @@ fn a_last_commit_that_fails_is_tried_again_for_a_while() {
     }
     story.after(400);
     assert!(story.others.contains(&Action::GiveBack(SLOT)), "given back with its commit");
+}
+
+#[test]
+fn a_commit_without_what_came_back_counts_for_the_rest() {
+    let mut story = Story::begin(policy(), 1);
+    story.come_back(7..8);
+    let tags = vec![story.tag_of(0), story.tag_of(7)];
+    story.group.settle(1, &Settlement::Ack(tags), story.now);
+    for expected in [&[SLOT, REDRIVEN][..], &[REDRIVEN], &[REDRIVEN]] {
+        let mut committed = || {
+            story.now.elapsed += Duration::from_secs(1);
+            story.group.pump(story.now).into_iter().find_map(|action| match action {
+                Action::Commit(commits) => Some(commits.into_iter().map(|one| one.slot).collect::<Vec<_>>()),
+                _ => None,
+            })
+        };
+        assert_eq!((0..10).find_map(|_| committed()).unwrap(), expected);
+        story.group.committed(CommitEnd::Partly, story.now);
+    }
 }
 
 #[test]
