@@ -29,6 +29,7 @@ mod pace;
 mod policies;
 mod policy;
 mod redrive;
+mod resets;
 mod resumes;
 mod retry;
 mod roster;
@@ -49,6 +50,7 @@ pub use member::{
     Settlement, State, Withdrawal,
 };
 pub use policy::{Backoff, BackoffPatch, Exhausted, Ordering, Policy, PolicyPatch, Start};
+pub use resets::{Move, Reset, ResetState, ResetTo, ResetView};
 pub use service::{Config, Delivery, Put, Service};
 pub use tag::{Tag, TagError};
-pub use view::{BlockedLane, Breaker, GroupView, MemberKind, MemberView, PartitionView};
+pub use view::{BlockedLane, Breaker, GroupView, MemberKind, MemberView, PartitionView, ResetProgress};

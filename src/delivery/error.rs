@@ -1,6 +1,6 @@
 //! What can go wrong with groups, in words for the caller.
 
-use crate::event::{GroupName, Topic};
+use crate::event::{GroupName, Partition, Topic};
 use crate::log;
 
 use super::{DeadLetterId, DeadLetterState, RedriveId, RedriveState};
@@ -27,6 +27,33 @@ pub enum Error {
         pointer: String,
         /// What is wrong, and what would be right.
         problem: String,
+    },
+    /// A reset that cannot be.
+    #[error("{problem}")]
+    InvalidReset {
+        /// Where in the request, as a JSON pointer.
+        pointer: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// Another reset of the group moves its partitions.
+    #[error("another reset of the group is under way; try again when `reset` is gone from the group")]
+    ResetUnderWay,
+    /// Another reset of the group came before this one moved anything.
+    #[error("another reset of the group came at the same time")]
+    ResetOvertaken,
+    /// A partition that another program reads for the group.
+    #[error(
+        "no gateway has partition {partition} of '{topic}' for group '{group}', which has members: a consumer of \
+         another kind reads it, or a rebalance is under way; nothing was moved"
+    )]
+    NotOurs {
+        /// The group.
+        group: GroupName,
+        /// The partition's topic.
+        topic: Topic,
+        /// The partition.
+        partition: Partition,
     },
     /// A cursor that was not made by this list.
     #[error("the cursor was not made by this list; begin again without one")]
@@ -81,6 +108,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(super) fn invalid_reset(pointer: &str, problem: impl Into<String>) -> Self {
+        Self::InvalidReset { pointer: pointer.to_owned(), problem: problem.into() }
+    }
+
     pub(super) fn invalid(pointer: &str, problem: impl Into<String>) -> Self {
         Self::InvalidPolicy { pointer: pointer.to_owned(), problem: problem.into() }
     }

@@ -20,6 +20,7 @@ mod intake;
 mod members;
 #[cfg(test)]
 mod model;
+mod resetting;
 mod settlement;
 mod source;
 #[cfg(test)]

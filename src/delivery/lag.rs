@@ -38,6 +38,7 @@ pub(super) async fn view(
         partitions,
         breaker: Breaker::of(snapshot.open_for.is_some()),
         breaker_open_ms: snapshot.open_for.map(|open| u64::try_from(open.as_millis()).unwrap_or(u64::MAX)),
+        reset: shared.policies.reset(group).and_then(|order| order.progress(shared.clock.now())),
         updated_at: shared.clock.now(),
     })
 }

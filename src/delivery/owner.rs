@@ -16,6 +16,7 @@ mod gaps;
 mod orders;
 mod perform;
 mod redrives;
+mod resets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -36,6 +37,7 @@ use super::dead_letters::Verdict;
 use super::group::{Blocked, Group, Moment, REDRIVES, Slot};
 use super::mailbox::Mailbox;
 use super::member::{MemberGuard, MemberId};
+use super::resets::Order;
 use super::resumes::Resumed;
 use super::retry::Random;
 use super::shared::Shared;
@@ -44,6 +46,7 @@ use super::{Breaker, Error, How, Join, Policy, Refused, Settlement};
 use assignments::Measured;
 use gaps::Gaps;
 use redrives::{Committing, Reading};
+use resets::Resets;
 
 /// How long the log's member stays at least after the last local one left: long enough that a reconnect does not rebalance,
 /// short enough for members elsewhere, who get nothing of the partitions held here meanwhile.
@@ -106,6 +109,7 @@ enum Input {
     Joined(Membership, Reading),
     Measured(Measured),
     Committed(Committing),
+    ResetTold(Result<Order, Error>),
     Buried(Option<Buried>),
     News,
     Woke,
@@ -134,6 +138,7 @@ pub(super) struct Owner {
     commits: Option<Arc<dyn Commits>>,
     committing: Option<Pending<Committing>>,
     burials: FuturesUnordered<Pending<Buried>>,
+    resets: Resets,
     ends: HashMap<Slot, u64>,
     started: Instant,
     phase: Phase,
@@ -179,6 +184,7 @@ impl Owner {
             commits: None,
             committing: None,
             burials: FuturesUnordered::new(),
+            resets: Resets::default(),
             ends: HashMap::new(),
             started: now,
             phase: Phase::Serving,
@@ -234,6 +240,7 @@ impl Owner {
             end = pending(&mut self.committing) => Input::Committed(end),
             buried = self.burials.next(), if !self.burials.is_empty() => Input::Buried(buried),
             (membership, reading) = pending(&mut self.joining) => Input::Joined(membership, reading),
+            told = pending(&mut self.resets.telling) => Input::ResetTold(told),
             measured = pending(&mut self.measuring) => Input::Measured(measured),
             event = next_event(&mut self.events), if may_read => Input::Event(event),
             () = self.news.notified() => Input::News,
@@ -263,6 +270,7 @@ impl Owner {
                 self.verdicts.extend(unwritten);
                 self.machine.committed(end, now);
             }
+            Input::ResetTold(told) => self.reset_told(told),
             Input::Buried(Some(Buried { slot, epoch, offset, verdict })) => {
                 self.verdicts.extend(verdict);
                 self.machine.buried(slot, epoch, offset, now)
@@ -291,6 +299,7 @@ impl Owner {
             self.phase = Phase::Ending;
             self.machine.drain(self.now());
         }
+        self.follow_reset().await;
         let actions = self.machine.pump(self.now());
         if let Some(assignments) = self.machine.take_assignments() {
             self.note_assignments(assignments);

@@ -3,7 +3,7 @@
 //! The configuration file creates and updates, and never deletes. So that a restart does not undo a PUT, an entry
 //! remembers which policy of the file it followed last: only a changed one is applied again. Every change is judged
 //! against the table read to its end, so that of gateways which change a policy at once none undoes the other's part.
-//! Beside them lies when each group was last told to go on ([`resumes`]).
+//! Beside them lies when each group was last told to go on ([`resumes`]), and where its offsets were last moved ([`resets`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::event::{GroupName, Timestamp, Topic};
 use crate::log::{Draft, EventLog, Table};
 
+use super::resets;
 use super::resumes::{self, Resumed};
 use super::{Config, Error, Policy, PolicyPatch, Put};
 
@@ -35,6 +36,7 @@ type All = BTreeMap<GroupName, Arc<Policy>>;
 pub(super) struct Policies {
     all: Arc<ArcSwap<All>>,
     resumes: Arc<ArcSwap<resumes::All>>,
+    resets: Arc<ArcSwap<resets::All>>,
     changes: Arc<watch::Sender<u64>>,
     is_loaded: Arc<watch::Sender<bool>>,
     orders: mpsc::Sender<Order>,
@@ -48,6 +50,13 @@ enum Order {
     File { config: Box<Config>, reply: oneshot::Sender<Result<(), Error>> },
     /// A group is to go on, as somebody said at this time.
     Resume { group: GroupName, now: Timestamp, reply: oneshot::Sender<Result<(), Error>> },
+    /// A group's reset comes further.
+    Reset {
+        group: GroupName,
+        step: resets::Step,
+        now: Timestamp,
+        reply: oneshot::Sender<Result<resets::Order, Error>>,
+    },
 }
 
 /// What an administrator wants of one policy.
@@ -89,6 +98,7 @@ impl Policies {
         let policies = Self {
             all: Arc::new(ArcSwap::from_pointee(of_file.collect())),
             resumes: Arc::default(),
+            resets: Arc::default(),
             changes: Arc::new(watch::Sender::new(0)),
             is_loaded: Arc::new(watch::Sender::new(false)),
             orders: sender,
@@ -103,6 +113,16 @@ impl Policies {
     /// The last time a group was told to go on.
     pub(super) fn resumed(&self, group: &GroupName) -> Option<Resumed> {
         self.resumes.load().get(group).copied()
+    }
+
+    /// The last reset of a group.
+    pub(super) fn reset(&self, group: &GroupName) -> Option<Arc<resets::Order>> {
+        self.resets.load().get(group).cloned()
+    }
+
+    /// The last reset of every group.
+    pub(super) fn resets(&self) -> Arc<resets::All> {
+        self.resets.load_full()
     }
 
     pub(super) fn all(&self) -> Arc<All> {
@@ -140,11 +160,26 @@ impl Policies {
         answer.await.map_err(|_| Error::Closed)?
     }
 
+    /// Takes a group's reset further, durably and on every gateway; answers how it is then.
+    pub(super) async fn step_reset(
+        &self,
+        group: GroupName,
+        step: resets::Step,
+        now: Timestamp,
+    ) -> Result<resets::Order, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Reset { group, step, now, reply }).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
     fn set(&self, table: &Table) {
-        let (all, resumes) = (read(table), resumes::read(table));
-        if **self.all.load() != all || **self.resumes.load() != resumes {
+        let (all, resumes, resets) = (read(table), resumes::read(table), resets::read(table));
+        let is_same =
+            **self.all.load() == all && **self.resumes.load() == resumes && **self.resets.load() == resets;
+        if !is_same {
             self.all.store(Arc::new(all));
             self.resumes.store(Arc::new(resumes));
+            self.resets.store(Arc::new(resets));
             self.changes.send_modify(|version| *version += 1);
         }
     }
@@ -206,6 +241,12 @@ impl Keeper {
                 Order::Resume { group, now, reply } => {
                     self.put(std::mem::take(&mut changes), table, config, log).await;
                     let outcome = resumes::write(table, &group, now).await;
+                    self.policies.set(table);
+                    drop(reply.send(outcome));
+                }
+                Order::Reset { group, step, now, reply } => {
+                    self.put(std::mem::take(&mut changes), table, config, log).await;
+                    let outcome = resets::write(table, &group, &step, now).await;
                     self.policies.set(table);
                     drop(reply.send(outcome));
                 }

@@ -21,6 +21,7 @@ use super::lookups::Lookups;
 use super::metrics::Metrics;
 use super::owner::{Command, Owner, Snapshot};
 use super::policies::{Keeper, Policies};
+use super::resets;
 use super::shared::Shared;
 use super::{Error, GroupView, Join, Member, Policy, PolicyPatch};
 
@@ -143,7 +144,8 @@ impl Service {
         let measuring = lag::show(&handle);
         let remembering = dead_letters::keep(&shared);
         let counting = dead_letters::show(&shared);
-        tokio::pin!(keeping, measuring, remembering, counting);
+        let finishing = resets::finish_all(&handle);
+        tokio::pin!(keeping, measuring, remembering, counting, finishing);
         loop {
             tokio::select! {
                 request = requests.recv() => {
@@ -161,6 +163,7 @@ impl Service {
                 () = &mut remembering => break,
                 () = &mut measuring => break,
                 () = &mut counting => break,
+                () = &mut finishing => break,
                 // Also when all has drained before the shutdown: then this ends the loop.
                 () = shutdown.cancelled(), if !owners.is_draining || owners.tasks.is_empty() => owners.drain(),
             }
@@ -371,7 +374,7 @@ impl Delivery {
     }
 
     /// The group's task, where there is one.
-    async fn owner(&self, group: &GroupName) -> Option<mpsc::Sender<Command>> {
+    pub(super) async fn owner(&self, group: &GroupName) -> Option<mpsc::Sender<Command>> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Peek { group: group.clone(), reply }).await.ok()?;
         answer.await.ok()?

@@ -80,6 +80,16 @@ pub struct PartitionView {
     pub lanes_blocked: Vec<BlockedLane>,
 }
 
+/// A reset of a group's offsets that is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResetProgress {
+    /// Since when its partitions are moved.
+    pub since: Timestamp,
+    /// Partitions that are not moved yet.
+    pub partitions_left: usize,
+}
+
 /// A group.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -97,6 +107,9 @@ pub struct GroupView {
     /// For how long; absent when it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker_open_ms: Option<u64>,
+    /// A reset that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ResetProgress>,
     /// When this was true.
     pub updated_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Acts that must be told with who did them: payloads that were seen, letters that were settled.
+//! Acts that must be told with who did them: payloads that were seen, letters that were settled, offsets that were moved.
 //!
 //! Each is a line of the log under the target `weirgate::audit`. It never holds what was seen or written.
 
@@ -36,6 +36,18 @@ impl Act {
             Self::CancelRedrive => "redrive.cancel",
         }
     }
+}
+
+/// Tells that somebody moves a group's offsets; told before it is done, whatever comes of it.
+pub(super) fn reset(call: &Call, principal: &Principal, group: &GroupName) {
+    tracing::info!(
+        target: "weirgate::audit",
+        act = "group.reset",
+        principal = principal.id(),
+        request.id = call.id(),
+        %group,
+        "a group's offsets are reset"
+    );
 }
 
 /// Tells of an act on a dead letter.

@@ -1,4 +1,4 @@
-//! Consumer groups: their state, their policy, and the word to go on.
+//! Consumer groups: their state, their policy, the word to go on, and where they go on.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::auth::{Object, Operation};
-use crate::delivery::{PolicyPatch, Put};
+use crate::delivery::{PolicyPatch, Put, Reset, ResetState};
 use crate::event::GroupName;
 use crate::problem::{Code, Problem};
 
@@ -16,8 +16,9 @@ use super::answer::{self, only, problem_of};
 use super::call::Call;
 use super::query::{Query, RawQuery, Segments, invalid};
 use super::serve::Shared;
-use super::{body, media, query};
+use super::{audit, body, media, query};
 
+const RESET: &str = "reset";
 const RESUME: &str = "resume";
 
 /// The groups the caller may see.
@@ -48,7 +49,7 @@ pub(super) async fn one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref(), &[])?;
-    if let Some((_, RESUME)) = segments.verb(0) {
+    if let Some((_, RESET | RESUME)) = segments.verb(0) {
         return Ok(only("POST"));
     }
     let group = segments.group(0)?;
@@ -65,7 +66,7 @@ pub(super) async fn put(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    if let Some((_, RESUME)) = segments.verb(0) {
+    if let Some((_, RESET | RESUME)) = segments.verb(0) {
         return Ok(only("POST"));
     }
     let request = media::require_json(request, &shared.config.limits).await?;
@@ -83,19 +84,57 @@ pub(super) async fn put(
     answer::json_of(status, &view)
 }
 
-/// `POST …/{group}:resume`: the group goes on after its breaker opened or a partition halted.
+/// `POST …/{group}:reset` and `:resume`.
 pub(super) async fn act(
     State(shared): State<Arc<Shared>>,
     call: Call,
     segments: Segments,
     RawQuery(query): RawQuery,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let Some((name, RESUME)) = segments.verb(0) else { return Ok(only("GET, PUT")) };
-    Query::parse(query.as_deref(), &[])?;
+    match segments.verb(0) {
+        Some((name, RESET)) => {
+            let request = media::require_json(request, &shared.config.limits).await?;
+            let body = body::read(request.into_body(), &shared, &call).await?;
+            let wish = wish(&body)?;
+            let group = administered(&shared, &call, name, query.as_deref())?;
+            reset(&shared, &call, &group, &wish).await
+        }
+        Some((name, RESUME)) => {
+            let group = administered(&shared, &call, name, query.as_deref())?;
+            let view = shared.parts.delivery.resume(&group).await.map_err(|error| problem_of(&error))?;
+            answer::json_of(StatusCode::OK, &view)
+        }
+        Some(_) | None => Ok(only("GET, PUT")),
+    }
+}
+
+/// Moves the group's offsets, or tells what would be moved.
+async fn reset(shared: &Shared, call: &Call, group: &GroupName, wish: &Reset) -> Result<Response, Problem> {
+    if !wish.dry_run {
+        audit::reset(call, call.principal()?, group);
+    }
+    let view = shared.parts.delivery.reset(group, wish).await.map_err(|error| problem_of(&error))?;
+    let status = match view.state {
+        ResetState::Planned | ResetState::Done => StatusCode::OK,
+        ResetState::Moving => StatusCode::ACCEPTED,
+    };
+    answer::json_of(status, &view)
+}
+
+fn wish(body: &[u8]) -> Result<Reset, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        let code = if error.is_data() { Code::InvalidParameter } else { Code::MalformedJson };
+        Problem::new(code, format!("the body must say where to, as in {{\"to\": \"earliest\"}}: {error}"))
+    })
+}
+
+/// The group of this name, for who may administer it.
+fn administered(shared: &Shared, call: &Call, name: &str, query: Option<&str>) -> Result<GroupName, Problem> {
+    Query::parse(query, &[])?;
     let group = query::group(name)?;
-    require(&shared, &call, Operation::GroupAdmin, Object::Group(&group))?;
-    let view = shared.parts.delivery.resume(&group).await.map_err(|error| problem_of(&error))?;
-    answer::json_of(StatusCode::OK, &view)
+    require(shared, call, Operation::GroupAdmin, Object::Group(&group))?;
+    Ok(group)
 }
 
 /// Members and administrators see a group.

@@ -225,6 +225,13 @@ impl From<&delivery::Error> for Problem {
                 return Self::new(Code::InvalidParameter, error.to_string())
                     .with_errors(vec![place(pointer, "policy", problem)]);
             }
+            delivery::Error::InvalidReset { pointer, problem } => {
+                return Self::new(Code::InvalidParameter, error.to_string())
+                    .with_errors(vec![place(pointer, "reset", problem)]);
+            }
+            delivery::Error::ResetUnderWay
+            | delivery::Error::ResetOvertaken
+            | delivery::Error::NotOurs { .. } => Code::Conflict,
             delivery::Error::InvalidCursor
             | delivery::Error::InvalidNote(_)
             | delivery::Error::InvalidRedrive(_) => Code::InvalidParameter,

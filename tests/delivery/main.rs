@@ -28,6 +28,8 @@ mod numbers;
 mod rebalances;
 /// The way of dead letters back to their group.
 mod redrives;
+/// Offsets that are moved on purpose.
+mod resets;
 /// Settlement, retries and dead letters as a member sees them.
 mod settlement;
 /// Groups that stand still, and how they go on.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,18 +28,29 @@ pub(crate) enum Deed {
     Commit(u64),
     GiveBack(Vec<(Topic, Partition)>),
     Leave,
+    Seek(u64),
+    Set(u64),
 }
 
 /// The test's side.
 #[derive(Debug)]
 pub(crate) struct Script {
     events: mpsc::UnboundedSender<Result<MemberEvent, Error>>,
+    moods: Arc<Moods>,
     deeds: mpsc::UnboundedReceiver<Deed>,
+}
+
+/// What the log does not do, or does.
+#[derive(Debug, Default)]
+struct Moods {
+    refuses_seeks: AtomicBool,
+    has_no_members: AtomicBool,
 }
 
 /// The gateway's side.
 #[derive(Debug)]
 pub(crate) struct Scripted {
+    moods: Arc<Moods>,
     /// Each membership hears what is said while it lasts.
     events: Arc<Mutex<mpsc::UnboundedReceiver<Result<MemberEvent, Error>>>>,
     deeds: mpsc::UnboundedSender<Deed>,
@@ -46,6 +58,7 @@ pub(crate) struct Scripted {
 
 #[derive(Debug)]
 struct Member {
+    moods: Arc<Moods>,
     events: Arc<Mutex<mpsc::UnboundedReceiver<Result<MemberEvent, Error>>>>,
     deeds: mpsc::UnboundedSender<Deed>,
 }
@@ -63,6 +76,25 @@ impl Script {
     /// What the member has done and nobody has looked at.
     pub(crate) fn deeds(&mut self) -> Vec<Deed> {
         std::iter::from_fn(|| self.deeds.try_recv().ok()).collect()
+    }
+
+    /// The next thing it does but this.
+    pub(crate) async fn next_but(&mut self, passed: &Deed) -> Deed {
+        loop {
+            let deed = self.deed().await;
+            if deed != *passed {
+                return deed;
+            }
+        }
+    }
+
+    pub(crate) fn refuse_seeks(&self, refuses: bool) {
+        self.moods.refuses_seeks.store(refuses, Ordering::Relaxed);
+    }
+
+    /// From now on offsets may be set by hand.
+    pub(crate) fn have_no_members(&self) {
+        self.moods.has_no_members.store(true, Ordering::Relaxed);
     }
 
     /// The first partition comes, committed up to `committed`, to be read from `position`.
@@ -117,7 +149,9 @@ impl Scripted {
     pub(crate) fn new() -> (Arc<Self>, Script) {
         let (events, heard) = mpsc::unbounded_channel();
         let (doing, deeds) = mpsc::unbounded_channel();
-        (Arc::new(Self { events: Arc::new(Mutex::new(heard)), deeds: doing }), Script { events, deeds })
+        let moods = Arc::new(Moods::default());
+        let script = Script { events, moods: Arc::clone(&moods), deeds };
+        (Arc::new(Self { moods, events: Arc::new(Mutex::new(heard)), deeds: doing }), script)
     }
 }
 
@@ -127,15 +161,22 @@ impl Groups for Scripted {
         self.deeds.send(Deed::Join).unwrap();
         let (events, deeds) = (Arc::clone(&self.events), self.deeds.clone());
         let commits = Arc::new(MemberCommits(deeds.clone()));
-        Ok(Membership { events: Box::new(Member { events, deeds }), commits })
+        let moods = Arc::clone(&self.moods);
+        Ok(Membership { events: Box::new(Member { moods, events, deeds }), commits })
     }
 
     async fn committed(&self, _: &GroupName, _: &Topic) -> Result<BTreeMap<Partition, Committed>, Error> {
         Ok(BTreeMap::new())
     }
 
-    async fn set_committed(&self, _: &GroupName, _: Vec<Commit>) -> Result<(), Error> {
-        Err(Error::NotSupported("setting offsets"))
+    async fn set_committed(&self, _: &GroupName, commits: Vec<Commit>) -> Result<(), Error> {
+        if !self.moods.has_no_members.load(Ordering::Relaxed) {
+            return Err(Error::NotSupported("setting offsets"));
+        }
+        for commit in commits {
+            self.deeds.send(Deed::Set(commit.committed.offset.number())).unwrap();
+        }
+        Ok(())
     }
 
     async fn forget(&self, _: &GroupName) -> Result<(), Error> {
@@ -160,8 +201,12 @@ impl MemberEvents for Member {
 
     fn release(&mut self, _: &Topic, _: Partition) {}
 
-    async fn seek(&mut self, _: &Topic, _: Partition, _: Offset) -> Result<(), Error> {
-        Err(Error::NotSupported("seeking"))
+    async fn seek(&mut self, _: &Topic, _: Partition, offset: Offset) -> Result<(), Error> {
+        if self.moods.refuses_seeks.load(Ordering::Relaxed) {
+            return Err(Error::NotSupported("seeking"));
+        }
+        self.deeds.send(Deed::Seek(offset.number())).unwrap();
+        Ok(())
     }
 
     async fn give_back(&mut self, partitions: &[(Topic, Partition)]) {

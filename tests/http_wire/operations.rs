@@ -124,6 +124,42 @@ fn a_group_is_told_to_go_on_by_who_may() {
 }
 
 #[test]
+fn a_groups_offsets_are_moved_by_who_may() {
+    let gateway = Gateway::start();
+    let json = ("content-type", "application/json");
+    until("the gateway is ready", || gateway.send("GET", "/readyz", &[], "").status == 200);
+    let policy = r#"{"topics":["orders.v1"]}"#;
+    assert_eq!(gateway.send("PUT", "/v1/groups/inventory-sync", &[SHOP, json], policy).status, 201);
+    assert_eq!(gateway.post("", &[], &envelope("")).status, 201);
+    let path = "/v1/groups/inventory-sync:reset";
+    let reset = |caller, body: &str| gateway.send("POST", path, &[caller, json], body);
+    let planned = reset(SHOP, r#"{"to":"latest","dryRun":true}"#);
+    assert_eq!((planned.status, &planned.json()["state"]), (200, &json!("planned")));
+    let moves = planned.json()["partitions"].as_array().unwrap().clone();
+    assert_eq!(moves.iter().map(|one| one["skipped"].as_u64().unwrap()).sum::<u64>(), 1, "{moves:?}");
+    let done = reset(SHOP, r#"{"to":"latest","topics":["orders.v1"]}"#);
+    assert_eq!((done.status, &done.json()["state"]), (200, &json!("done")), "{}", done.text());
+    assert_eq!(done.json()["partitions"], json!(moves));
+    let outside = reset(SHOP, r#"{"to":{"offsets":{"orders.v1":{"0":99}}}}"#);
+    assert_eq!(outside.code(), "invalid_parameter");
+    assert_eq!(outside.json()["errors"][0]["pointer"], "/to/offsets/orders.v1/0");
+    for (body, code) in [
+        (r#"{"to":"somewhere"}"#, "invalid_parameter"),
+        (r#"{"to":"latest","dry":true}"#, "invalid_parameter"),
+        (r#"{"to":"latest","topics":["bills.v1"]}"#, "invalid_parameter"),
+        (r#"{"to":"#, "malformed_json"),
+    ] {
+        assert_eq!(reset(SHOP, body).code(), code, "{body}");
+    }
+    assert_eq!(reset(READER, r#"{"to":"latest"}"#).code(), "forbidden");
+    assert_eq!(gateway.send("POST", path, &[SHOP], "").code(), "unsupported_media_type");
+    let absent = gateway.send("POST", "/v1/groups/absent:reset", &[SHOP, json], r#"{"to":"latest"}"#);
+    assert_eq!(absent.code(), "group_not_found");
+    let refused = gateway.send("GET", path, &[SHOP], "");
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
+}
+
+#[test]
 fn groups_are_made_seen_and_guarded() {
     let gateway = Gateway::start();
     let json = ("content-type", "application/json");

@@ -10,6 +10,7 @@
 //! - `gateway`: a gateway that need not find Kafka when it starts.
 //! - `interop`: kafkajs, kafka-python and Java's tools beside the gateway.
 //! - `issuer`: hands out tokens for Kafka, for a short time each.
+//! - `moving`: groups whose offsets are moved while native consumers share them.
 //! - `oauth`: gateways that come with tokens, where the build can fetch them.
 //! - `outage`: gateways that start before Kafka, and outlive it.
 //! - `race`: two gateways that register schemas at once.
@@ -47,6 +48,7 @@ mod front;
 mod gateway;
 mod interop;
 mod issuer;
+mod moving;
 mod oauth;
 mod outage;
 #[path = "../log_embedded/race.rs"]
@@ -77,6 +79,7 @@ mod delivery {
 
     mod jobs;
     mod members;
+    mod resets;
     mod settlement;
     mod survival;
     mod views;

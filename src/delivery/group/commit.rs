@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::metadata;
 use super::source::Phase;
-use super::{Action, Group, Moment, Slot, SourceCommit};
+use super::{Action, Group, Moment, Slot, SourceCommit, Withdrawal};
 
 /// So many settlements of a partition do not wait for the interval.
 const SETTLEMENTS_MAX: u32 = 256;
@@ -87,7 +87,7 @@ impl Group {
         let over: Vec<Slot> =
             self.sources.iter().filter(|(_, one)| is_over(one)).map(|(slot, _)| *slot).collect();
         for slot in over {
-            self.withdraw_source(slot, now);
+            self.withdraw_source(slot, Withdrawal::Rebalance, now);
             if let Some(source) = self.sources.get_mut(&slot) {
                 source.phase = Phase::Closing { until: now.elapsed + LAST_COMMIT_MAX };
             }
@@ -131,6 +131,7 @@ impl Group {
             source.is_dirty()
                 && (matches!(source.phase, Phase::Closing { .. })
                     || !source.unrecorded.is_empty()
+                    || source.is_moving()
                     || source.settled_since >= SETTLEMENTS_MAX)
         };
         let since = self.committing.dirty_since?;

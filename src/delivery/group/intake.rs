@@ -13,15 +13,10 @@ use super::{Action, Beginning, Group, Kept, LaneId, LaneKey, LaneSeat, Moment, S
 impl Group {
     /// Partitions came.
     pub(in crate::delivery) fn assign(&mut self, beginnings: Vec<Beginning>, now: Moment) {
-        let millis = u64::try_from(now.wall.millis()).unwrap_or(0);
         for beginning in beginnings {
             let slot = beginning.slot;
             self.lose(&[slot], now);
-            self.last_epoch = millis.max(self.last_epoch + 1);
-            self.sources.insert(slot, Source::new(beginning, self.last_epoch));
-            if self.policy.ordering == Ordering::Partition {
-                self.lane_of(slot, LaneKey::Partition);
-            }
+            self.begin(beginning, now);
             if self.is_draining {
                 self.revoke(&[slot], now);
             }
@@ -47,7 +42,7 @@ impl Group {
     /// Partitions are gone.
     pub(in crate::delivery) fn lose(&mut self, slots: &[Slot], now: Moment) {
         for slot in slots {
-            self.withdraw_source(*slot, now);
+            self.withdraw_source(*slot, Withdrawal::Rebalance, now);
             self.remove_source(*slot);
         }
     }
@@ -110,14 +105,26 @@ impl Group {
         }
     }
 
+    /// A partition begins, under an epoch of its own.
+    pub(super) fn begin(&mut self, beginning: Beginning, now: Moment) {
+        let slot = beginning.slot;
+        let millis = u64::try_from(now.wall.millis()).unwrap_or(0);
+        self.last_epoch = millis.max(self.last_epoch + 1);
+        self.sources.insert(slot, Source::new(beginning, self.last_epoch));
+        if self.policy.ordering == Ordering::Partition {
+            self.lane_of(slot, LaneKey::Partition);
+        }
+        self.is_assignment_changed = true;
+    }
+
     /// Takes everything in flight of a partition back from its members.
-    pub(super) fn withdraw_source(&mut self, slot: Slot, now: Moment) {
+    pub(super) fn withdraw_source(&mut self, slot: Slot, reason: Withdrawal, now: Moment) {
         let Some(source) = self.sources.get(&slot) else { return };
         let ids: Vec<LaneId> = source.lanes.values().copied().collect();
         for id in ids {
             let Some(seat) = self.lanes.get_mut(&id) else { continue };
             let returned = seat.lane.take_all_back();
-            self.withdraw(slot, &returned, Withdrawal::Rebalance);
+            self.withdraw(slot, &returned, reason);
             let Some(source) = self.sources.get_mut(&slot) else { continue };
             for head in returned.iter().filter(|one| one.is_head) {
                 if let Some(one) = source.tracker.get_mut(head.offset)

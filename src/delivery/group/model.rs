@@ -15,6 +15,7 @@ mod checks;
 mod consumer;
 mod members;
 mod reading;
+mod resetting;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +54,8 @@ struct Partition {
     settled: BTreeSet<u64>,
     flights: BTreeMap<u64, Flight>,
     attempts: BTreeMap<u64, u32>,
+    /// The reset that moved it, until that is durable: its next commit may go back.
+    moved: Option<u64>,
 }
 
 impl Partition {
@@ -90,6 +93,7 @@ struct World {
     /// Records that came without attempts and were not taken yet, and when they failed first.
     coming: BTreeMap<(u32, u64), Timestamp>,
     resumed: Option<Resumed>,
+    resets: u64,
     sent: usize,
     steps: BTreeMap<&'static str, usize>,
 }
@@ -127,6 +131,7 @@ impl World {
             halted: BTreeSet::new(),
             coming: BTreeMap::new(),
             resumed: None,
+            resets: 0,
             sent: 0,
             steps: BTreeMap::new(),
         };
@@ -198,6 +203,7 @@ impl World {
             94 => self.adopt(),
             95 => self.pause(),
             96 => self.recall(),
+            97 if self.below(4) == 0 => self.reset(),
             97 => self.rebalance(),
             98 if self.below(4) == 0 => self.read_behind_a_hole(),
             98 => self.stale(),
@@ -228,6 +234,7 @@ impl World {
             }
         }
         self.group.committed(CommitEnd::Done, self.now);
+        self.forget_moves();
         "commit"
     }
 
@@ -280,6 +287,7 @@ impl World {
         let partition = self.partitions.get_mut(&number).unwrap();
         partition.committed = landed.or_else(|| partition.committed.take());
         partition.reading = None;
+        partition.moved = None;
         partition.flights.clear();
         self.burials.retain(|(slot, ..)| slot.partition != number);
         self.halted.retain(|(partition, _)| *partition != number);
@@ -327,7 +335,11 @@ fn run(ordering: Ordering, on_exhausted: Exhausted, seed: u64) {
         world.step();
     }
     let count = |name| world.steps.get(name).copied().unwrap_or(0);
-    let is_enough = world.sent > 5_000 && count("crash") > 20 && count("read behind a hole") > 20;
+    let is_enough = world.sent > 5_000
+        && count("crash") > 20
+        && count("read behind a hole") > 20
+        && count("moved back") > 20
+        && count("moved on") > 20;
     assert!(is_enough, "the run did too little: {} {:?}", world.sent, world.steps);
     assert!(count("opened") > 5 && count("tried") > 10, "the breaker did too little: {:?}", world.steps);
     assert_eq!(count("halted") > 20, on_exhausted == Exhausted::Halt, "{:?}", world.steps);

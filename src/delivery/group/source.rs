@@ -53,6 +53,8 @@ pub(super) struct Source {
     pub(super) committed_revision: u64,
     pub(super) settled_since: u32,
     pub(super) metadata_ratio: f64,
+    /// The reset that moved it here, where one did.
+    pub(super) reset: Option<u64>,
     /// Failed records whose attempts are not durable, with the revision that says them.
     pub(super) unrecorded: Vec<(u64, u64)>,
 }
@@ -75,6 +77,7 @@ impl Source {
             committed_revision: 0,
             settled_since: 0,
             metadata_ratio: 0.0,
+            reset: None,
             unrecorded: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 mod breaking;
 mod halting;
 mod leaving;
+mod resetting;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -215,7 +215,7 @@ impl Owner {
         );
     }
 
-    fn place(&self, slot: Slot) -> Option<(Topic, Partition)> {
+    pub(super) fn place(&self, slot: Slot) -> Option<(Topic, Partition)> {
         Some((self.topic(slot)?.clone(), Partition::new(slot.partition)))
     }
 }
