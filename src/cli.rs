@@ -56,7 +56,7 @@ enum Command {
     Tail(tail::Args),
     /// Look at dead letters, send them back to their group, or discard them.
     Dlq(dlq::Args),
-    /// Look at consumer groups.
+    /// Look at consumer groups, and move their offsets.
     Groups(groups::Args),
     /// Sign a token with the development key.
     Token(token::Args),

@@ -443,9 +443,28 @@ fn wrong_calls_of_dlq_and_groups_are_2() {
         &["dlq", "jobs"],
         &["dlq", "cancel"],
         &["groups", "show"],
+        &["groups", "reset", "g"],
+        &["groups", "reset", "g", "--to", "yesterday"],
     ] {
         expect(&weirgate(call), 2);
     }
+}
+
+#[test]
+fn a_reset_is_planned_or_done_and_never_asked_for_where_nobody_is() {
+    const MOVE: &str = r#"{"topic":"orders.v1","partition":0,"from":4,"to":0,"skipped":0,"again":4}"#;
+    let told = |state: &str| format!(r#"{{"group":"g","state":"{state}","partitions":[{MOVE}]}}"#);
+    let url = answering([ok(&told("planned")), ok(&told("done"))]);
+    let call = ["groups", "reset", "g", "--to", "earliest", "--url", &url, "--token", "t"];
+    let (_, err) = expect(&weirgate(&call), 1);
+    assert!(err.contains("--yes resets"), "{err}");
+    let (out, _) = expect(&weirgate(&[&call[..], &["--dry-run"]].concat()), 0);
+    assert!(
+        out.contains("1 partition would be moved: at most 0 events skipped, 4 events read again"),
+        "{out}"
+    );
+    let (out, _) = expect(&weirgate(&[&call[..], &["--yes", "--json"]].concat()), 0);
+    assert!(out.contains(r#""state":"done""#) && out.ends_with("}\n") && out.lines().count() == 1, "{out}");
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! `weirgate groups`: who works on what, how far behind, and what is in the way.
+//! `weirgate groups`: who works on what, how far behind, and what is in the way; and where a group goes on.
+
+mod reset;
 
 use std::process::ExitCode;
 
@@ -12,7 +14,7 @@ use super::paint::harmless;
 use super::table::Table;
 use super::{credential, output};
 
-/// Look at consumer groups.
+/// Look at consumer groups, and move their offsets.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -23,6 +25,7 @@ pub(super) struct Args {
 enum Command {
     List(List),
     Show(Show),
+    Reset(Box<reset::Reset>),
 }
 
 /// List the groups that the caller may see.
@@ -54,23 +57,24 @@ struct Show {
 /// When the gateway cannot be asked or refuses, or standard output is closed.
 pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let text = runtime.block_on(async {
-        match &args.command {
+    runtime.block_on(async {
+        let text = match &args.command {
             Command::List(list) => {
                 let answer = Asker::new(&list.gateway, environment)?.get("/v1/groups", &[]).await?;
                 let groups = items(&answer, "groups");
                 let lines = || groups.iter().map(|group| format!("{group}\n")).collect();
-                anyhow::Ok(if list.json { lines() } else { listed(groups) })
+                if list.json { lines() } else { listed(groups) }
             }
             Command::Show(show) => {
                 let path = format!("/v1/groups/{}", show.group);
                 let group = Asker::new(&show.gateway, environment)?.get(&path, &[]).await?;
-                Ok(if show.json { format!("{group}\n") } else { shown(&group) })
+                if show.json { format!("{group}\n") } else { shown(&group) }
             }
-        }
-    })?;
-    output::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+            Command::Reset(reset) => return reset.run(environment).await,
+        };
+        output::print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn listed(groups: &[Value]) -> String {
@@ -103,6 +107,9 @@ fn shown(group: &Value) -> String {
     line("on exhausted", &text(policy, "onExhausted"));
     line("max redrives", &text(policy, "maxRedrives"));
     line("breaker", &text(group, "breaker"));
+    if let Some(reset) = group.get("reset") {
+        line("reset", &format!("{} partitions left to move", text(reset, "partitionsLeft")));
+    }
     line("as of", &text(group, "updatedAt"));
     let (members, partitions) = (items(group, "members"), items(group, "partitions"));
     let mut table = Table::new(&["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "LAG S", "BLOCKED"]);
