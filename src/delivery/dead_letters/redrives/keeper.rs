@@ -22,23 +22,34 @@ use super::run::Run;
 
 /// How often it looks whether a redrive has no gateway, though nothing was written.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A redrive whose owner gave no sign for so long has none.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// A redrive whose owner gave no sign in so many looks has none. Looks are counted, and not the time, since this gateway
+/// may have stood still itself.
+const SILENT_LOOKS_MAX: u32 = 10;
 /// Redrives that one gateway carries out at once; the others wait, or go elsewhere.
 const RUNNING_MAX: usize = 32;
 
-/// The last sign of the owners of redrives, and when it was first seen.
+/// The last signs of the owners of redrives.
 #[derive(Debug, Default)]
-struct Signs(BTreeMap<RedriveId, (u64, Instant)>);
+struct Signs(BTreeMap<RedriveId, Sign>);
+
+#[derive(Debug)]
+struct Sign {
+    beat: u64,
+    /// Looks that found nothing new, and the last one.
+    looks: u32,
+    looked_at: Instant,
+}
 
 impl Signs {
     /// Whether a redrive's owner, that now has given this sign, is silent for too long.
     fn is_silent(&mut self, id: &RedriveId, beat: u64, now: Instant) -> bool {
-        let (seen, since) = self.0.entry(id.clone()).or_insert((beat, now));
-        if *seen != beat {
-            (*seen, *since) = (beat, now);
+        let sign = self.0.entry(id.clone()).or_insert(Sign { beat, looks: 0, looked_at: now });
+        if sign.beat != beat {
+            *sign = Sign { beat, looks: 0, looked_at: now };
+        } else if now.duration_since(sign.looked_at) >= LOOK_EVERY {
+            (sign.looks, sign.looked_at) = (sign.looks + 1, now);
         }
-        now.duration_since(*since) >= SILENCE_MAX
+        sign.looks >= SILENT_LOOKS_MAX
     }
 
     /// Forgets all but those that run.
@@ -151,12 +162,14 @@ mod tests {
         let begin = Instant::now();
         let at = |millis| begin + Duration::from_millis(millis);
         assert!(!signs.is_silent(&id, 7, at(0)), "the first look knows nothing");
-        assert!(!signs.is_silent(&id, 7, at(9_999)));
+        for second in 1..10 {
+            assert!(!signs.is_silent(&id, 7, at(second * 1_000)));
+            assert!(!signs.is_silent(&id, 7, at(second * 1_000 + 999)), "too early to count");
+        }
         assert!(signs.is_silent(&id, 7, at(10_000)));
         assert!(!signs.is_silent(&id, 8, at(10_001)), "a sign");
-        assert!(!signs.is_silent(&id, 8, at(20_000)));
-        assert!(signs.is_silent(&id, 8, at(20_001)));
+        assert!(!signs.is_silent(&id, 8, at(90_000)), "it stood still itself");
         signs.retain(&[]);
-        assert!(!signs.is_silent(&id, 8, at(40_000)));
+        assert!(!signs.is_silent(&id, 8, at(99_000)));
     }
 }
