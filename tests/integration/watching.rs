@@ -161,7 +161,7 @@ fn expressions_are_taken_apart() {
 async fn alerts_name_what_gateways_expose() {
     let exposed = exposed().await;
     for rule in rules() {
-        let name = rule["alert"].as_str().or(rule["record"].as_str()).unwrap();
+        let name = rule["alert"].as_str().or_else(|| rule["record"].as_str()).unwrap();
         let labels = Named::of(rule["expr"].as_str().unwrap()).check(name, &exposed);
         if rule["alert"].is_null() {
             continue;
