@@ -64,7 +64,7 @@ pub(crate) async fn remove(client: &ClientConfig, topic: &str, before: &[(i32, i
 /// A record's partition, offset, key and value.
 pub(crate) type Raw = (i32, i64, Vec<u8>, Vec<u8>);
 
-/// Reads each partition to its end, in one pass; blocks.
+/// Reads each partition to where it ended when this began, in one pass; blocks.
 pub(crate) fn records(client: &ClientConfig, topic: &str, partitions: i32) -> Vec<Raw> {
     let mut client = client.clone();
     client
@@ -78,17 +78,22 @@ pub(crate) fn records(client: &ClientConfig, topic: &str, partitions: i32) -> Ve
         list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&list).unwrap();
+    let end = |partition| consumer.fetch_watermarks(topic, partition, ASK_MAX).expect("the brokers answer").1;
+    let ends: Vec<i64> = (0..partitions).map(end).collect();
     let (mut records, mut ended, began) = (Vec::new(), HashSet::new(), Instant::now());
     while (0..partitions).any(|partition| !ended.contains(&partition)) {
         assert!(began.elapsed() < READ_MAX, "the log is not read in time");
         match consumer.poll(ASK_MAX).expect("the log can be read") {
-            Ok(message) => records.push((
-                message.partition(),
-                message.offset(),
-                message.key().unwrap_or_default().to_vec(),
-                message.payload().unwrap_or_default().to_vec(),
-            )),
-            // Which comes again after a reconnect.
+            Ok(message) => {
+                let (partition, offset) = (message.partition(), message.offset());
+                // One that is written to all the time comes to no end.
+                if offset + 1 >= ends[usize::try_from(partition).unwrap()] {
+                    ended.insert(partition);
+                }
+                let key = message.key().unwrap_or_default().to_vec();
+                records.push((partition, offset, key, message.payload().unwrap_or_default().to_vec()));
+            }
+            // Which comes again after a reconnect, and where the last record is none of ours.
             Err(KafkaError::PartitionEOF(partition)) => drop(ended.insert(partition)),
             Err(error) => assert!(error.rdkafka_error_code().is_some(), "{error}"),
         }
