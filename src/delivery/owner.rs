@@ -267,7 +267,7 @@ impl Owner {
             }
             Input::Committed(Committing { end, unwritten }) => {
                 self.committing = None;
-                self.verdicts.extend(unwritten);
+                drop(self.verdicts.splice(..0, unwritten));
                 self.machine.committed(end, now);
             }
             Input::ResetTold(told) => self.reset_told(told),

@@ -57,10 +57,12 @@ impl Group {
         }
     }
 
-    /// Records that were not read up to `to` will never come.
+    /// Records that were not read up to `to` will never come. Of a partition that goes nothing is taken any more, so that
+    /// what was read of it may lie before the gap.
     pub(in crate::delivery) fn gap(&mut self, slot: Slot, to: u64, now: Moment) {
         self.admit(slot, now);
         if let Some(source) = self.sources.get_mut(&slot)
+            && source.phase == Phase::Active
             && source.intake.is_empty()
         {
             source.tracker.skip_to(to);

@@ -22,6 +22,20 @@ fn a_last_commit_that_fails_is_tried_again_for_a_while() {
 }
 
 #[test]
+fn a_gap_of_a_partition_that_goes_passes_over_nothing_that_was_read() {
+    let mut story = Story::begin(policy(), 1);
+    story.group.revoke(&[SLOT], story.now);
+    story.records(1..3);
+    story.group.gap(SLOT, 4, story.now);
+    story.group.settle(1, &Settlement::Ack(vec![story.tag_of(0)]), story.now);
+    let commits = story.group.pump(story.now).into_iter().find_map(|action| match action {
+        Action::Commit(commits) => Some(commits),
+        _ => None,
+    });
+    assert_eq!(commits.unwrap()[0].offset, 1);
+}
+
+#[test]
 fn a_commit_without_what_came_back_counts_for_the_rest() {
     let mut story = Story::begin(policy(), 1);
     story.come_back(7..8);
