@@ -17,6 +17,7 @@ mod burial;
 mod dead_letters;
 mod error;
 mod group;
+mod key_hash;
 mod lag;
 pub mod lane;
 mod lookups;

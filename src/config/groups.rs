@@ -21,15 +21,21 @@ pub(super) fn read(root: &Section<'_>) -> delivery::Config {
         let patch = section.read(|section| group(section, &name, &defaults));
         groups.extend(patch);
     }
-    let (dead_letter_retention, dead_letter_states_bytes_max) = root
-        .section("dead_letters")
-        .read(|section| (section.duration("retention"), section.bytes("states_bytes_max")));
+    let (dead_letter_retention, dead_letter_states_bytes_max, parked_keys_max) =
+        root.section("dead_letters").read(|section| {
+            (
+                section.duration("retention"),
+                section.bytes("states_bytes_max"),
+                section.number("parked_keys_max"),
+            )
+        });
     delivery::Config {
         node: Arc::from(""),
         defaults,
         groups,
         dead_letter_retention,
         dead_letter_states_bytes_max,
+        parked_keys_max,
         in_flight_max: root.section("socket").number("in_flight_max"),
     }
 }

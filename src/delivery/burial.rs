@@ -4,6 +4,8 @@
 //! text is shortened, then a pointer to the source record is written instead. Whatever else fails is tried again,
 //! for ever: the source record counts as settled only when the log has the letter.
 
+mod ordered;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +13,16 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
-use crate::event::{GroupName, HeaderName, Headers, Offset, Partition, Topic};
+use crate::event::{GroupName, HeaderName, Headers, Offset, Partition, Record, Topic};
 use crate::log::{self, Append, Cleanup, NewRecord, TopicSpec};
 
 use super::dead_letters::{Fate, Verdict};
 use super::group::{Burial, Reason, Slot};
+use super::key_hash::KeyHash;
 use super::redrive::Redriven;
 use super::shared::Shared;
+
+pub(super) use ordered::bury_in_order;
 
 /// The longest error text of a letter.
 const ERROR_BYTES_MAX: usize = 1_024;
@@ -41,6 +46,9 @@ pub(super) const LETTER_HEADERS: [&str; 13] = [
     "weirgate-dlq-last-failed-at",
     "weirgate-dlq-redrives",
 ];
+
+/// Where a pointer without its record's key says which key that is.
+const KEY_HASH: &str = "keyHash";
 
 /// How much of the record a letter holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +81,23 @@ pub(super) struct Buried {
     pub(super) offset: u64,
     /// What is to be known of a letter that was redriven.
     pub(super) verdict: Option<Verdict>,
+    /// Where it lies.
+    pub(super) letter: Offset,
+    /// Its key, where that can be parked.
+    pub(super) key: Option<KeyHash>,
+    /// Whether its key is to be parked now.
+    pub(super) parks: bool,
+}
+
+/// The key of a letter's record, where it has one.
+pub(super) fn key_of(letter: &Record) -> Option<KeyHash> {
+    if let Some(key) = &letter.key {
+        return Some(KeyHash::of(key));
+    }
+    let is_pointer = letter.headers.last_text("weirgate-dlq-reason") == Some(Reason::TooLarge.as_str());
+    let pointer = letter.value.as_ref().filter(|_| is_pointer)?;
+    let place: serde_json::Value = serde_json::from_slice(pointer).ok()?;
+    KeyHash::parse(place.get(KEY_HASH)?.as_str()?)
 }
 
 /// The dead-letter topic of a group's topic.
@@ -95,18 +120,13 @@ pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, death: Death) ->
             Ok(written) => break written,
             Err(log::Error::RecordTooLarge { .. }) if form != Form::BarePointer => form = form.smaller(),
             Err(error) => {
-                shared.metrics.dead_letter_failures.inc();
-                let offset = burial.record.offset.number();
-                let partition = burial.slot.partition;
-                tracing::error!(%group, %topic, partition, offset, %error, "a dead letter cannot be written; its lane waits");
+                complain(&shared, &group, &topic, &burial, &error);
                 sleep(delay).await;
                 delay = (delay * 2).min(RETRY_MAX);
             }
         }
     };
-    let reason = form.reason(burial.reason).as_str();
-    shared.metrics.dead_letters.with_label_values(&[group.as_str(), topic.as_str(), reason]).inc();
-    shared.metrics.attempts.observe(f64::from(burial.attempts));
+    count(&shared, &group, &topic, &burial, form);
     let verdict = redriven.map(|redriven| {
         let partition = Partition::new(burial.slot.partition);
         let is_held = redriven.redrives >= redrives_max;
@@ -115,7 +135,22 @@ pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, death: Death) ->
             fate: Fate::Failed { partition, offset: written, is_held },
         }
     });
-    Buried { slot: burial.slot, epoch: burial.epoch, offset, verdict }
+    Buried { offset, verdict, ..Buried::new(&burial, written) }
+}
+
+fn complain(shared: &Shared, group: &GroupName, topic: &Topic, burial: &Burial, error: &log::Error) {
+    shared.metrics.dead_letter_failures.inc();
+    let offset = burial.record.offset.number();
+    let partition = burial.slot.partition;
+    tracing::error!(%group, %topic, partition, offset, %error, "a dead letter cannot be written; its lane waits");
+}
+
+fn count(shared: &Shared, group: &GroupName, topic: &Topic, burial: &Burial, form: Form) {
+    let reason = form.reason(burial.reason).as_str();
+    shared.metrics.dead_letters.with_label_values(&[group.as_str(), topic.as_str(), reason]).inc();
+    if burial.attempts > 0 {
+        shared.metrics.attempts.observe(f64::from(burial.attempts));
+    }
 }
 
 async fn write(
@@ -126,11 +161,29 @@ async fn write(
     burial: &Burial,
     form: Form,
 ) -> Result<Offset, log::Error> {
+    let (letters, incarnation) = grave(shared, group, topic, burial.slot.partition).await?;
+    let partition = Partition::new(burial.slot.partition);
+    // Its source may have been made anew while it was a letter.
+    let identity = match redriven {
+        Some(redriven) => Identity { name: redriven.letter.name().to_owned(), redrives: redriven.redrives },
+        None => Identity::of(group, topic, incarnation, burial),
+    };
+    let record = letter(group, topic, identity, burial, form);
+    Ok(shared.log.append(Append { topic: letters, partition, records: vec![record] }).await?.base)
+}
+
+/// The dead-letter topic, made where there is none or it has too few partitions, and the source's incarnation.
+async fn grave(
+    shared: &Shared,
+    group: &GroupName,
+    topic: &Topic,
+    partition: u32,
+) -> Result<(Topic, u64), log::Error> {
     let letters =
         topic_of(topic, group).ok_or(log::Error::NotSupported("dead-letter topics of such long names"))?;
     let source = shared.log.topic(topic);
     let incarnation = source.as_ref().map_or(0, |info| info.incarnation.0);
-    let partitions = source.map_or(0, |info| info.spec.partitions).max(burial.slot.partition + 1);
+    let partitions = source.map_or(0, |info| info.spec.partitions).max(partition + 1);
     if shared.log.topic(&letters).is_none_or(|info| info.spec.partitions < partitions) {
         let spec = TopicSpec {
             name: letters.clone(),
@@ -142,16 +195,7 @@ async fn write(
         shared.log.ensure_topic(&spec).await?;
         tracing::info!(topic = %letters, partitions, "dead-letter topic made");
     }
-    let partition = Partition::new(burial.slot.partition);
-    // Its source may have been made anew while it was a letter.
-    let identity = match redriven {
-        Some(redriven) => Identity { name: redriven.letter.name().to_owned(), redrives: redriven.redrives },
-        None => {
-            Identity { name: name(group, incarnation, partition, topic, burial.record.offset), redrives: 0 }
-        }
-    };
-    let record = letter(group, topic, identity, burial, form);
-    Ok(shared.log.append(Append { topic: letters, partition, records: vec![record] }).await?.base)
+    Ok((letters, incarnation))
 }
 
 /// Which letter it is, and how often it came back.
@@ -159,6 +203,14 @@ async fn write(
 struct Identity {
     name: String,
     redrives: u32,
+}
+
+impl Identity {
+    /// Of a letter that never was one.
+    fn of(group: &GroupName, topic: &Topic, incarnation: u64, burial: &Burial) -> Self {
+        let partition = Partition::new(burial.slot.partition);
+        Self { name: name(group, incarnation, partition, topic, burial.record.offset), redrives: 0 }
+    }
 }
 
 fn letter(group: &GroupName, topic: &Topic, identity: Identity, burial: &Burial, form: Form) -> NewRecord {
@@ -188,10 +240,16 @@ fn letter(group: &GroupName, topic: &Topic, identity: Identity, burial: &Burial,
         kept.map(|(name, value)| (Arc::clone(name), value.cloned())).collect();
     let own = LETTER_HEADERS.iter().zip(values);
     headers.extend(own.map(|(name, value)| (HeaderName::from(*name), Some(Bytes::from(value)))));
-    let pointer = || serde_json::json!({ "topic": topic, "partition": slot.partition, "offset": offset });
+    let pointer = || {
+        let mut place = serde_json::json!({ "topic": topic, "partition": slot.partition, "offset": offset });
+        if let Some(key) = burial.key.filter(|_| form == Form::BarePointer) {
+            place[KEY_HASH] = key.to_string().into();
+        }
+        place.to_string()
+    };
     NewRecord {
         key: record.key.clone().filter(|_| form != Form::BarePointer),
-        value: if is_pointer { Some(pointer().to_string().into()) } else { record.value.clone() },
+        value: if is_pointer { Some(pointer().into()) } else { record.value.clone() },
         headers: Headers::new(headers),
         timestamp: Some(record.timestamp),
     }
@@ -213,6 +271,20 @@ pub(super) fn name(
 /// At most so many bytes of a text, cut between characters.
 fn shorten(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
+}
+
+impl Buried {
+    fn new(burial: &Burial, letter: Offset) -> Self {
+        Self {
+            slot: burial.slot,
+            epoch: burial.epoch,
+            offset: burial.record.offset.number(),
+            letter,
+            key: burial.key,
+            parks: burial.parks,
+            verdict: None,
+        }
+    }
 }
 
 impl Form {
@@ -239,6 +311,7 @@ impl Reason {
             Self::RetriesExhausted => "retries_exhausted",
             Self::Rejected => "rejected",
             Self::Expired => "expired",
+            Self::KeyParked => "key_parked",
             Self::TooLarge => "too_large",
         }
     }
@@ -248,6 +321,7 @@ impl Reason {
             Self::RetriesExhausted => "every attempt failed",
             Self::Rejected => "rejected by the consumer",
             Self::Expired => "not settled in time",
+            Self::KeyParked => "an earlier event of its key is dead and not settled",
             Self::TooLarge => "too large for the dead-letter topic",
         }
     }
@@ -255,7 +329,7 @@ impl Reason {
 
 #[cfg(test)]
 mod tests {
-    use crate::event::{Record, Timestamp};
+    use crate::event::Timestamp;
 
     use super::*;
 
@@ -274,6 +348,8 @@ mod tests {
                 headers: Headers::new(headers),
                 decoded: None,
             },
+            key: None,
+            parks: false,
             reason: Reason::Rejected,
             error: Some("no such sku".into()),
             attempts: 2,
@@ -343,5 +419,12 @@ mod tests {
         assert_eq!(value, serde_json::json!({"topic": "orders.v1", "partition": 2, "offset": 55}));
         assert_eq!(pointer.headers.last_text("weirgate-dlq-reason"), Some("too_large"));
         assert_eq!(pointer.headers.last("traceparent"), None);
+        let parked = Burial { key: Some(KeyHash::of(b"42")), ..burial };
+        for form in [Form::Whole, Form::Pointer, Form::BarePointer] {
+            let letter = letter(&group, &topic, identity(), &parked, form);
+            let NewRecord { key, value, headers, .. } = letter;
+            let record = Record { key, value, headers, ..parked.record.clone() };
+            assert_eq!(key_of(&record), parked.key, "{form:?}");
+        }
     }
 }

@@ -20,6 +20,7 @@ mod intake;
 mod members;
 #[cfg(test)]
 mod model;
+mod parking;
 mod resetting;
 mod settlement;
 mod source;
@@ -36,6 +37,7 @@ use bytes::Bytes;
 use crate::event::{Record, Timestamp};
 
 use super::breaker::Breaker;
+use super::key_hash::KeyHash;
 use super::lane::Lane;
 use super::metadata::Progress;
 use super::resumes::Resumed;
@@ -102,7 +104,10 @@ type LaneId = u64;
 #[derive(Debug, Clone)]
 struct Kept {
     record: Record,
-    lane: LaneId,
+    /// `None` where it is dead without a try.
+    lane: Option<LaneId>,
+    /// Where its key can be parked.
+    key: Option<KeyHash>,
     error: Option<Arc<str>>,
 }
 
@@ -224,6 +229,12 @@ impl Group {
     #[must_use]
     pub(super) const fn last_epoch(&self) -> u64 {
         self.last_epoch
+    }
+
+    /// Which assignment of a partition this is; `None` where it is none of ours.
+    #[must_use]
+    pub(super) fn epoch(&self, slot: Slot) -> Option<u64> {
+        self.sources.get(&slot).map(|source| source.epoch)
     }
 
     /// The policy followed.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use crate::log::{self, Bounds, Committed, Purpose};
 
+use super::dead_letters;
 use super::owner::Snapshot;
 use super::shared::Shared;
 use super::{BlockedLane, Breaker, Delivery, GroupView, PartitionView, Policy, Start, pace};
@@ -76,6 +77,12 @@ async fn measure(
     let Some(info) = shared.log.topic(topic) else { return };
     let partitions = (0..info.spec.partitions).map(Partition::new);
     places.extend(partitions.clone().map(|partition| (group.clone(), topic.clone(), partition)));
+    let parked_in = |partition| shared.states.count_parked(dead_letters::Place { group, topic, partition });
+    let keys_parked = partitions.clone().filter_map(parked_in).sum::<usize>();
+    if !topic.is_redrives() {
+        let gauge = &shared.metrics.standing.keys_parked;
+        gauge.with_label_values(&[group.as_str(), topic.as_str()]).set(whole(keys_parked));
+    }
     let committed = match shared.groups.committed(group, topic).await {
         Ok(committed) => committed,
         Err(error) => {
@@ -84,7 +91,7 @@ async fn measure(
         }
     };
     for partition in partitions {
-        match partition_of(shared, policy, topic, partition, &committed, snapshot).await {
+        match partition_of(shared, group, policy, topic, partition, &committed, snapshot).await {
             Ok(one) => {
                 let number = partition.to_string();
                 let labels = [group.as_str(), topic.as_str(), &number];
@@ -107,10 +114,11 @@ fn hide(shared: &Shared, (group, topic, partition): &Place) {
     drop(shared.metrics.lag.events.remove_label_values(&labels));
     drop(shared.metrics.lag.seconds.remove_label_values(&labels));
     drop(shared.metrics.lag.current.remove_label_values(&labels));
+    drop(shared.metrics.standing.keys_parked.remove_label_values(&[group.as_str(), topic.as_str()]));
 }
 
-fn whole(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+fn whole(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }
 
 async fn partitions_of(
@@ -124,13 +132,14 @@ async fn partitions_of(
     let committed = shared.groups.committed(group, topic).await?;
     let mut views = Vec::new();
     for partition in (0..info.spec.partitions).map(Partition::new) {
-        views.push(partition_of(shared, policy, topic, partition, &committed, snapshot).await?);
+        views.push(partition_of(shared, group, policy, topic, partition, &committed, snapshot).await?);
     }
     Ok(views)
 }
 
 async fn partition_of(
     shared: &Shared,
+    group: &GroupName,
     policy: &Policy,
     topic: &Topic,
     partition: Partition,
@@ -171,6 +180,7 @@ async fn partition_of(
         lag,
         lag_seconds: lag_age.as_secs_f64(),
         lanes_blocked: lanes_blocked.collect(),
+        keys_parked: shared.states.count_parked(dead_letters::Place { group, topic, partition }).unwrap_or(0),
     })
 }
 

@@ -170,6 +170,12 @@ impl Lane {
         }
     }
 
+    /// The same, and everything later in flight is taken back and answered.
+    pub fn bury_and_rewind(&mut self, offset: u64) -> Vec<Returned> {
+        self.bury(offset);
+        self.stop_at(offset, State::Burying)
+    }
+
     /// Takes a delivery and all later ones back, as if never sent; answered in order.
     pub fn take_back(&mut self, offset: u64) -> Vec<Returned> {
         self.find(offset).map_or_else(Vec::new, |index| self.rewind(index))

@@ -37,6 +37,7 @@ pub(super) struct Metrics {
 pub(super) struct Standing {
     pub(super) breaker: GaugeBy,
     pub(super) halted: GaugeBy,
+    pub(super) keys_parked: GaugeBy,
 }
 
 /// What dead letters there are.
@@ -163,7 +164,8 @@ impl Letters {
                 "Since the last failure of the open dead letter that failed first; 0 without one.",
                 &["group", "topic"],
             ),
-            states: registry.gauge("weirgate_dlq_states", "Dead letters with a state or notes."),
+            states: registry
+                .gauge("weirgate_dlq_states", "Dead letters with a state or notes, and parked keys."),
             state_bytes: registry.gauge(
                 "weirgate_dlq_states_bytes",
                 "Bytes of what is known of dead letters, bounded by dead_letters.states_bytes_max.",
@@ -214,6 +216,11 @@ impl Standing {
                 "weirgate_partition_halted",
                 "Whether a partition stands still at a record without attempts (1) or not (0).",
                 place,
+            ),
+            keys_parked: registry.gauge_by(
+                "weirgate_keys_parked",
+                "Keys whose events become dead letters untried until those they have are settled, measured every 5 to 60 seconds.",
+                &["group", "topic"],
             ),
         }
     }

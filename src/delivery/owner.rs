@@ -14,6 +14,7 @@ mod endings;
 mod events;
 mod gaps;
 mod orders;
+mod parking;
 mod perform;
 mod redrives;
 mod resets;
@@ -45,6 +46,7 @@ use super::view::MemberView;
 use super::{Breaker, Error, How, Join, Policy, Refused, Settlement};
 use assignments::Measured;
 use gaps::Gaps;
+use parking::Parking;
 use redrives::{Committing, Reading};
 use resets::Resets;
 
@@ -111,6 +113,7 @@ enum Input {
     Committed(Committing),
     ResetTold(Result<Order, Error>),
     Buried(Option<Buried>),
+    Parking(Option<parking::Done>),
     News,
     Woke,
 }
@@ -138,6 +141,7 @@ pub(super) struct Owner {
     commits: Option<Arc<dyn Commits>>,
     committing: Option<Pending<Committing>>,
     burials: FuturesUnordered<Pending<Buried>>,
+    parking: Parking,
     resets: Resets,
     ends: HashMap<Slot, u64>,
     started: Instant,
@@ -184,6 +188,7 @@ impl Owner {
             commits: None,
             committing: None,
             burials: FuturesUnordered::new(),
+            parking: Parking::default(),
             resets: Resets::default(),
             ends: HashMap::new(),
             started: now,
@@ -239,6 +244,7 @@ impl Owner {
             command = self.commands.recv(), if !is_ending => Input::Command(command),
             end = pending(&mut self.committing) => Input::Committed(end),
             buried = self.burials.next(), if !self.burials.is_empty() => Input::Buried(buried),
+            done = self.parking.work.next(), if !self.parking.work.is_empty() => Input::Parking(done),
             (membership, reading) = pending(&mut self.joining) => Input::Joined(membership, reading),
             told = pending(&mut self.resets.telling) => Input::ResetTold(told),
             measured = pending(&mut self.measuring) => Input::Measured(measured),
@@ -271,11 +277,12 @@ impl Owner {
                 self.machine.committed(end, now);
             }
             Input::ResetTold(told) => self.reset_told(told),
-            Input::Buried(Some(Buried { slot, epoch, offset, verdict })) => {
+            Input::Buried(Some(Buried { slot, epoch, offset, verdict, .. })) => {
                 self.verdicts.extend(verdict);
-                self.machine.buried(slot, epoch, offset, now)
+                self.machine.buried(slot, epoch, offset, now);
             }
-            Input::Buried(None) | Input::Woke => {}
+            Input::Parking(Some(done)) => self.on_parking(done),
+            Input::Buried(None) | Input::Parking(None) | Input::Woke => {}
             Input::News => self.read_news(),
         }
     }
@@ -290,6 +297,7 @@ impl Owner {
             self.next_tick = now + TICK;
             self.show_gauges();
             self.notice_redrives();
+            self.look_at_parked();
         }
         if !self.mailboxes.is_empty() {
             self.empty_since = None;

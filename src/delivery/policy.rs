@@ -34,7 +34,7 @@ pub enum Start {
 pub enum Exhausted {
     /// The record is dead-lettered and the lane goes on.
     Skip,
-    /// Later records of the key are dead-lettered too, until the first is resolved.
+    /// Later records of the key are dead-lettered too, until all of them are settled.
     ParkKey,
     /// The partition stops.
     Halt,
@@ -241,11 +241,9 @@ impl Policy {
                 return Err(Error::invalid(&pointer, "a group's topic has at most 180 characters"));
             }
         }
-        match self.on_exhausted {
-            Exhausted::Skip | Exhausted::Halt => {}
-            Exhausted::ParkKey => {
-                return Err(Error::invalid("/onExhausted", "not supported yet; use skip or halt"));
-            }
+        if self.on_exhausted == Exhausted::ParkKey && self.ordering == Ordering::None {
+            let problem = "park_key keeps the order of keys, and with ordering none there is none; use skip, or ordering key or partition";
+            return Err(Error::invalid("/onExhausted", problem));
         }
         let backoff = &self.backoff;
         let rules = [
@@ -336,7 +334,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_its_place() {
         for (body, place) in [
-            (r#"{"onExhausted":"park_key"}"#, "/onExhausted"),
+            (r#"{"onExhausted":"park_key","ordering":"none"}"#, "/onExhausted"),
             (r#"{"laneWindow":0}"#, "/laneWindow"),
             (r#"{"topics":["dlq.a.b"]}"#, "/topics/0"),
             (r#"{"topics":["_weirgate.groups"]}"#, "/topics/0"),

@@ -43,6 +43,8 @@ pub struct Config {
     pub dead_letter_retention: Duration,
     /// Bytes that what is known of all dead letters may take.
     pub dead_letter_states_bytes_max: usize,
+    /// Keys that one group can have parked.
+    pub parked_keys_max: usize,
     /// The largest credit of a member.
     pub in_flight_max: u32,
 }
@@ -114,7 +116,7 @@ impl Service {
         const REQUESTS_MAX: usize = 1_024;
         let (policies, keeper) = Policies::new(&config);
         let metrics = Metrics::register(registry);
-        let states = States::new(config.dead_letter_states_bytes_max);
+        let states = States::new(config.dead_letter_states_bytes_max, config.parked_keys_max);
         let life = format!("{}-{:016x}", config.node, RandomState::new().hash_one(0)).into();
         let shared = Arc::new(Shared {
             config,

@@ -52,7 +52,8 @@ pub struct MemberView {
 pub struct BlockedLane {
     /// The head's offset.
     pub offset: Offset,
-    /// `retrying`, `dead_letter` while the letter is being written, or `halted`: the whole partition waits for this one.
+    /// `retrying`, `dead_letter` while the letter is being written, `key_parked` while the key's release is, or `halted`:
+    /// the whole partition waits for this one.
     pub reason: &'static str,
     /// Attempts so far.
     pub attempts: u32,
@@ -78,6 +79,8 @@ pub struct PartitionView {
     pub lag_seconds: f64,
     /// Records that halt the partition, then lanes that wait; the oldest 20.
     pub lanes_blocked: Vec<BlockedLane>,
+    /// Keys whose later records become dead letters untried, until all letters of the key are settled.
+    pub keys_parked: usize,
 }
 
 /// A reset of a group's offsets that is not done.

@@ -338,6 +338,7 @@ pub(crate) fn config(defaults: Policy, groups: BTreeMap<GroupName, PolicyPatch>)
         groups,
         dead_letter_retention: Duration::from_secs(30 * 86_400),
         dead_letter_states_bytes_max: 64 << 10,
+        parked_keys_max: 100,
         in_flight_max: 256,
     }
 }

@@ -24,6 +24,8 @@ mod letters;
 mod members;
 /// Numbers that only the log and the tasks of groups know.
 mod numbers;
+/// Keys that are parked behind a dead event.
+mod parking;
 /// Partitions that are revoked, lost or have gaps.
 mod rebalances;
 /// The way of dead letters back to their group.

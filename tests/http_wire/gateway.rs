@@ -431,6 +431,7 @@ fn groups() -> delivery::Config {
         groups: BTreeMap::new(),
         dead_letter_retention: Duration::from_secs(3600),
         dead_letter_states_bytes_max: 1 << 20,
+        parked_keys_max: 100,
         in_flight_max: 256,
     }
 }

@@ -173,6 +173,11 @@ fn groups_are_made_seen_and_guarded() {
     assert_eq!(list["groups"][0]["group"], "inventory-sync");
     let letters = gateway.send("GET", "/v1/groups/inventory-sync/dead-letters?limit=5", &[SHOP], "").json();
     assert_eq!(letters["deadLetters"], json!([]));
+    assert_eq!(put(r#"{"onExhausted":"park_key"}"#).json()["policy"]["onExhausted"], "park_key");
+    let contradiction = put(r#"{"ordering":"none"}"#);
+    assert_eq!((contradiction.status, contradiction.code().as_str()), (400, "invalid_parameter"));
+    let partitions = gateway.send("GET", "/v1/groups/inventory-sync", &[SHOP], "").json();
+    assert_eq!(partitions["partitions"][0]["keysParked"], 0);
     assert_eq!(put(r#"{"colour":"red"}"#).code(), "invalid_parameter");
     assert_eq!(put(r#"{"topics":["absent.v1"]}"#).code(), "topic_not_found");
     assert_eq!(gateway.send("GET", "/v1/groups/absent", &[SHOP], "").code(), "group_not_found");

@@ -79,6 +79,7 @@ mod delivery {
 
     mod jobs;
     mod members;
+    mod parking;
     mod resets;
     mod settlement;
     mod survival;

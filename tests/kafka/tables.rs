@@ -175,6 +175,7 @@ async fn gateway() -> (Subject, Delivery, tokio_util::sync::DropGuard) {
         groups: [].into(),
         dead_letter_retention: Duration::from_secs(86_400),
         dead_letter_states_bytes_max: 1 << 20,
+        parked_keys_max: 100,
         in_flight_max: 256,
     };
     let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));

@@ -95,6 +95,7 @@ pub(crate) fn delivery_config() -> delivery::Config {
         groups: BTreeMap::from([(GroupName::parse("workers").unwrap(), patch)]),
         dead_letter_retention: Duration::from_secs(3_600),
         dead_letter_states_bytes_max: 1 << 20,
+        parked_keys_max: 100,
         in_flight_max: 256,
     }
 }

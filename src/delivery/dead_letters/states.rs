@@ -17,7 +17,7 @@ use super::DeadLetterId;
 
 /// Where states lie.
 pub(super) const TABLE: &str = "_weirgate.dead_letters";
-/// Keys of letters; redrives have theirs.
+/// Keys of letters; redrives and parked keys have theirs.
 pub(super) const KEY_PREFIX: &str = "letter/";
 /// The longest note.
 const NOTE_BYTES_MAX: usize = 4 << 10;
@@ -144,11 +144,12 @@ pub(super) enum Room {
 pub(in crate::delivery) struct States {
     table: SetOnce<Table>,
     bytes_max: usize,
+    parked_keys_max: usize,
 }
 
 impl States {
-    pub(in crate::delivery) const fn new(bytes_max: usize) -> Self {
-        Self { table: SetOnce::const_new(), bytes_max }
+    pub(in crate::delivery) const fn new(bytes_max: usize, parked_keys_max: usize) -> Self {
+        Self { table: SetOnce::const_new(), bytes_max, parked_keys_max }
     }
 
     /// Whether the table is read.
@@ -308,6 +309,19 @@ impl States {
         if draft.size().bytes + added > self.bytes_max { Err(self.full()) } else { Ok(()) }
     }
 
+    /// Whether a group may have so many parked keys, in a table of so many bytes. Some room stays for what settles their
+    /// letters.
+    pub(super) fn check_parked(&self, count: usize, bytes: usize) -> Result<(), Error> {
+        let count_max = self.parked_keys_max;
+        if count > count_max {
+            return Err(Error::DeadLettersFull(format!(
+                "the group has {count_max} parked keys already (dead_letters.parked_keys_max)"
+            )));
+        }
+        let is_full = bytes.saturating_add(self.bytes_max / 4) > self.bytes_max;
+        if is_full { Err(self.full()) } else { Ok(()) }
+    }
+
     pub(super) fn table(&self) -> Result<&Table, Error> {
         self.table.get().ok_or(Error::NotLoaded)
     }
@@ -341,9 +355,14 @@ fn newest(id: &DeadLetterId, before: Option<&Entry>) -> (Partition, Offset) {
     (id.partition(), known.map_or_else(|| id.offset(), |entry| entry.offset))
 }
 
+/// What the keys of a group's letters begin with.
+pub(super) fn prefix_of(group: &GroupName) -> String {
+    format!("{KEY_PREFIX}{group}/")
+}
+
 /// The key of the entry of a letter of this name.
 pub(super) fn key(group: &GroupName, name: &str) -> Bytes {
-    format!("{KEY_PREFIX}{group}/{name}").into()
+    format!("{}{name}", prefix_of(group)).into()
 }
 
 /// The group of an entry.

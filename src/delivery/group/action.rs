@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::event::{Record, Timestamp};
 
+use super::super::key_hash::KeyHash;
 use super::super::{Tag, Withdrawal};
 use super::Slot;
 
@@ -32,6 +33,8 @@ pub(in crate::delivery) enum Reason {
     Rejected,
     /// The last attempt was not settled in time.
     Expired,
+    /// An earlier record of its key is dead and not settled.
+    KeyParked,
     /// It does not fit into the dead-letter topic; only a pointer to it does.
     TooLarge,
 }
@@ -60,6 +63,10 @@ pub(in crate::delivery) struct Burial {
     pub(in crate::delivery) epoch: u64,
     /// What.
     pub(in crate::delivery) record: Record,
+    /// Its key, where that can be parked: then the letters of a partition are written in the order of these actions.
+    pub(in crate::delivery) key: Option<KeyHash>,
+    /// Whether its key is parked with it: before the letter counts as written that must be durable, too.
+    pub(in crate::delivery) parks: bool,
     /// Why.
     pub(in crate::delivery) reason: Reason,
     /// In the consumer's words.

@@ -176,7 +176,7 @@ impl Group {
 
     fn recorded(&mut self, slot: Slot, offset: u64, now: Moment) {
         let Some(one) = self.sources.get(&slot).and_then(|source| source.tracker.get(offset)) else { return };
-        let id = one.kept.lane;
+        let Some(id) = one.kept.lane else { return };
         if let Some(seat) = self.lanes.get_mut(&id) {
             seat.lane.record(offset);
         }

@@ -76,7 +76,7 @@ impl Group {
         let (lane, attempts) = (one.kept.lane, one.attempts());
         source.halted.insert(offset, reason);
         self.actions.push(Action::Halted(Halted { slot, offset, attempts }));
-        if let Some(seat) = self.lanes.get_mut(&lane) {
+        if let Some(seat) = lane.and_then(|id| self.lanes.get_mut(&id)) {
             let returned = seat.lane.halt(offset);
             self.withdraw(slot, &returned, Withdrawal::Rewind);
         }
@@ -84,7 +84,7 @@ impl Group {
 
     fn release(&mut self, slot: Slot, offset: u64, now: Moment) {
         let lane = self.sources.get(&slot).and_then(|source| source.tracker.get(offset));
-        if let Some(seat) = lane.map(|one| one.kept.lane).and_then(|lane| self.lanes.get_mut(&lane)) {
+        if let Some(seat) = lane.and_then(|one| one.kept.lane).and_then(|lane| self.lanes.get_mut(&lane)) {
             seat.lane.halt(offset);
         }
         self.try_anew(slot, offset, now);
@@ -98,7 +98,7 @@ impl Group {
         let lane = one.kept.lane;
         source.revision += 1;
         source.unrecorded.push((source.revision, offset));
-        if let Some(seat) = self.lanes.get_mut(&lane) {
+        if let Some(seat) = lane.and_then(|id| self.lanes.get_mut(&id)) {
             seat.lane.release(offset, now.elapsed);
         }
     }

@@ -7,6 +7,7 @@ use crate::event::Record;
 use super::super::Ordering;
 use super::super::lane::Lane;
 use super::super::tracker::Taken;
+use super::parking::Place;
 use super::source::{Phase, Source};
 use super::{Action, Beginning, Group, Kept, LaneId, LaneKey, LaneSeat, Moment, Slot, Withdrawal};
 
@@ -112,7 +113,7 @@ impl Group {
         let slot = beginning.slot;
         let millis = u64::try_from(now.wall.millis()).unwrap_or(0);
         self.last_epoch = millis.max(self.last_epoch + 1);
-        self.sources.insert(slot, Source::new(beginning, self.last_epoch));
+        self.sources.insert(slot, Source::new(beginning, self.last_epoch, &self.policy));
         if self.policy.ordering == Ordering::Partition {
             self.lane_of(slot, LaneKey::Partition);
         }
@@ -155,19 +156,31 @@ impl Group {
             (Ordering::Key, None) | (Ordering::None, _) => LaneKey::Record(offset),
         };
         let attempts_max = self.policy.attempts_max();
-        let id = self.lane_of(slot, key);
+        let hash = self.key_hash(slot, record.key.as_ref());
         let Some(source) = self.sources.get_mut(&slot) else { return };
         source.revision += u64::from(offset > source.tracker.next());
-        if source.tracker.take(offset, Kept { record, lane: id, error: None }) == Taken::Known {
+        if source.tracker.take(offset, Kept { record, lane: None, key: hash, error: None }) == Taken::Known {
             source.revision += 1;
-            self.touch(id, now);
             return;
         }
-        let is_dead = source.tracker.get(offset).is_some_and(|one| one.attempts() >= attempts_max);
+        let place = source.parking.place(hash, offset);
+        if place == Place::Grave {
+            self.bury_untried(slot, offset, now);
+            return;
+        }
+        let id = self.lane_of(slot, key);
+        let one = self.sources.get_mut(&slot).and_then(|source| source.tracker.get_mut(offset));
+        let is_dead = one.is_some_and(|one| {
+            one.kept.lane = Some(id);
+            one.attempts() >= attempts_max
+        });
         if let Some(seat) = self.lanes.get_mut(&id) {
             seat.lane.push(offset);
+            if place == Place::Waiting {
+                seat.lane.halt(offset);
+            }
         }
-        if is_dead {
+        if is_dead && place == Place::Lane {
             self.came_exhausted(slot, offset, now);
         }
         self.touch(id, now);

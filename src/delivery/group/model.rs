@@ -2,7 +2,7 @@
 //!
 //! The model keeps plain sets: what was settled, what is in flight with whom, what the log holds. After every step
 //! it checks the promises of the design: a commit never passes an unresolved record, nothing is lost, nothing
-//! overtakes inside a lane, attempts never go down. Now and then the consumer is down for a while and fails all it has:
+//! overtakes inside a lane, attempts never go down, nothing of a parked key is sent. Now and then the consumer is down for a while and fails all it has:
 //! then nothing is given up, and one delivery at a time is tried.
 
 #![expect(
@@ -14,6 +14,7 @@
 mod checks;
 mod consumer;
 mod members;
+mod parking;
 mod reading;
 mod resetting;
 mod settling;
@@ -29,6 +30,7 @@ use super::super::resumes::Resumed;
 use super::super::retry::Random;
 use super::super::{Exhausted, Ordering, Policy, Tag};
 use super::{Beginning, CommitEnd, Group, Moment, Slot, SourceCommit};
+use parking::Buried;
 
 const STEPS: usize = 100_000;
 const PARTITIONS: u32 = 3;
@@ -82,7 +84,8 @@ struct World {
     members: BTreeMap<u32, (u32, Option<Duration>)>,
     next_member: u32,
     commit: Option<Vec<SourceCommit>>,
-    burials: Vec<(Slot, u64, u64)>,
+    burials: Vec<Buried>,
+    parking: parking::Log,
     /// Whether the consumer fails all it is given.
     is_down: bool,
     /// Whether the breaker is open, and what was tried last since.
@@ -125,6 +128,7 @@ impl World {
             next_member: 1,
             commit: None,
             burials: Vec::new(),
+            parking: parking::Log::default(),
             is_down: false,
             is_open: false,
             probe: None,
@@ -181,6 +185,9 @@ impl World {
             let committed = partition.committed.as_ref().map(|(offset, _)| *offset);
             let beginning = Beginning { slot: slot(number), position, committed, progress };
             self.group.assign(vec![beginning], self.now);
+            if self.parks() {
+                self.parking.unread.insert(number);
+            }
         }
     }
 
@@ -195,6 +202,7 @@ impl World {
             61 => self.reject(),
             62 => self.extend(),
             63 => self.turn(),
+            71..=75 | 80..=83 if self.parks() => self.park_step(),
             64..=75 => self.pass_time(),
             76..=83 => self.end_commit(),
             84..=88 => self.end_burial(),
@@ -243,7 +251,10 @@ impl World {
             return "nothing to bury";
         }
         let at = self.below(self.burials.len());
-        let (slot, epoch, offset) = self.burials.remove(at);
+        if !self.parking.is_durable(&mut self.burials, at, &self.partitions) {
+            return "letter";
+        }
+        let Buried { slot, epoch, offset, .. } = self.burials.remove(at);
         let partition = self.partitions.get_mut(&slot.partition).unwrap();
         partition.settle(offset);
         self.group.buried(slot, epoch, offset, self.now);
@@ -289,7 +300,11 @@ impl World {
         partition.reading = None;
         partition.moved = None;
         partition.flights.clear();
-        self.burials.retain(|(slot, ..)| slot.partition != number);
+        self.burials.retain(|one| one.slot.partition != number);
+        if self.parks() {
+            let is_removed = self.below(2) == 0;
+            self.parking.gone(number, is_removed);
+        }
         self.halted.retain(|(partition, _)| *partition != number);
         self.coming.retain(|(partition, _), _| *partition != number);
     }
@@ -343,6 +358,9 @@ fn run(ordering: Ordering, on_exhausted: Exhausted, seed: u64) {
     assert!(is_enough, "the run did too little: {} {:?}", world.sent, world.steps);
     assert!(count("opened") > 5 && count("tried") > 10, "the breaker did too little: {:?}", world.steps);
     assert_eq!(count("halted") > 20, on_exhausted == Exhausted::Halt, "{:?}", world.steps);
+    for name in ["parked", "released", "not released"] {
+        assert_eq!(count(name) > 5, world.parks(), "{name}: {:?}", world.steps);
+    }
     world.finish();
 }
 
@@ -359,6 +377,12 @@ fn key_order_keeps_its_promises_under_random_steps() {
 #[test]
 fn no_order_keeps_its_promises_under_random_steps() {
     run(Ordering::None, Exhausted::Skip, 13);
+}
+
+#[test]
+fn parked_keys_keep_their_promises_under_random_steps() {
+    run(Ordering::Partition, Exhausted::ParkKey, 16);
+    run(Ordering::Key, Exhausted::ParkKey, 17);
 }
 
 #[test]

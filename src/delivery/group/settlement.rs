@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::lane::{Flight, Returned};
 use super::super::retry;
 use super::super::{Refused, Settlement, State, Tag};
+use super::parking::Place;
 use super::{Action, Burial, Group, LaneId, Moment, Outcome, Reason, Settled, Slot, Withdrawal};
 
 /// As much of a reason as a dead letter can hold.
@@ -69,18 +70,20 @@ impl Group {
         }
     }
 
-    /// A dead letter is durable.
+    /// A dead letter is durable, and that its key is parked where it parks it.
     pub(in crate::delivery) fn buried(&mut self, slot: Slot, epoch: u64, offset: u64, now: Moment) {
         let Some(source) = self.sources.get_mut(&slot).filter(|source| source.epoch == epoch) else { return };
         let Some(resolved) = source.tracker.resolve(offset) else { return };
         source.burying -= 1;
         source.settled_since += 1;
         source.revision += 1;
-        let id = resolved.kept.lane;
-        if let Some(seat) = self.lanes.get_mut(&id) {
+        if let Some((id, seat)) = resolved.kept.lane.and_then(|id| Some((id, self.lanes.get_mut(&id)?))) {
             seat.lane.settle(offset, now.elapsed);
+            self.touch(id, now);
         }
-        self.touch(id, now);
+        if let Some(key) = resolved.kept.key {
+            self.died(slot, offset, key, now);
+        }
         self.admit(slot, now);
     }
 
@@ -152,17 +155,26 @@ impl Group {
             slot,
             epoch,
             record: one.kept.record.clone(),
+            key: one.kept.key,
+            parks: one.kept.key.is_some() && source.parking.place(one.kept.key, offset) != Place::Grave,
             reason,
             error: one.kept.error.clone(),
             attempts: one.attempts(),
             first_failed: one.first_failed().unwrap_or(now.wall),
             last_failed: one.last_failed().unwrap_or(now.wall),
         };
-        if let Some(seat) = self.lanes.get_mut(&one.kept.lane) {
+        let (lane, parks) = (one.kept.lane, burial.parks);
+        source.burying += 1;
+        burial.key.into_iter().for_each(|key| source.parking.note_dying(key));
+        self.actions.push(Action::Bury(Box::new(burial)));
+        let Some(seat) = lane.and_then(|id| self.lanes.get_mut(&id)) else { return };
+        if parks {
+            // Later ones of its key may be among those in flight.
+            let returned = seat.lane.bury_and_rewind(offset);
+            self.withdraw(slot, &returned, Withdrawal::Rewind);
+        } else {
             seat.lane.bury(offset);
         }
-        source.burying += 1;
-        self.actions.push(Action::Bury(Box::new(burial)));
     }
 
     /// Does something with a member's own delivery; else answers why it cannot.
@@ -189,7 +201,7 @@ impl Group {
         if tag.sequence > self.last_sequence || tag.offset >= source.tracker.next() {
             return Err(State::Unknown);
         }
-        let lane = source.tracker.get(tag.offset).ok_or(State::Stale)?.kept.lane;
+        let lane = source.tracker.get(tag.offset).and_then(|one| one.kept.lane).ok_or(State::Stale)?;
         let flight = self.lanes.get(&lane).and_then(|seat| seat.lane.flight(tag.offset));
         match flight {
             Some(flight) if flight.sequence == tag.sequence => {
@@ -216,9 +228,10 @@ impl Group {
         let before = source.tracker.iter().take_while(|(offset, _)| *offset <= tag.offset);
         let its: Vec<Found> = before
             .filter_map(|(offset, one)| {
-                let flight = *self.lanes.get(&one.kept.lane)?.lane.flight(offset)?;
+                let lane = one.kept.lane?;
+                let flight = *self.lanes.get(&lane)?.lane.flight(offset)?;
                 let is_its = flight.member == member && flight.sequence <= tag.sequence;
-                is_its.then_some(Found { slot, lane: one.kept.lane, offset, flight })
+                is_its.then_some(Found { slot, lane, offset, flight })
             })
             .collect();
         for found in its {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::event::Record;
 
+use super::super::Policy;
 use super::super::tracker::Tracker;
+use super::parking::Parking;
 use super::{Beginning, Kept, LaneId, LaneKey, Reason};
 
 /// Above this part of the metadata's limit nothing new is taken.
@@ -31,6 +33,8 @@ pub(in crate::delivery) enum HoldReason {
     Span,
     /// The commit metadata is nearly full.
     Metadata,
+    /// It is not known yet which keys are parked.
+    ParkedKeys,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,7 @@ pub(super) struct Source {
     pub(super) burying: u32,
     /// Records without attempts that the partition waits for, and why they have none.
     pub(super) halted: BTreeMap<u64, Reason>,
+    pub(super) parking: Parking,
     /// The durable offset.
     pub(super) committed: u64,
     /// Grows with everything a commit would say.
@@ -60,7 +65,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(beginning: Beginning, epoch: u64) -> Self {
+    pub(super) fn new(beginning: Beginning, epoch: u64, policy: &Policy) -> Self {
         let is_new = beginning.committed.is_none_or(|committed| committed < beginning.position);
         Self {
             epoch,
@@ -72,6 +77,7 @@ impl Source {
             in_flight: 0,
             burying: 0,
             halted: BTreeMap::new(),
+            parking: Parking::new(beginning.slot, policy),
             committed: beginning.position,
             revision: u64::from(is_new),
             committed_revision: 0,
@@ -88,7 +94,9 @@ impl Source {
 
     /// Why the record at `offset` may not be taken now.
     pub(super) fn refuses(&self, offset: u64, unsettled_max: usize, span_max: u64) -> Option<HoldReason> {
-        if self.tracker.unsettled() >= unsettled_max {
+        if self.parking.is_unknown() {
+            Some(HoldReason::ParkedKeys)
+        } else if self.tracker.unsettled() >= unsettled_max {
             Some(HoldReason::Unsettled)
         } else if offset.saturating_sub(self.committed) >= span_max {
             Some(HoldReason::Span)

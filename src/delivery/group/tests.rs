@@ -3,6 +3,7 @@
 mod breaking;
 mod halting;
 mod leaving;
+mod parking;
 mod resetting;
 
 use std::sync::Arc;

@@ -9,6 +9,8 @@ use super::{Group, LaneId, Moment, Slot, Source};
 
 /// The partition waits for this record.
 const HALTED: &str = "halted";
+/// It waits for what becomes of its key.
+const KEY_PARKED: &str = "key_parked";
 /// At most so many blocked lanes of a partition are shown.
 const BLOCKED_MAX: usize = 20;
 
@@ -102,7 +104,10 @@ impl Group {
         let waiting = |id: &LaneId| {
             let lane = &self.lanes.get(id)?.lane;
             let (reason, offset) = (lane.blocked()?, lane.head()?);
-            if source.halted.contains_key(&offset) { None } else { blocked(offset, reason) }
+            if source.halted.contains_key(&offset) {
+                return None;
+            }
+            blocked(offset, if reason == HALTED { KEY_PARKED } else { reason })
         };
         let halted = source.halted.keys().filter_map(|offset| blocked(*offset, HALTED));
         let mut all: Vec<Blocked> = halted.chain(source.lanes.values().filter_map(waiting)).collect();
@@ -118,6 +123,7 @@ impl HoldReason {
             Self::Unsettled => "unsettled",
             Self::Span => "span",
             Self::Metadata => "metadata",
+            Self::ParkedKeys => "parked_keys",
         }
     }
 }

@@ -12,6 +12,7 @@ use super::super::group::Group;
 use super::super::retry::Random;
 use super::super::shared::Shared;
 use super::super::{Policy, Push, Tag};
+use super::parking::Parking;
 use super::redrives::Reading;
 use super::{Owner, Phase, seed};
 
@@ -47,6 +48,7 @@ impl Owner {
         }
         self.machine = machine;
         self.committing = None;
+        self.parking = Parking::default();
         self.ends.clear();
         self.told.clear();
         self.join_log();

@@ -81,7 +81,9 @@ impl Owner {
             beginnings.push(Beginning { slot, position: position.number(), committed, progress });
         }
         tracing::info!(group = %self.group, partitions = beginnings.len(), "partitions assigned");
+        let slots: Vec<Slot> = beginnings.iter().map(|one| one.slot).collect();
         self.machine.assign(beginnings, self.now());
+        self.read_parked(&slots);
     }
 
     fn tell_gap(&mut self, topic: &Topic, partition: Partition, from: Offset, to: Offset) {

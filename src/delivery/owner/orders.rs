@@ -8,7 +8,7 @@ use super::super::mailbox::Mailbox;
 use super::super::member::{MemberGuard, MemberId};
 use super::super::roster::Seat;
 use super::super::view::{MemberKind, MemberView};
-use super::super::{Error, How, Join, Policy, Settlement};
+use super::super::{Error, Exhausted, How, Join, Policy, Settlement};
 use super::{Command, Joined, Owner, Phase, Snapshot, SourceSnapshot};
 
 impl Owner {
@@ -126,7 +126,11 @@ impl Owner {
         if **before == *policy {
             return;
         }
-        let is_same_order = before.topics == policy.topics && before.ordering == policy.ordering;
+        let parks = |policy: &Policy| policy.on_exhausted == Exhausted::ParkKey;
+        // What is parked is read when partitions come.
+        let is_same_order = before.topics == policy.topics
+            && before.ordering == policy.ordering
+            && parks(before) == parks(&policy);
         match &mut self.phase {
             Phase::Restarting(next) => *next = policy,
             Phase::Serving if is_same_order => self.machine.set_policy(policy, self.now()),

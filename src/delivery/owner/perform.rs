@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::event::{Offset, Partition, RecordView, Topic};
 use crate::log::{self, Commit, Commits, Committed};
 
+use super::super::Exhausted;
 use super::super::burial::bury;
 use super::super::group::{Action, CommitEnd, Halted, Outcome, Outgoing, Settled, Slot, SourceCommit};
 use super::super::mailbox::Parcel;
@@ -20,7 +21,7 @@ use super::redrives::{Round, Shown};
 pub(super) const COMMIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why the reading of a partition can be held.
-const HOLD_REASONS: [&str; 3] = ["unsettled", "span", "metadata"];
+const HOLD_REASONS: [&str; 4] = ["unsettled", "span", "metadata", "parked_keys"];
 
 impl Owner {
     pub(super) async fn perform(&mut self, actions: Vec<Action>) {
@@ -35,6 +36,12 @@ impl Owner {
                     }
                 }
                 Action::Commit(commits) => self.commit(commits),
+                Action::Bury(burial)
+                    if self.machine.policy().on_exhausted == Exhausted::ParkKey
+                        && !burial.slot.is_redriven() =>
+                {
+                    self.bury_in_order(*burial);
+                }
                 Action::Bury(burial) => {
                     if let Some(death) = self.death(burial) {
                         let shared = Arc::clone(&self.shared);

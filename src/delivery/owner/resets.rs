@@ -89,6 +89,7 @@ impl Owner {
             Ok(()) => {
                 tracing::info!(group = %self.group, %topic, %partition, to, "a partition was moved by a reset");
                 self.machine.reset(slot, to, sequence, self.now());
+                self.read_parked(&[slot]);
             }
             Err(error) => {
                 tracing::warn!(group = %self.group, %topic, %partition, to, %error, "a partition cannot be moved yet");

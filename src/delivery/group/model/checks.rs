@@ -3,6 +3,7 @@
 use crate::delivery::{Exhausted, Ordering, Settlement, Tag, metadata};
 
 use super::super::{Action, Burial, Halted, Reason, SourceCommit};
+use super::parking::Buried;
 use super::{Flight, PARTITIONS, World};
 
 impl World {
@@ -25,7 +26,7 @@ impl World {
             }
             Action::Bury(burial) => {
                 self.check_burial(&burial);
-                self.burials.push((burial.slot, burial.epoch, burial.record.offset.number()));
+                self.burials.push(Buried::of(&burial));
             }
             Action::Halted(Halted { slot, offset, attempts }) => {
                 assert!(!self.partitions[&slot.partition].is_settled(offset), "a settled record halts");
@@ -47,10 +48,14 @@ impl World {
         }
     }
 
-    fn check_burial(&self, burial: &Burial) {
+    fn check_burial(&mut self, burial: &Burial) {
         let offset = burial.record.offset.number();
         let partition = &self.partitions[&burial.slot.partition];
         assert!(!partition.is_settled(offset), "a settled record died");
+        if burial.reason == Reason::KeyParked {
+            self.check_parked(burial);
+            return;
+        }
         assert!(burial.attempts >= 1);
         if burial.reason == Reason::Rejected {
             return;
@@ -87,7 +92,10 @@ impl World {
         assert!(!partition.flights.contains_key(&tag.offset), "sent twice at once");
         let first = partition.floor;
         assert!(tag.offset - first <= self.policy.span_max + 8, "span");
-        let in_lane = |offset: &u64| self.lane(tag.partition, *offset) == lane;
+        // What is dead without a try is in no lane.
+        let in_lane = |offset: &u64| {
+            self.lane(tag.partition, *offset) == lane && !self.is_dying_untried(tag.partition, *offset)
+        };
         let earlier = (first..tag.offset).filter(|offset| !partition.is_settled(*offset));
         let earlier: Vec<u64> = earlier.filter(in_lane).collect();
         for offset in &earlier {
@@ -95,6 +103,7 @@ impl World {
             let flight = flight.unwrap_or_else(|| panic!("{} overtakes {offset} in its lane", tag.offset));
             assert_eq!(flight.member, member, "a lane goes to one member at a time");
         }
+        self.check_not_parked(tag);
         let is_halted = self.halted.iter().any(|(partition, _)| *partition == tag.partition);
         assert!(!is_halted, "sent from a partition that stands still");
         let is_alone = !self.is_trying() && earlier.is_empty();
@@ -138,6 +147,7 @@ impl World {
             }
             self.end_commit();
             self.end_burial();
+            self.park_step();
             for flight in self.flights() {
                 self.group.settle(flight.member, &Settlement::Ack(vec![flight.tag]), self.now);
                 self.settled(flight.tag);

@@ -20,7 +20,12 @@ impl World {
         (partition.floor, partition.reading, partition.moved) = (to, Some(to), Some(sequence));
         partition.settled.clear();
         partition.attempts.clear();
-        self.burials.retain(|(slot, ..)| slot.partition != number);
+        self.burials.retain(|one| one.slot.partition != number);
+        if self.parks() {
+            let is_removed = self.below(2) == 0;
+            self.parking.gone(number, is_removed);
+            self.parking.unread.insert(number);
+        }
         self.halted.retain(|(partition, _)| *partition != number);
         self.coming.retain(|(partition, _), _| *partition != number);
         if is_back { "moved back" } else { "moved on" }
