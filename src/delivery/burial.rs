@@ -240,16 +240,15 @@ fn letter(group: &GroupName, topic: &Topic, identity: Identity, burial: &Burial,
         kept.map(|(name, value)| (Arc::clone(name), value.cloned())).collect();
     let own = LETTER_HEADERS.iter().zip(values);
     headers.extend(own.map(|(name, value)| (HeaderName::from(*name), Some(Bytes::from(value)))));
-    let pointer = || {
-        let mut place = serde_json::json!({ "topic": topic, "partition": slot.partition, "offset": offset });
-        if let Some(key) = burial.key.filter(|_| form == Form::BarePointer) {
-            place[KEY_HASH] = key.to_string().into();
-        }
-        place.to_string()
+    let pointer = || match burial.key.filter(|_| form == Form::BarePointer) {
+        Some(key) => serde_json::json!({
+            "topic": topic, "partition": slot.partition, "offset": offset, KEY_HASH: key.to_string()
+        }),
+        None => serde_json::json!({ "topic": topic, "partition": slot.partition, "offset": offset }),
     };
     NewRecord {
         key: record.key.clone().filter(|_| form != Form::BarePointer),
-        value: if is_pointer { Some(pointer().into()) } else { record.value.clone() },
+        value: if is_pointer { Some(pointer().to_string().into()) } else { record.value.clone() },
         headers: Headers::new(headers),
         timestamp: Some(record.timestamp),
     }

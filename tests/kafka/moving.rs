@@ -35,6 +35,7 @@ async fn a_group_that_a_native_consumer_shares_is_not_moved_until_that_has_gone(
         groups: BTreeMap::new(),
         dead_letter_retention: Duration::from_secs(3_600),
         dead_letter_states_bytes_max: 64 << 10,
+        parked_keys_max: 100,
         in_flight_max: 256,
     };
     let rule = TopicRule::plain(topic.clone(), Vec::new());
