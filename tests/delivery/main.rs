@@ -16,6 +16,8 @@ mod scripted;
 #[path = "../integration/harness/waiting.rs"]
 mod waiting;
 
+/// Where a group begins in what comes back to it.
+mod beginnings;
 /// Many dead letters sent back.
 mod jobs;
 /// Dead letters as people handle them.

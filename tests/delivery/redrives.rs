@@ -17,7 +17,7 @@ use super::waiting::{eventually_within, in_time};
 
 const REDRIVES: &str = "_weirgate.redrive.inventory-sync";
 
-async fn until_loaded(delivery: &Delivery) {
+pub(crate) async fn until_loaded(delivery: &Delivery) {
     let is_loaded = async || delivery.has_dead_letter_states().then_some(());
     eventually_within(PATIENCE, "the states of letters are loaded", is_loaded).await;
 }
@@ -39,7 +39,7 @@ async fn reject(worker: &Worker, got: &Got) {
 }
 
 /// Takes so many deliveries and rejects them all; their letters, when all are there.
-async fn reject_all(world: &World, worker: &mut Worker, count: usize) -> Vec<DeadLetter> {
+pub(crate) async fn reject_all(world: &World, worker: &mut Worker, count: usize) -> Vec<DeadLetter> {
     for _ in 0..count {
         let got = worker.delivery().await;
         reject(worker, &got).await;
@@ -51,7 +51,7 @@ async fn reject_all(world: &World, worker: &mut Worker, count: usize) -> Vec<Dea
     eventually_within(PATIENCE, format_args!("{count} letters are there"), letters).await
 }
 
-async fn redrive(world: &World, id: &DeadLetterId) -> Result<Standing, Error> {
+pub(crate) async fn redrive(world: &World, id: &DeadLetterId) -> Result<Standing, Error> {
     world.delivery.redrive_dead_letter(&group(), &[topic("orders.v1")], id, "anna").await
 }
 
@@ -267,21 +267,6 @@ async fn what_comes_back_is_committed_when_it_is_written_what_became_of_it() {
     until_state(&world, &letter.id, DeadLetterState::Resolved).await;
     let is_committed = async || (world.committed_in(REDRIVES, 0).await == Some(1)).then_some(());
     eventually_within(PATIENCE, "what came back is committed", is_committed).await;
-}
-
-#[tokio::test]
-async fn a_group_that_begins_at_the_end_misses_nothing_that_came_back_before() {
-    let world = World::start(1, r#"{"start":"latest"}"#).await;
-    until_loaded(&world.delivery).await;
-    let mut worker = world.join("c-1", 32).await;
-    let is_assigned = async || world.committed(0).await;
-    eventually_within(PATIENCE, "the group has begun", is_assigned).await;
-    world.publish(0, "42", 1).await;
-    let letter = reject_all(&world, &mut worker, 1).await.remove(0);
-    worker.leave(How::Clean).await;
-    redrive(&world, &letter.id).await.unwrap();
-    let mut worker = world.join("c-2", 32).await;
-    assert_eq!(worker.delivery().await.frame["redrives"], 1);
 }
 
 #[tokio::test]

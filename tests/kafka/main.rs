@@ -80,6 +80,7 @@ mod delivery {
     mod jobs;
     mod members;
     mod parking;
+    mod redrives;
     mod resets;
     mod settlement;
     mod survival;
