@@ -104,6 +104,8 @@ impl Grant {
         self.allow.contains(&operation)
             && match object {
                 Object::Nothing => true,
+                // The audit trail is no topic that a pattern reaches: it has a right of its own.
+                Object::Topic(topic) if topic.is_audit() => operation == Operation::AuditRead,
                 Object::Topic(topic) => {
                     self.topics.as_ref().is_some_and(|topics| topics.contains(topic.as_str()))
                 }

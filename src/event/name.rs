@@ -89,6 +89,8 @@ name! {
     GroupName
 }
 
+/// The name of the audit trail's topic.
+const AUDIT: &str = "_weirgate.audit";
 /// What begins the name of a topic through which dead letters go back.
 const REDRIVES: &str = "_weirgate.redrive.";
 
@@ -115,6 +117,18 @@ impl Topic {
     #[must_use]
     pub fn is_internal(&self) -> bool {
         self.0.starts_with('_')
+    }
+
+    /// The topic of the audit trail.
+    #[must_use]
+    pub fn audit() -> Self {
+        Self(AUDIT.into())
+    }
+
+    /// Whether this is the audit trail.
+    #[must_use]
+    pub fn is_audit(&self) -> bool {
+        &*self.0 == AUDIT
     }
 
     /// Whether this is a dead-letter topic (`dlq.…`).

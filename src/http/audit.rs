@@ -1,83 +1,169 @@
-//! Acts that must be told with who did them: payloads that were seen, letters that were settled, offsets that were moved.
+//! Acts that must be told with who did them: what administrators changed, payloads that were seen, letters that were
+//! settled.
 //!
-//! Each is a line of the log under the target `weirgate::audit`. It never holds what was seen or written.
+//! Each is a CloudEvent in the topic `_weirgate.audit`, which is made on first need, and a line of the log under the target
+//! `weirgate::audit`. It is told before it is done, and what cannot be told is not done. It never holds what was seen or
+//! written.
 
-use crate::auth::Principal;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::auth::Operation;
 use crate::delivery::{DeadLetterId, RedriveId};
-use crate::event::GroupName;
+use crate::event::{GroupName, HeaderName, Headers, Partition, Timestamp, Topic};
+use crate::log::{self, Append, Cleanup, EventLog, NewRecord, TopicSpec};
+use crate::problem::{Code, Problem};
 
 use super::call::Call;
+use super::serve::Shared;
 
-/// What somebody did with a dead letter, or with many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
-    /// Saw its event.
-    SeePayload,
-    /// Wrote a note to it.
-    Annotate,
-    /// Declared it unneeded.
-    Discard,
-    /// Sent it back to its group.
-    SendBack,
-    /// Began to send many back.
-    Redrive,
-    /// Ended that.
-    CancelRedrive,
+const RETENTION: Duration = Duration::from_secs(365 * 86_400);
+/// A log that takes longer has not taken it.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What somebody is about to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act<'a> {
+    /// See a letter's event.
+    SeePayload(&'a GroupName, &'a DeadLetterId),
+    /// Write a note to a letter.
+    Annotate(&'a GroupName, &'a DeadLetterId),
+    /// Declare a letter unneeded.
+    Discard(&'a GroupName, &'a DeadLetterId),
+    /// Send a letter back.
+    Redrive(&'a GroupName, &'a DeadLetterId),
+    /// Send many letters back.
+    BeginRedrive(&'a GroupName),
+    /// End that.
+    CancelRedrive(&'a RedriveId),
+    /// Make a group or change its policy.
+    PutGroup(&'a GroupName),
+    /// Move a group's offsets.
+    ResetGroup(&'a GroupName),
+    /// Tell a group to go on.
+    ResumeGroup(&'a GroupName),
+    /// Read the configuration again, grants among it.
+    Reload,
 }
 
-impl Act {
-    const fn as_str(self) -> &'static str {
+impl Act<'_> {
+    const fn method(self) -> &'static str {
         match self {
-            Self::SeePayload => "dead_letter.payload",
-            Self::Annotate => "dead_letter.annotate",
-            Self::Discard => "dead_letter.discard",
-            Self::SendBack => "dead_letter.redrive",
-            Self::Redrive => "redrive.begin",
-            Self::CancelRedrive => "redrive.cancel",
+            Self::SeePayload(..) => "dead_letter.payload",
+            Self::Annotate(..) => "dead_letter.annotate",
+            Self::Discard(..) => "dead_letter.discard",
+            Self::Redrive(..) => "dead_letter.redrive",
+            Self::BeginRedrive(_) => "redrive.begin",
+            Self::CancelRedrive(_) => "redrive.cancel",
+            Self::PutGroup(_) => "group.put",
+            Self::ResetGroup(_) => "group.reset",
+            Self::ResumeGroup(_) => "group.resume",
+            Self::Reload => "config.reload",
+        }
+    }
+
+    /// What allowed it.
+    const fn operation(self) -> Operation {
+        match self {
+            Self::SeePayload(..) => Operation::DeadLetterPayload,
+            Self::Annotate(..)
+            | Self::Discard(..)
+            | Self::Redrive(..)
+            | Self::BeginRedrive(_)
+            | Self::CancelRedrive(_) => Operation::DeadLetterRedrive,
+            Self::PutGroup(_) | Self::ResetGroup(_) | Self::ResumeGroup(_) => Operation::GroupAdmin,
+            Self::Reload => Operation::Admin,
         }
     }
 }
 
-/// Tells that somebody moves a group's offsets; told before it is done, whatever comes of it.
-pub(super) fn reset(call: &Call, principal: &Principal, group: &GroupName) {
-    tracing::info!(
-        target: "weirgate::audit",
-        act = "group.reset",
-        principal = principal.id(),
-        request.id = call.id(),
-        %group,
-        "a group's offsets are reset"
-    );
+/// What it is about.
+impl fmt::Display for Act<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SeePayload(group, id)
+            | Self::Annotate(group, id)
+            | Self::Discard(group, id)
+            | Self::Redrive(group, id) => {
+                write!(formatter, "groups/{group}/dead-letters/{id}")
+            }
+            Self::BeginRedrive(group) => write!(formatter, "groups/{group}/redrives"),
+            Self::CancelRedrive(id) => write!(formatter, "redrives/{id}"),
+            Self::PutGroup(group) | Self::ResetGroup(group) | Self::ResumeGroup(group) => {
+                write!(formatter, "groups/{group}")
+            }
+            Self::Reload => formatter.write_str("config"),
+        }
+    }
 }
 
-/// Tells of an act on a dead letter.
-pub(super) fn dead_letter(
-    call: &Call,
-    principal: &Principal,
-    act: Act,
-    group: &GroupName,
-    id: &DeadLetterId,
-) {
+/// Tells of an act that the caller may do and is about to; it must not be done where that fails.
+pub(super) async fn tell(shared: &Shared, call: &Call, act: Act<'_>) -> Result<(), Problem> {
+    let principal = call.principal()?;
+    let record = record(call, principal.id(), act, shared.parts.clock.now());
+    let written = timeout(WRITE_MAX, write(&*shared.parts.log, record)).await;
+    if let Err(error) = written.unwrap_or(Err(log::Error::OutcomeUnknown)) {
+        tracing::error!(act = act.method(), request.id = call.id(), %error, "an act cannot be told in the audit trail; it is refused");
+        let detail = "what was to be done cannot be told in the audit trail, and so was not done; try again";
+        return Err(Problem::new(Code::LogUnavailable, detail).with_retry_after(RETRY_AFTER));
+    }
     tracing::info!(
         target: "weirgate::audit",
-        act = act.as_str(),
+        act = act.method(),
         principal = principal.id(),
         request.id = call.id(),
-        %group,
-        dead_letter.id = %id,
-        "an act on a dead letter"
+        resource = %act,
+        "an act that is told"
     );
+    Ok(())
 }
 
-/// Tells of an act on many dead letters.
-pub(super) fn redrive(call: &Call, principal: &Principal, act: Act, id: &RedriveId) {
-    tracing::info!(
-        target: "weirgate::audit",
-        act = act.as_str(),
-        principal = principal.id(),
-        request.id = call.id(),
-        group = %id.group(),
-        redrive.id = %id,
-        "an act on a redrive"
-    );
+/// A CloudEvent in binary mode; the members of its data have the names that Confluent's audit log gives them.
+fn record(call: &Call, principal: &str, act: Act<'_>, now: Timestamp) -> NewRecord {
+    let resource = act.to_string();
+    let data = json!({
+        "serviceName": "weirgate",
+        "methodName": act.method(),
+        "resourceName": resource,
+        "authenticationInfo": { "principal": principal },
+        "authorizationInfo": { "granted": true, "operation": act.operation().as_str() },
+        "request": { "requestId": call.id(), "correlationId": call.correlation_id() },
+    });
+    let headers = [
+        ("ce_specversion", "1.0".to_owned()),
+        ("ce_id", Uuid::new_v4().to_string()),
+        ("ce_source", "weirgate".to_owned()),
+        ("ce_type", format!("weirgate.audit.{}", act.method())),
+        ("ce_time", now.to_string()),
+        ("ce_subject", resource),
+        ("content-type", "application/json".to_owned()),
+    ];
+    let headers = headers.map(|(name, value)| (HeaderName::from(name), Some(Bytes::from(value))));
+    NewRecord {
+        key: None,
+        value: Some(data.to_string().into()),
+        headers: Headers::new(headers.into()),
+        timestamp: None,
+    }
+}
+
+async fn write(log: &dyn EventLog, record: NewRecord) -> Result<(), log::Error> {
+    let topic = Topic::audit();
+    if log.topic(&topic).is_none() {
+        let spec = TopicSpec {
+            name: topic.clone(),
+            partitions: 1,
+            cleanup: Cleanup::Delete,
+            retention: Some(RETENTION),
+            retention_bytes: None,
+        };
+        log.ensure_topic(&spec).await?;
+    }
+    log.append(Append { topic, partition: Partition::new(0), records: vec![record] }).await.map(drop)
 }

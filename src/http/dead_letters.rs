@@ -114,7 +114,7 @@ pub(super) async fn one(
     if may(&shared, principal, Operation::DeadLetterPayload, object).is_err() {
         return answer::json_of(StatusCode::OK, &found.letter);
     }
-    audit::dead_letter(&call, principal, Act::SeePayload, &group, &id);
+    audit::tell(&shared, &call, Act::SeePayload(&group, &id)).await?;
     let mut told = serde_json::to_vec(&found.letter).map_err(|error| {
         tracing::error!(%error, "a dead letter cannot be written as JSON");
         Problem::hidden(Code::Internal)
@@ -154,15 +154,21 @@ pub(super) async fn act(
     let id = id(name)?;
     let delivery = &shared.parts.delivery;
     let by = principal.id();
-    let (act, outcome) = match wanted {
+    let outcome = match wanted {
         Wanted::Annotate(note) => {
-            (Act::Annotate, delivery.annotate_dead_letter(&group, &sources, &id, by, &note).await)
+            audit::tell(&shared, &call, Act::Annotate(&group, &id)).await?;
+            delivery.annotate_dead_letter(&group, &sources, &id, by, &note).await
         }
-        Wanted::Discard => (Act::Discard, delivery.discard_dead_letter(&group, &sources, &id, by).await),
-        Wanted::Redrive => (Act::SendBack, delivery.redrive_dead_letter(&group, &sources, &id, by).await),
+        Wanted::Discard => {
+            audit::tell(&shared, &call, Act::Discard(&group, &id)).await?;
+            delivery.discard_dead_letter(&group, &sources, &id, by).await
+        }
+        Wanted::Redrive => {
+            audit::tell(&shared, &call, Act::Redrive(&group, &id)).await?;
+            delivery.redrive_dead_letter(&group, &sources, &id, by).await
+        }
     };
     let standing = outcome.map_err(|error| problem_of(&error))?;
-    audit::dead_letter(&call, principal, act, &group, &id);
     answer::json_of(StatusCode::OK, &told(&id, &standing))
 }
 

@@ -13,10 +13,11 @@ use crate::event::GroupName;
 use crate::problem::{Code, Problem};
 
 use super::answer::{self, only, problem_of};
+use super::audit::{self, Act};
 use super::call::Call;
 use super::query::{Query, RawQuery, Segments, invalid};
 use super::serve::Shared;
-use super::{audit, body, media, query};
+use super::{body, media, query};
 
 const RESET: &str = "reset";
 const RESUME: &str = "resume";
@@ -75,6 +76,7 @@ pub(super) async fn put(
     let patch = PolicyPatch::parse(&body).map_err(|error| problem_of(&error))?;
     let group = GroupName::parse(segments.get(0)).map_err(|error| invalid(format!("the {error}")))?;
     require(&shared, &call, Operation::GroupAdmin, Object::Group(&group))?;
+    audit::tell(&shared, &call, Act::PutGroup(&group)).await?;
     let (put, view) =
         shared.parts.delivery.put_policy(&group, patch).await.map_err(|error| problem_of(&error))?;
     let status = match put {
@@ -102,6 +104,7 @@ pub(super) async fn act(
         }
         Some((name, RESUME)) => {
             let group = administered(&shared, &call, name, query.as_deref())?;
+            audit::tell(&shared, &call, Act::ResumeGroup(&group)).await?;
             let view = shared.parts.delivery.resume(&group).await.map_err(|error| problem_of(&error))?;
             answer::json_of(StatusCode::OK, &view)
         }
@@ -112,7 +115,7 @@ pub(super) async fn act(
 /// Moves the group's offsets, or tells what would be moved.
 async fn reset(shared: &Shared, call: &Call, group: &GroupName, wish: &Reset) -> Result<Response, Problem> {
     if !wish.dry_run {
-        audit::reset(call, call.principal()?, group);
+        audit::tell(shared, call, Act::ResetGroup(group)).await?;
     }
     let view = shared.parts.delivery.reset(group, wish).await.map_err(|error| problem_of(&error))?;
     let status = match view.state {

@@ -22,6 +22,7 @@ use crate::problem::{Code, Problem};
 use crate::publish::Memory;
 
 use super::answer::{self, problem_of};
+use super::audit::{self, Act};
 use super::call::Call;
 use super::drain::Phase;
 use super::query::{Query, RawQuery};
@@ -128,6 +129,7 @@ pub(super) async fn reload(
 ) -> Result<Response, Problem> {
     require_admin(&shared, &call)?;
     Query::parse(query.as_deref(), &[])?;
+    audit::tell(&shared, &call, Act::Reload).await?;
     let reload = Arc::clone(&shared.parts.reload);
     match tokio::task::spawn_blocking(move || reload()).await {
         Ok(Ok(Reloaded { kept })) => {

@@ -161,7 +161,8 @@ fn admission(
     principal: &Principal,
     topic: &Topic,
 ) -> Result<Admission, Problem> {
-    let access = authenticator.authorize(principal, Operation::Subscribe, Object::Topic(topic));
+    let operation = if topic.is_audit() { Operation::AuditRead } else { Operation::Subscribe };
+    let access = authenticator.authorize(principal, operation, Object::Topic(topic));
     match access.map_err(|error| problem_of(&error))?.rows {
         Rows::All => Ok(Admission::All),
         Rows::Only(filters) => {

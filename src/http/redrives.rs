@@ -84,8 +84,8 @@ pub(super) async fn begin(
         let plan = delivery.plan_redrive(&group, &order).await.map_err(|error| problem_of(&error))?;
         return answer::json_of(StatusCode::OK, &plan);
     }
+    audit::tell(&shared, &call, Act::BeginRedrive(&group)).await?;
     let redrive = delivery.begin_redrive(&group, order).await.map_err(|error| problem_of(&error))?;
-    audit::redrive(&call, principal, Act::Redrive, &redrive.id);
     let mut response = answer::json_of(StatusCode::ACCEPTED, &redrive)?;
     if let Ok(location) = HeaderValue::try_from(format!("/v1/redrives/{}", redrive.id)) {
         response.headers_mut().insert(LOCATION, location);
@@ -136,9 +136,9 @@ pub(super) async fn act(
     Query::parse(query.as_deref(), &[])?;
     let principal = call.principal()?;
     let id = find(&shared, principal, Operation::DeadLetterRedrive, name)?.id;
+    audit::tell(&shared, &call, Act::CancelRedrive(&id)).await?;
     let cancelled = shared.parts.delivery.cancel_redrive(&id, principal.id()).await;
     let redrive = cancelled.map_err(|error| problem_of(&error))?;
-    audit::redrive(&call, principal, Act::CancelRedrive, &id);
     answer::json_of(StatusCode::OK, &redrive)
 }
 

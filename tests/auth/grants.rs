@@ -343,3 +343,24 @@ async fn outside_development_mode_its_tokens_are_refused() {
     let token = key.dev_token(weirgate::event::Timestamp::from_millis(START * 1_000)).unwrap();
     assert!(gate.bearer(&token).await.is_err());
 }
+
+#[tokio::test]
+async fn the_audit_trail_has_a_right_of_its_own_that_opens_nothing_else() {
+    let trail = "_weirgate.audit";
+    let grants = json!([{ "principal": "**", "allow": ["publish", "subscribe", "consume", "topic.admin"],
+        "topics": ["_weirgate.**", "**"], "groups": ["**"] }]);
+    let (gate, principal) = gate_for("service:orders", grants).await;
+    for operation in Operation::ALL {
+        assert!(!may(&gate, &principal, operation, trail), "{operation:?}");
+    }
+    assert!(may(&gate, &principal, Operation::Subscribe, "_weirgate.audits"));
+    let (gate, principal) = gate_for("auditor", json!([{ "principal": "*", "allow": ["audit.read"] }])).await;
+    for operation in Operation::ALL {
+        assert_eq!(
+            may(&gate, &principal, operation, trail),
+            operation == Operation::AuditRead,
+            "{operation:?}"
+        );
+        assert!(!may(&gate, &principal, operation, "orders.v1"), "{operation:?}");
+    }
+}

@@ -337,6 +337,7 @@ fn auth() -> weirgate::auth::Config {
         "group.admin",
         "schema.read",
         "schema.write",
+        "audit.read",
         "admin",
     ];
     // Nobody serves its keys: that port is never bound.

@@ -43,6 +43,8 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     mood: Mood,
+    /// A topic that takes nothing.
+    refused: Option<Topic>,
     topics: BTreeMap<Topic, (Arc<TopicInfo>, Vec<Vec<Record>>)>,
     held: Vec<(Append, Answer)>,
     clock: i64,
@@ -61,8 +63,13 @@ impl MemoryLog {
             let info = TopicInfo { spec: spec.clone(), incarnation: Incarnation(1) };
             (spec.name, (Arc::new(info), vec![Vec::new(); *partitions as usize]))
         });
-        let state =
-            State { mood: Mood::Good, topics: topics.collect(), held: Vec::new(), clock: 1_763_720_130_000 };
+        let state = State {
+            mood: Mood::Good,
+            refused: None,
+            topics: topics.collect(),
+            held: Vec::new(),
+            clock: 1_763_720_130_000,
+        };
         Self(Arc::new(Inner {
             state: Mutex::new(state),
             changes: watch::Sender::new(0),
@@ -80,6 +87,11 @@ impl MemoryLog {
         for (append, answer) in held {
             drop(answer.send(self.store(append)));
         }
+    }
+
+    /// Lets a topic take nothing from now on.
+    pub(crate) fn refuse(&self, topic: &str) {
+        self.0.state.lock().unwrap().refused = Some(Topic::parse(topic).unwrap());
     }
 
     /// How many appends are held.
@@ -186,7 +198,10 @@ impl EventLog for MemoryLog {
     }
 
     fn append(&self, append: Append) -> Appending {
-        let mood = self.0.state.lock().unwrap().mood;
+        let state = self.0.state.lock().unwrap();
+        let is_refused = state.refused.as_ref() == Some(&append.topic);
+        let mood = if is_refused { Mood::Overloaded } else { state.mood };
+        drop(state);
         let (answer, appending) = Appending::channel();
         match mood {
             Mood::Good | Mood::Simple => drop(answer.send(self.store(append))),

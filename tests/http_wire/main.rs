@@ -2,6 +2,7 @@
 //!
 //! - `alone`: Avro and Protobuf in records of nothing else
 //! - `asyncapi`: the document of what there is, for whom
+//! - `audit`: what is told of acts, to whom, and that nothing is done which cannot be told
 //! - `avro`: schemas and events of Avro
 //! - `bombs`: registrations that would harm
 //! - `catalogue`: every error code, raised
@@ -39,6 +40,7 @@
 
 mod alone;
 mod asyncapi;
+mod audit;
 mod avro;
 mod bombs;
 mod catalogue;
