@@ -65,7 +65,11 @@ fn policy(section: &Section<'_>) -> delivery::PolicyPatch {
         ("none", delivery::Ordering::None),
     ];
     let starts = [("earliest", delivery::Start::Earliest), ("latest", delivery::Start::Latest)];
-    let ends = [("skip", delivery::Exhausted::Skip), ("halt", delivery::Exhausted::Halt)];
+    let ends = [
+        ("skip", delivery::Exhausted::Skip),
+        ("park_key", delivery::Exhausted::ParkKey),
+        ("halt", delivery::Exhausted::Halt),
+    ];
     delivery::PolicyPatch {
         topics: None,
         ordering: section.if_set("ordering", |section, key| section.choice(key, &orderings)).flatten(),
@@ -96,4 +100,26 @@ fn policy(section: &Section<'_>) -> delivery::PolicyPatch {
 
 fn millis(section: &Section<'_>, key: &'static str) -> u64 {
     section.duration(key).as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Sources};
+    use crate::delivery::{Exhausted, Policy};
+
+    fn read(file: &str) -> Result<Config, Vec<String>> {
+        let sources = Sources { file: Some(file.to_owned()), ..Sources::default() };
+        Config::read(&sources).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_file_may_say_of_the_last_retry_whatever_the_api_may() {
+        for ends in [Exhausted::Skip, Exhausted::ParkKey, Exhausted::Halt] {
+            let word = serde_json::to_value(ends).unwrap();
+            let config = read(&format!("group_defaults: {{on_exhausted: {word}}}")).unwrap();
+            assert_eq!(config.delivery.defaults, Policy { on_exhausted: ends, ..Policy::default() });
+        }
+        let refused = read("group_defaults: {ordering: none, on_exhausted: park_key}").unwrap_err();
+        assert!(refused[0].contains("park_key keeps the order of keys"), "{refused:?}");
+    }
 }
