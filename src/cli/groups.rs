@@ -78,7 +78,8 @@ pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<Exit
 }
 
 fn listed(groups: &[Value]) -> String {
-    let mut table = Table::new(&["GROUP", "MEMBERS", "IN FLIGHT", "LAG", "LAG S", "BLOCKED", "TOPICS"]);
+    let mut table =
+        Table::new(&["GROUP", "MEMBERS", "IN FLIGHT", "LAG", "LAG S", "BLOCKED", "PARKED", "TOPICS"]);
     for group in groups {
         let (members, partitions) = (items(group, "members"), items(group, "partitions"));
         let blocked: usize = partitions.iter().map(|one| items(one, "lanesBlocked").len()).sum();
@@ -90,6 +91,7 @@ fn listed(groups: &[Value]) -> String {
             &sum(partitions, "lag").to_string(),
             &format!("{oldest:.1}"),
             &blocked.to_string(),
+            &sum(partitions, "keysParked").to_string(),
             &topics(group),
         ]);
     }
@@ -112,7 +114,8 @@ fn shown(group: &Value) -> String {
     }
     line("as of", &text(group, "updatedAt"));
     let (members, partitions) = (items(group, "members"), items(group, "partitions"));
-    let mut table = Table::new(&["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "LAG S", "BLOCKED"]);
+    let mut table =
+        Table::new(&["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "LAG S", "BLOCKED", "PARKED"]);
     let mut lanes = Table::new(&["BLOCKED IN", "PARTITION", "OFFSET", "ATTEMPTS", "AGE S", "REASON"]);
     let mut has_blocked = false;
     for one in partitions {
@@ -127,6 +130,7 @@ fn shown(group: &Value) -> String {
             &text(one, "lag"),
             &format!("{lag:.1}"),
             &blocked.len().to_string(),
+            &text(one, "keysParked"),
         ]);
         for lane in blocked {
             has_blocked = true;
@@ -194,17 +198,18 @@ mod tests {
             "members": [{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 2}],
             "partitions": [
                 {"topic": "orders.v1", "partition": 0, "committedOffset": null, "endOffset": 7, "lag": 7,
-                 "lagSeconds": 61.25, "lanesBlocked": [{"offset": 3, "reason": "retrying", "attempts": 2, "ageMs": 4200}]},
+                 "lagSeconds": 61.25, "lanesBlocked": [{"offset": 3, "reason": "retrying", "attempts": 2, "ageMs": 4200}],
+                 "keysParked": 1},
                 {"topic": "orders.v1", "partition": 1, "committedOffset": 5, "endOffset": 5, "lag": 0,
-                 "lagSeconds": 0.0, "lanesBlocked": []},
+                 "lagSeconds": 0.0, "lanesBlocked": [], "keysParked": 0},
             ],
         })
     }
 
     #[test]
     fn a_list_has_a_line_for_each_group() {
-        let expected = "GROUP           MEMBERS  IN FLIGHT  LAG  LAG S  BLOCKED  TOPICS\n\
-                        inventory-sync        1          2    7   61.2        1  orders.v1\n";
+        let expected = "GROUP           MEMBERS  IN FLIGHT  LAG  LAG S  BLOCKED  PARKED  TOPICS\n\
+                        inventory-sync        1          2    7   61.2        1       1  orders.v1\n";
         assert_eq!(listed(&[group()]), expected);
     }
 
@@ -213,7 +218,7 @@ mod tests {
         let told = shown(&group());
         for line in [
             "ordering      key",
-            "orders.v1          0          -    7    7   61.2        1",
+            "orders.v1          0          -    7    7   61.2        1       1",
             "orders.v1          1          5    5    0    0.0        0",
             "g1         socket          2  c-1",
             "orders.v1           0       3         2      4  retrying",
