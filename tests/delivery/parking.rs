@@ -2,11 +2,14 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use weirgate::delivery::{DeadLetter, DeadLetterId, DeadLetterQuery, Delivery, How, Settlement};
+use weirgate::delivery::{
+    DeadLetter, DeadLetterId, DeadLetterQuery, DeadLetterState, Delivery, How, Settlement,
+};
 use weirgate::event::{Offset, Partition};
 
 use super::engine::PATIENCE;
 use super::harness::{Got, Worker, World, group, patch, topic};
+use super::redrives::redrive;
 use super::waiting::eventually_within;
 
 const PARKING: &str = r#"{"onExhausted":"park_key","ordering":"key","maxRetries":0,"breaker":false}"#;
@@ -135,6 +138,35 @@ async fn a_key_is_released_when_its_last_letter_is_discarded() {
     world.until_committed(0, 5).await;
     world.until_metric(r#"weirgate_keys_parked{group="inventory-sync",topic="orders.v1"} 0"#).await;
     assert_eq!(letters(&world.delivery).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_is_released_when_its_last_letter_is_acknowledged_after_a_redrive() {
+    let (world, mut worker) = parked(PARKING).await;
+    for letter in letters(&world.delivery).await {
+        redrive(&world, &letter.id).await.unwrap();
+    }
+    // What was redriven is not settled yet.
+    world.publish(0, "a", 1).await;
+    until_letters(&world, 3).await;
+    take_redriven(&mut worker, 0).await;
+    take_redriven(&mut worker, 1).await;
+    let last = letters(&world.delivery).await.pop().unwrap();
+    assert_eq!((last.offset, last.reason.as_str()), (Offset::new(2), "key_parked"));
+    redrive(&world, &last.id).await.unwrap();
+    take_redriven(&mut worker, 2).await;
+    until_keys_parked(&world, 0).await;
+    world.publish(0, "a", 1).await;
+    let got = worker.delivery().await;
+    assert_eq!((got.offset(), got.attempt(), &got.frame["redrives"]), (3, 1, &serde_json::Value::Null));
+    worker.ack(&got).await;
+    assert!(letters(&world.delivery).await.iter().all(|one| one.state == DeadLetterState::Resolved));
+}
+
+async fn take_redriven(worker: &mut Worker, offset: u64) {
+    let got = worker.delivery().await;
+    assert_eq!((got.offset(), got.frame["redrives"].as_u64()), (offset, Some(1)));
+    worker.ack(&got).await;
 }
 
 #[tokio::test]
