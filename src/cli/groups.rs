@@ -219,7 +219,7 @@ mod tests {
         for line in [
             "ordering      key",
             "orders.v1          0          -    7    7   61.2        1       1",
-            "orders.v1          1          5    5    0    0.0        0",
+            "orders.v1          1          5    5    0    0.0        0       0",
             "g1         socket          2  c-1",
             "orders.v1           0       3         2      4  retrying",
         ] {
