@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 
 use anyhow::{Context, bail};
 
@@ -12,6 +13,7 @@ pub(crate) struct Client {
     head: String,
     request: Vec<u8>,
     answer: Vec<u8>,
+    body: Range<usize>,
 }
 
 impl Client {
@@ -28,7 +30,7 @@ impl Client {
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\ncontent-length: "
         );
-        Ok(Self { stream, head, request: Vec::new(), answer: vec![0; 64 << 10] })
+        Ok(Self { stream, head, request: Vec::new(), answer: vec![0; 64 << 10], body: 0..0 })
     }
 
     /// Sends a body and reads the whole answer; its status.
@@ -39,6 +41,11 @@ impl Client {
         self.request.extend_from_slice(body);
         self.stream.write_all(&self.request)?;
         self.read_answer()
+    }
+
+    /// The body of the last answer.
+    pub(crate) fn json(&self) -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::from_slice(self.answer.get(self.body.clone()).unwrap_or_default())?)
     }
 
     fn read_answer(&mut self) -> anyhow::Result<u16> {
@@ -65,6 +72,7 @@ impl Client {
             let status = head.get(9..12).unwrap_or_default().parse()?;
             let whole = end + 4 + length;
             if filled >= whole {
+                self.body = end + 4..whole;
                 return Ok(status);
             }
             if whole > self.answer.len() {

@@ -1,5 +1,8 @@
 //! The event that is sent: 20 fields, of a given size, with the time it was meant to be sent.
 
+/// Events take so many keys by turns.
+pub(crate) const KEYS: u64 = 1_000;
+
 /// An envelope of about `bytes` bytes (never less than what the fields need).
 pub(crate) fn envelope(sequence: u64, sent_at: u64, bytes: usize) -> String {
     if bytes < 600 {
@@ -15,7 +18,7 @@ pub(crate) fn envelope(sequence: u64, sent_at: u64, bytes: usize) -> String {
             r#""address":{{"street":"Long Street 1","city":"Springfield","postcode":"12345","country":"DE"}},"note":""#,
         ),
         sequence,
-        sequence % 1_000,
+        sequence % KEYS,
         1,
     );
     text = text.replacen("00000000000000000001", &plain(sent_at), 1);
@@ -68,7 +71,7 @@ fn small(sequence: u64, sent_at: u64, bytes: usize) -> String {
         ),
         plain(sent_at),
         sequence,
-        sequence % 1_000,
+        sequence % KEYS,
     );
     if text.len() + 12 < bytes {
         text.push_str(",\"note\":\"");

@@ -22,7 +22,7 @@ const CREDIT: usize = 256;
 const BATCH: usize = 64;
 
 /// A member's connection, and the number of its subscription.
-type Member = (TcpStream, u64);
+pub(crate) type Member = (TcpStream, u64);
 
 /// Works off `count` records of a topic with so many members, each settling what it read in batches of at most 64.
 pub(crate) fn drain(gateway: &Gateway, topic: &str, count: u64, members: usize) -> anyhow::Result<()> {
@@ -86,7 +86,7 @@ pub(crate) fn idle(
     Ok(())
 }
 
-fn put_group(gateway: &Gateway, group: &str, policy: &str) -> anyhow::Result<()> {
+pub(crate) fn put_group(gateway: &Gateway, group: &str, policy: &str) -> anyhow::Result<()> {
     let mut client = Client::connect(gateway.address, "PUT", &format!("/v1/groups/{group}"), &gateway.token)?;
     match client.send(policy.as_bytes())? {
         200 | 201 => Ok(()),
@@ -94,7 +94,7 @@ fn put_group(gateway: &Gateway, group: &str, policy: &str) -> anyhow::Result<()>
     }
 }
 
-async fn join(gateway: &Gateway, group: &str) -> anyhow::Result<Member> {
+pub(crate) async fn join(gateway: &Gateway, group: &str) -> anyhow::Result<Member> {
     let command = format!(r#"{{"id":1,"op":"subscribe","group":"{group}","credit":{CREDIT}}}"#);
     let (stream, answer) = socket::open(gateway, &command).await?;
     let answer: serde_json::Value = serde_json::from_str(&answer)?;
@@ -103,7 +103,11 @@ async fn join(gateway: &Gateway, group: &str) -> anyhow::Result<Member> {
 }
 
 /// Settles what comes until all members together have `count` deliveries.
-async fn work((mut stream, sub): Member, delivered: Arc<AtomicU64>, count: u64) -> anyhow::Result<()> {
+pub(crate) async fn work(
+    (mut stream, sub): Member,
+    delivered: Arc<AtomicU64>,
+    count: u64,
+) -> anyhow::Result<()> {
     let (mut have, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
     loop {
         let read = stream.read(&mut buffer).await?;
@@ -129,7 +133,7 @@ async fn work((mut stream, sub): Member, delivered: Arc<AtomicU64>, count: u64) 
 }
 
 /// The tag of a delivery, which stands near the beginning of its frame.
-fn tag(frame: &[u8]) -> Option<&str> {
+pub(crate) fn tag(frame: &[u8]) -> Option<&str> {
     const NAME: &str = "\"delivery\":\"";
     let head = std::str::from_utf8(frame.get(..frame.len().min(160))?).unwrap_or_default();
     let (_, rest) = head.split_once(NAME)?;

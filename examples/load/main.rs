@@ -27,6 +27,7 @@ mod event;
 mod fanout;
 mod gateway;
 mod groups;
+mod letters;
 mod native;
 mod publishing;
 mod registry;
@@ -130,6 +131,18 @@ enum Load {
         #[arg(long, default_value_t = 200)]
         size: usize,
     },
+    /// A poison key: its letters are parked, listed, and sent back.
+    Letters {
+        /// Events of the key.
+        #[arg(long, default_value_t = 1_000_000)]
+        records: u64,
+        /// Size of an event.
+        #[arg(long, default_value_t = 200)]
+        size: usize,
+        /// How many of the letters to send back.
+        #[arg(long, default_value_t = 100_000)]
+        redriven: u64,
+    },
     /// Groups with a member each and nothing to do, each of a topic of its own.
     Groups {
         /// Groups.
@@ -226,13 +239,14 @@ fn run(load: &Load, arguments: &Arguments, time: Duration) -> anyhow::Result<()>
         Load::Native { rate } => native::produce(broker()?, "load.events", rate, arguments.bytes, time),
         Load::Drain { records, members, size } => {
             let Some(broker) = &arguments.kafka else {
-                let records = publishing::fill(&gateway, records, size)?;
+                let records = publishing::fill(&gateway, records, size, publishing::Keys::Many)?;
                 return groups::drain(&gateway, "load.events", records, members);
             };
             let topic = own("backlog");
             native::fill(broker, &topic, records, size)?;
             groups::drain(&gateway, &topic, records, members)
         }
+        Load::Letters { records, size, redriven } => letters::run(&gateway, records, size, redriven),
         Load::Groups { partitions, .. } => groups::idle(&gateway, &names, partitions, time),
         Load::Subjects { subjects } => registry::subjects(gateway, subjects),
         Load::Stores | Load::All => Ok(()),

@@ -75,8 +75,26 @@ pub(crate) fn batch(
     run(gateway, &what, connections, None, time, (size as u64, 207), "/v1/events", body)
 }
 
+/// How many keys stored events have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// One.
+    One,
+    /// A thousand, by turns.
+    Many,
+}
+
+impl Keys {
+    const fn stride(self) -> u64 {
+        match self {
+            Self::One => event::KEYS,
+            Self::Many => 1,
+        }
+    }
+}
+
 /// Stores about `count` small events, which a group can work off afterwards; how many there are.
-pub(crate) fn fill(gateway: &Gateway, count: u64, bytes: usize) -> anyhow::Result<u64> {
+pub(crate) fn fill(gateway: &Gateway, count: u64, bytes: usize, keys: Keys) -> anyhow::Result<u64> {
     const CONNECTIONS: u64 = 8;
     const BATCH: u64 = 500;
     let batches = count.div_ceil(BATCH * CONNECTIONS);
@@ -86,8 +104,9 @@ pub(crate) fn fill(gateway: &Gateway, count: u64, bytes: usize) -> anyhow::Resul
             Ok(std::thread::spawn(move || -> anyhow::Result<()> {
                 for batch in 0..batches {
                     let first = (worker * batches + batch) * BATCH;
-                    let events: Vec<String> =
-                        (first..first + BATCH).map(|number| event::envelope(number, 0, bytes)).collect();
+                    let events: Vec<String> = (first..first + BATCH)
+                        .map(|number| event::envelope(number * keys.stride(), 0, bytes))
+                        .collect();
                     let status = client.send(format!("[{}]", events.join(",")).as_bytes())?;
                     if status != 207 {
                         bail!("answered {status} instead of 207");
