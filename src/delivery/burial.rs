@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::event::{GroupName, HeaderName, Headers, Offset, Partition, Record, Topic};
 use crate::log::{self, Append, Cleanup, NewRecord, TopicSpec};
 
-use super::dead_letters::{Fate, Verdict};
+use super::dead_letters::{DeadLetterId, Fate, Verdict};
 use super::group::{Burial, Reason, Slot};
 use super::key_hash::KeyHash;
 use super::redrive::Redriven;
@@ -115,9 +115,9 @@ pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, death: Death) ->
     }
     let mut form = Form::Whole;
     let mut delay = RETRY_FIRST;
-    let written = loop {
+    let (name, written) = loop {
         match write(&shared, &group, &topic, redriven.as_ref(), &burial, form).await {
-            Ok(written) => break written,
+            Ok((name, written)) => break (name, written),
             Err(log::Error::RecordTooLarge { .. }) if form != Form::BarePointer => form = form.smaller(),
             Err(error) => {
                 complain(&shared, &group, &topic, &burial, &error);
@@ -127,6 +127,10 @@ pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, death: Death) ->
         }
     };
     count(&shared, &group, &topic, &burial, form);
+    if redriven.is_none() {
+        let id = DeadLetterId::new(&name, Partition::new(burial.slot.partition), written);
+        reopen(&shared, &group, &Vec::from_iter(id)).await;
+    }
     let verdict = redriven.map(|redriven| {
         let partition = Partition::new(burial.slot.partition);
         let is_held = redriven.redrives >= redrives_max;
@@ -136,6 +140,18 @@ pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, death: Death) ->
         }
     });
     Buried { offset, verdict, ..Buried::new(&burial, written) }
+}
+
+/// What was decided of letters before their records died once more, as after a reset, holds no longer. Returns when that
+/// is durable: a letter that its group forgot would count as settled.
+async fn reopen(shared: &Shared, group: &GroupName, letters: &[DeadLetterId]) {
+    let mut delay = RETRY_FIRST;
+    while let Err(error) = shared.states.reopen(group, letters, shared.clock.now()).await {
+        shared.metrics.dead_letter_failures.inc();
+        tracing::error!(%group, letters = letters.len(), %error, "dead letters cannot be opened again; their lanes wait");
+        sleep(delay).await;
+        delay = (delay * 2).min(RETRY_MAX);
+    }
 }
 
 fn complain(shared: &Shared, group: &GroupName, topic: &Topic, burial: &Burial, error: &log::Error) {
@@ -153,6 +169,7 @@ fn count(shared: &Shared, group: &GroupName, topic: &Topic, burial: &Burial, for
     }
 }
 
+/// Appends a letter; answers its name and its offset.
 async fn write(
     shared: &Shared,
     group: &GroupName,
@@ -160,7 +177,7 @@ async fn write(
     redriven: Option<&Redriven>,
     burial: &Burial,
     form: Form,
-) -> Result<Offset, log::Error> {
+) -> Result<(String, Offset), log::Error> {
     let (letters, incarnation) = grave(shared, group, topic, burial.slot.partition).await?;
     let partition = Partition::new(burial.slot.partition);
     // Its source may have been made anew while it was a letter.
@@ -168,8 +185,10 @@ async fn write(
         Some(redriven) => Identity { name: redriven.letter.name().to_owned(), redrives: redriven.redrives },
         None => Identity::of(group, topic, incarnation, burial),
     };
+    let name = identity.name.clone();
     let record = letter(group, topic, identity, burial, form);
-    Ok(shared.log.append(Append { topic: letters, partition, records: vec![record] }).await?.base)
+    let appended = shared.log.append(Append { topic: letters, partition, records: vec![record] }).await?;
+    Ok((name, appended.base))
 }
 
 /// The dead-letter topic, made where there is none or it has too few partitions, and the source's incarnation.

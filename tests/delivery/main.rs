@@ -30,6 +30,8 @@ mod numbers;
 mod parking;
 /// Partitions that are revoked, lost or have gaps.
 mod rebalances;
+/// Letters of events that die once more.
+mod reborn;
 /// The way of dead letters back to their group.
 mod redrives;
 /// Offsets that are moved on purpose.

@@ -12,14 +12,15 @@ use super::harness::{Got, Worker, World, group, patch, topic};
 use super::redrives::redrive;
 use super::waiting::eventually_within;
 
-const PARKING: &str = r#"{"onExhausted":"park_key","ordering":"key","maxRetries":0,"breaker":false}"#;
+pub(crate) const PARKING: &str =
+    r#"{"onExhausted":"park_key","ordering":"key","maxRetries":0,"breaker":false}"#;
 
 async fn reject(worker: &Worker, got: &Got) {
     let reject = Settlement::Reject { tag: got.tag, reason: None };
     assert_eq!(worker.settle(reject).await, []);
 }
 
-async fn letters(delivery: &Delivery) -> Vec<DeadLetter> {
+pub(crate) async fn letters(delivery: &Delivery) -> Vec<DeadLetter> {
     let mut query = DeadLetterQuery { limit: 1_000, ..DeadLetterQuery::default() };
     let mut letters = Vec::new();
     loop {
@@ -42,7 +43,7 @@ async fn until_letters(world: &World, count: usize) -> Vec<(u64, String)> {
     letters.into_iter().map(|letter| (letter.offset.number(), letter.reason)).collect()
 }
 
-async fn until_keys_parked(world: &World, count: u64) {
+pub(crate) async fn until_keys_parked(world: &World, count: u64) {
     let are_parked = async || {
         let view = world.view().await;
         let partitions = view["partitions"].as_array().unwrap();
@@ -52,11 +53,11 @@ async fn until_keys_parked(world: &World, count: u64) {
     eventually_within(PATIENCE, format_args!("{count} keys are parked"), are_parked).await;
 }
 
-async fn discard(delivery: &Delivery, id: &DeadLetterId) {
+pub(crate) async fn discard(delivery: &Delivery, id: &DeadLetterId) {
     delivery.discard_dead_letter(&group(), &[topic("orders.v1")], id, "anna").await.unwrap();
 }
 
-async fn discard_all(delivery: &Delivery) {
+pub(crate) async fn discard_all(delivery: &Delivery) {
     for letter in letters(delivery).await {
         discard(delivery, &letter.id).await;
     }
@@ -73,7 +74,7 @@ async fn until_refused(world: &World) {
 }
 
 /// A poison event of key `a`, its letter, and the next event of the key, a letter too.
-async fn parked(policy: &str) -> (World, Worker) {
+pub(crate) async fn parked(policy: &str) -> (World, Worker) {
     let world = World::start(1, policy).await;
     let mut worker = world.join("c-1", 8).await;
     world.publish(0, "a", 1).await;

@@ -110,7 +110,7 @@ async fn a_letter_that_is_on_its_way_or_discarded_or_unknown_does_not_go() {
     assert_eq!(redriven(&world).await.len(), 1);
 }
 
-async fn until_state(world: &World, id: &DeadLetterId, wanted: DeadLetterState) {
+pub(crate) async fn until_state(world: &World, id: &DeadLetterId, wanted: DeadLetterState) {
     let is_so = async || (state(world, id).await == wanted).then_some(());
     eventually_within(PATIENCE, format_args!("letter {id} is {}", wanted.as_str()), is_so).await;
 }

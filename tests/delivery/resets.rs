@@ -14,7 +14,7 @@ fn to(body: &Value) -> Reset {
 }
 
 /// Moves the group, which may take as long as this machine takes.
-async fn reset(world: &World, body: Value) -> Value {
+pub(crate) async fn reset(world: &World, body: Value) -> Value {
     let try_it = async || match world.delivery.reset(&group(), &to(&body)).await {
         Ok(view) => Some(serde_json::to_value(view).unwrap()),
         Err(Error::NotOurs { .. }) => None,

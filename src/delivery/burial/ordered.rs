@@ -8,9 +8,12 @@ use tokio::time::sleep;
 use crate::event::{GroupName, Partition, Topic};
 use crate::log::{self, Append};
 
+use super::super::dead_letters::DeadLetterId;
 use super::super::group::Burial;
 use super::super::shared::Shared;
-use super::{Buried, Death, Form, Identity, RETRY_FIRST, RETRY_MAX, bury, complain, count, grave, letter};
+use super::{
+    Buried, Death, Form, Identity, RETRY_FIRST, RETRY_MAX, bury, complain, count, grave, letter, reopen,
+};
 
 /// Writes letters in their order; returns when the log has all of them.
 pub(in crate::delivery) async fn bury_in_order(
@@ -22,7 +25,10 @@ pub(in crate::delivery) async fn bury_in_order(
     let mut delay = RETRY_FIRST;
     while burials.len() > 1 {
         match write_together(&shared, &group, &topic, &burials).await {
-            Ok(buried) => return buried,
+            Ok((buried, letters)) => {
+                reopen(&shared, &group, &letters).await;
+                return buried;
+            }
             // One of them is; which, the log does not say.
             Err(log::Error::RecordTooLarge { .. }) => break,
             Err(error) => {
@@ -42,16 +48,19 @@ pub(in crate::delivery) async fn bury_in_order(
     buried
 }
 
+/// Appends letters together; answers what they are.
 async fn write_together(
     shared: &Shared,
     group: &GroupName,
     topic: &Topic,
     burials: &[Burial],
-) -> Result<Vec<Buried>, log::Error> {
-    let Some(first) = burials.first() else { return Ok(Vec::new()) };
+) -> Result<(Vec<Buried>, Vec<DeadLetterId>), log::Error> {
+    let Some(first) = burials.first() else { return Ok((Vec::new(), Vec::new())) };
     let (name, incarnation) = grave(shared, group, topic, first.slot.partition).await?;
+    let mut names = Vec::with_capacity(burials.len());
     let records = burials.iter().map(|burial| {
         let identity = Identity::of(group, topic, incarnation, burial);
+        names.push(identity.name.clone());
         letter(group, topic, identity, burial, Form::Whole)
     });
     let records = records.collect();
@@ -61,5 +70,8 @@ async fn write_together(
         count(shared, group, topic, burial, Form::Whole);
         Buried::new(burial, appended.offset(index))
     });
-    Ok(buried.collect())
+    let letters = names.iter().enumerate();
+    let letters =
+        letters.filter_map(|(index, name)| DeadLetterId::new(name, partition, appended.offset(index)));
+    Ok((buried.collect(), letters.collect()))
 }

@@ -152,6 +152,36 @@ impl States {
         self.update_all(verdicts, key_of, Room::Granted, judge).await.map(drop)
     }
 
+    /// Opens letters again whose records died once more and now lie here, of those that were settled or seemed to be on
+    /// their way. One that is `redriving` stays so, since it can be sent again; one that is `held` stays held.
+    pub(in crate::delivery) async fn reopen(
+        &self,
+        group: &GroupName,
+        letters: &[DeadLetterId],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.loaded().await;
+        let mut known = Vec::new();
+        for id in letters {
+            if self.entry(group, id)?.is_some_and(|entry| entry.is_over()) {
+                known.push(id.clone());
+            }
+        }
+        if known.is_empty() {
+            return Ok(());
+        }
+        let open = |id: &DeadLetterId, before: Option<&Entry>| {
+            let entry = before.filter(|entry| entry.is_over()).cloned().map(|mut entry| {
+                (entry.partition, entry.offset) = (id.partition(), id.offset());
+                (entry.standing.state, entry.standing.settled) = (DeadLetterState::Open, None);
+                entry.changed_at = now;
+                entry
+            });
+            Ok(((), entry))
+        };
+        self.update_all(&known, |id| key(group, id.name()), Room::Granted, open).await.map(drop)
+    }
+
     /// Whether a letter needs no delivery any more.
     pub(in crate::delivery) fn is_done(&self, group: &GroupName, letter: &DeadLetterId) -> bool {
         self.read(group, letter).is_ok_and(|standing| match standing.state {
@@ -161,5 +191,15 @@ impl States {
             | DeadLetterState::Redriven
             | DeadLetterState::Held => false,
         })
+    }
+}
+
+impl Entry {
+    /// Whether nobody would look at its letter or send it again.
+    const fn is_over(&self) -> bool {
+        match self.standing.state {
+            DeadLetterState::Redriven | DeadLetterState::Resolved | DeadLetterState::Discarded => true,
+            DeadLetterState::Open | DeadLetterState::Redriving | DeadLetterState::Held => false,
+        }
     }
 }
