@@ -1,9 +1,12 @@
-//! A log with faults that tests switch on: dead letters are refused, or changes of tables.
+//! A log with faults that tests switch on: dead letters are refused, or changes of tables; reads of letters stall.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use weirgate::log::{Append, Error, EventLog};
+use async_trait::async_trait;
+use tokio::sync::watch;
+use weirgate::event::{Offset, Partition, Topic};
+use weirgate::log::{Append, Error, EventLog, Fetched, Reader};
 
 use super::layered::Layer;
 
@@ -18,6 +21,8 @@ pub(crate) struct Fault {
     pub(crate) has_no_way_back: AtomicBool,
     /// Letters with a value of more bytes than this are too large; 0 is no limit.
     pub(crate) value_bytes_max: AtomicU32,
+    /// Whether reads of the first partition of dead-letter topics stall.
+    pub(crate) has_stalled_letters: watch::Sender<bool>,
 }
 
 /// The log behind the faults.
@@ -50,5 +55,36 @@ impl Layer for Faulty {
             append.records.iter().filter_map(|record| record.value.as_ref()).map(|value| value.len()).sum();
         let bytes_max = self.fault.value_bytes_max.load(Ordering::SeqCst) as usize;
         (bytes_max > 0 && bytes > bytes_max).then_some(Error::RecordTooLarge { bytes, bytes_max })
+    }
+
+    fn reader(&self, topic: &Topic, partition: Partition, below: Box<dyn Reader>) -> Box<dyn Reader> {
+        if !topic.is_dead_letters() || partition.number() != 0 {
+            return below;
+        }
+        Box::new(Stalling { below, is_stalled: self.fault.has_stalled_letters.subscribe() })
+    }
+}
+
+/// A reader whose reads wait while they stall.
+#[derive(Debug)]
+struct Stalling {
+    below: Box<dyn Reader>,
+    is_stalled: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Reader for Stalling {
+    async fn next(&mut self, bytes_max: usize) -> Result<Fetched, Error> {
+        // The fault may have gone with the test.
+        drop(self.is_stalled.wait_for(|is_stalled| !is_stalled).await);
+        self.below.next(bytes_max).await
+    }
+
+    fn seek(&mut self, offset: Offset) {
+        self.below.seek(offset);
+    }
+
+    fn position(&self) -> Offset {
+        self.below.position()
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weirgate::delivery::{
-    DeadLetterFilter, Delivery, Error, Redrive, RedriveId, RedriveOf, RedriveOrder, RedriveState,
+    DeadLetterFilter, DeadLetterQuery, Delivery, Error, Redrive, RedriveId, RedriveOf, RedriveOrder,
+    RedriveState,
 };
 use weirgate::event::{Headers, Offset, Partition};
 use weirgate::log::{Append, NewRecord, Purpose};
@@ -67,10 +68,13 @@ async fn two(letters: u64) -> (World, Neighbour) {
 }
 
 async fn begin(delivery: &Delivery, rate_per_second: Option<u32>) -> Result<Redrive, Error> {
+    delivery.begin_redrive(&group(), order(rate_per_second)).await
+}
+
+/// For all letters.
+fn order(rate_per_second: Option<u32>) -> RedriveOrder {
     let of = RedriveOf::Filter(DeadLetterFilter::default());
-    let order =
-        RedriveOrder { of, sources: vec![topic("orders.v1")], rate_per_second, by: "anna".to_owned() };
-    delivery.begin_redrive(&group(), order).await
+    RedriveOrder { of, sources: vec![topic("orders.v1")], rate_per_second, by: "anna".to_owned() }
 }
 
 /// Waits until a gateway sees that a redrive is as it should be.
@@ -182,6 +186,30 @@ async fn a_redrive_of_a_topic_that_was_deleted_fails_with_its_reason() {
     let ended = until_ended(&other.delivery, &begun.id).await;
     assert_eq!(ended.state, RedriveState::Failed, "{ended:?}");
     assert!(ended.reason.as_ref().is_some_and(|reason| reason.contains(LETTERS)), "{ended:?}");
+}
+
+#[tokio::test]
+async fn letters_whose_read_stalls_are_not_left_out() {
+    let (world, _other) = two(60).await;
+    world.fault.has_stalled_letters.send_replace(true);
+    let begun = begin(&world.delivery, None).await.unwrap();
+    let query = DeadLetterQuery { limit: 100, ..DeadLetterQuery::default() };
+    let group = group();
+    let listed = world.delivery.dead_letters(&group, query);
+    let wanted = order(None);
+    let planned = world.delivery.plan_redrive(&group, &wanted);
+    let (listed, planned) = tokio::join!(listed, planned);
+    assert!(matches!(listed, Err(Error::Log(_))), "a list does not claim to be whole: {listed:?}");
+    assert!(matches!(planned, Err(Error::Log(_))), "nor does a plan: {planned:?}");
+    let waits = |told: &Redrive| told.reason.is_some();
+    let told = until(&world.delivery, &begun.id, "the redrive says why it waits", waits).await;
+    assert_eq!(told.state, RedriveState::Running, "{told:?}");
+    world.fault.has_stalled_letters.send_replace(false);
+    let ended = until_ended(&world.delivery, &begun.id).await;
+    assert_eq!((ended.state, ended.counts.examined), (RedriveState::Done, 60), "{ended:?}");
+    assert_eq!(ended.reason, None);
+    let sent: BTreeSet<u64> = sent_back(&world).await.into_iter().collect();
+    assert_eq!(sent, (0..60).collect());
 }
 
 #[tokio::test]

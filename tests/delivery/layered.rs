@@ -1,7 +1,7 @@
 //! A log over another one: what a [`Layer`] says nothing of passes as it is, so that no layer forgets a call.
 //!
 //! ```text
-//! caller ── Layered: names go in, appends may be refused ── log below
+//! caller ── Layered: names go in, appends may be refused, reads held up ── log below
 //!        ◄─ topics come out ─────────────────────────────┘
 //! ```
 
@@ -33,6 +33,11 @@ pub(crate) trait Layer: Debug + Send + Sync {
     /// Why an append is refused here; `None` where it passes.
     fn refusal(&self, _append: &Append) -> Option<Error> {
         None
+    }
+
+    /// What reads a partition of this topic, as it is called above.
+    fn reader(&self, _topic: &Topic, _partition: Partition, below: Box<dyn Reader>) -> Box<dyn Reader> {
+        below
     }
 }
 
@@ -100,7 +105,8 @@ impl<L: Layer> EventLog for Layered<L> {
         from: Offset,
         purpose: Purpose,
     ) -> Result<Box<dyn Reader>, Error> {
-        self.0.below().reader(&self.0.inner(topic), partition, from, purpose).await
+        let below = self.0.below().reader(&self.0.inner(topic), partition, from, purpose).await?;
+        Ok(self.0.reader(topic, partition, below))
     }
 
     async fn bounds(&self, topic: &Topic, partition: Partition) -> Result<Bounds, Error> {

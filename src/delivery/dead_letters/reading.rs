@@ -1,5 +1,6 @@
 //! Reading dead-letter topics with a bound on how much: a call that comes to it ends there, and the next one goes on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -17,7 +18,7 @@ const CALL_MAX: Duration = Duration::from_secs(5);
 const PARTITION_BYTES: usize = 16 << 10;
 const RECORD_BYTES: usize = 64;
 const READ_BYTES: usize = 256 << 10;
-/// A read below the end that takes longer is not worth waiting for.
+/// A read below the end that takes longer has failed: it may not be taken for the end.
 const READ_MAX: Duration = Duration::from_secs(10);
 
 /// A dead-letter topic.
@@ -101,14 +102,14 @@ impl Span {
         Ok(Some(Self { reader, end }))
     }
 
-    /// The next records before the end; `None` when there are no more.
+    /// The next records before the end; `None` when that is reached. Where the last offsets hold no records, the reader's
+    /// position goes past them; one that stays below the end for long is an error, since records may be there.
     pub(super) async fn next(&mut self, budget: &mut Budget) -> Result<Option<Vec<Record>>, log::Error> {
         if self.reader.position() >= self.end {
             return Ok(None);
         }
-        // The last offsets may hold no records, and a reader waits behind them.
-        let Ok(fetched) = timeout(READ_MAX, self.reader.next(READ_BYTES)).await else { return Ok(None) };
-        match fetched {
+        let fetched = timeout(READ_MAX, self.reader.next(READ_BYTES)).await;
+        match fetched.map_err(|late| log::Error::Unavailable(Arc::new(late)))? {
             Ok(mut fetched) => {
                 fetched.records.retain(|record| record.offset < self.end);
                 budget.read(&fetched.records);
@@ -143,4 +144,37 @@ pub(in crate::delivery) async fn one(
     let mut reader = log.reader(topic, partition, offset, Purpose::CatchUp).await?;
     let fetched = timeout(READ_MAX, reader.next(1)).await.map_err(|_| log::Error::Overloaded)??;
     Ok(fetched.records.into_iter().next().filter(|record| record.offset == offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::log::Fetched;
+
+    /// A reader of a partition whose broker does not answer.
+    #[derive(Debug)]
+    struct Stalled;
+
+    #[async_trait]
+    impl Reader for Stalled {
+        async fn next(&mut self, _bytes_max: usize) -> Result<Fetched, log::Error> {
+            std::future::pending().await
+        }
+
+        fn seek(&mut self, _offset: Offset) {}
+
+        fn position(&self) -> Offset {
+            Offset::new(3)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_stalls_below_the_end_is_not_taken_for_the_end() {
+        let span = |end| Span { reader: Box::new(Stalled), end: Offset::new(end) };
+        let read = span(4).next(&mut Budget::new()).await;
+        assert!(matches!(&read, Err(error) if error.is_temporary()), "{read:?}");
+        assert!(matches!(span(3).next(&mut Budget::new()).await, Ok(None)), "there is nothing to wait for");
+    }
 }

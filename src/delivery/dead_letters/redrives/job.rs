@@ -81,7 +81,7 @@ pub struct Redrive {
     pub group: GroupName,
     /// How it stands.
     pub state: RedriveState,
-    /// Why it failed.
+    /// Why it failed; while it runs, why some of it has to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Records that there are to look at.
@@ -155,6 +155,7 @@ impl Job {
     /// A gateway goes on with it.
     pub(super) fn take(&mut self, life: &str) {
         self.owner = Some(life.into());
+        self.told.reason = None;
         self.beat += 1;
     }
 
@@ -162,6 +163,7 @@ impl Job {
     pub(super) fn release(&mut self, life: &str) -> Result<(), Lost> {
         self.require(life)?;
         self.owner = None;
+        self.told.reason = None;
         self.beat += 1;
         Ok(())
     }
@@ -170,6 +172,7 @@ impl Job {
     pub(super) fn record(&mut self, life: &str, copy: &Self, now: Timestamp) -> Result<(), Lost> {
         self.require(life)?;
         self.told.counts = copy.told.counts;
+        self.told.reason.clone_from(&copy.told.reason);
         self.parts.clone_from(&copy.parts);
         self.beat += 1;
         if self.parts.is_empty() {
@@ -181,8 +184,8 @@ impl Job {
     /// Its owner cannot go on.
     pub(super) fn fail(&mut self, life: &str, copy: &Self, reason: &str, now: Timestamp) -> Result<(), Lost> {
         self.record(life, copy, now)?;
-        self.told.reason = Some(reason.to_owned());
         self.end(RedriveState::Failed, now);
+        self.told.reason = Some(reason.to_owned());
         Ok(())
     }
 
@@ -203,11 +206,17 @@ impl Job {
         }
     }
 
-    /// Leaves the first part for later.
-    pub(super) fn postpone(&mut self) {
+    /// Leaves the first part for later, for this reason.
+    pub(super) fn postpone(&mut self, reason: String) {
         if let Some(part) = self.parts.pop_front() {
             self.parts.push_back(part);
         }
+        self.told.reason = Some(reason);
+    }
+
+    /// The part that had to wait no longer does.
+    pub(super) fn goes_on(&mut self) {
+        self.told.reason = None;
     }
 
     /// What is to be looked at now.
@@ -239,6 +248,7 @@ impl Job {
 
     fn end(&mut self, state: RedriveState, now: Timestamp) {
         self.told.state = state;
+        self.told.reason = None;
         self.told.ended_at = Some(now);
     }
 }
@@ -273,7 +283,7 @@ impl Part {
     }
 
     /// Whether both are of the same partition.
-    fn is_of(&self, other: &Self) -> bool {
+    pub(super) fn is_of(&self, other: &Self) -> bool {
         (self.topic, self.partition) == (other.topic, other.partition)
     }
 

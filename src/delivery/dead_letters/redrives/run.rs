@@ -33,8 +33,6 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// A topic or group that is not there for so long was deleted. Before, this gateway may not have heard of it yet.
 const GONE_MAX: Duration = Duration::from_secs(20);
-/// So often a read below the end may come to nothing before what is left there counts as no records.
-const IDLE_MAX: u32 = 2;
 
 /// A redrive that this gateway works on.
 #[derive(Debug)]
@@ -104,13 +102,16 @@ impl<'r> Run<'r> {
     /// Looks at what is left; why it can never be done, if so.
     async fn work(&self) -> Option<String> {
         let mut rate = Rate::new(self.told.rate_per_second, Instant::now());
-        let (mut failures, mut idle) = (0, 0);
-        let (mut delay, mut gone_since) = (RETRY_FIRST, None);
+        let (mut failures, mut delay, mut gone_since) = (0, RETRY_FIRST, None);
+        let mut stuck: Option<Part> = None;
         loop {
             let part = self.copy().first().cloned()?;
-            match self.look_at(&part, &mut rate, &mut idle).await {
+            let reason = match self.look_at(&part, &mut rate).await {
                 Ok(()) => {
                     (failures, delay, gone_since) = (0, RETRY_FIRST, None);
+                    if stuck.take_if(|stuck| stuck.is_of(&part)).is_some() {
+                        self.change(Job::goes_on);
+                    }
                     continue;
                 }
                 Err(Halt::Told) => return None,
@@ -120,16 +121,19 @@ impl<'r> Run<'r> {
                     if since.elapsed() >= GONE_MAX {
                         return Some(reason);
                     }
+                    reason
                 }
                 Err(Halt::Later(error)) => {
                     tracing::debug!(redrive = %self.id, %error, "a redrive has to wait");
+                    error.to_string()
                 }
-            }
+            };
             failures += 1;
             let parts = self.change(|copy| {
-                copy.postpone();
+                copy.postpone(reason);
                 copy.parts_left()
             });
+            stuck = Some(part);
             if failures >= parts {
                 if timeout(delay, self.halted.cancelled()).await.is_ok() {
                     return None;
@@ -140,7 +144,7 @@ impl<'r> Run<'r> {
     }
 
     /// Reads some of a partition and sends back what is meant of it.
-    async fn look_at(&self, part: &Part, rate: &mut Rate, idle: &mut u32) -> Result<(), Halt> {
+    async fn look_at(&self, part: &Part, rate: &mut Rate) -> Result<(), Halt> {
         if self.halted.is_cancelled() {
             return Err(Halt::Told);
         }
@@ -155,15 +159,9 @@ impl<'r> Run<'r> {
         let mut budget = Budget::new();
         while !budget.is_spent() {
             let Some(records) = span.next(&mut budget).await? else {
-                *idle += 1;
-                if span.position() >= to || *idle >= IDLE_MAX {
-                    *idle = 0;
-                    self.count(part, to, RedriveCounts::default());
-                    return Ok(());
-                }
-                return Err(Halt::Later(log::Error::Overloaded.into()));
+                self.count(part, to, RedriveCounts::default());
+                return Ok(());
             };
-            *idle = 0;
             let next = span.position().min(to);
             let pick = Pick::of(self.shared, &self.told);
             let (mut batch, mut seen) = (Vec::new(), HashSet::new());

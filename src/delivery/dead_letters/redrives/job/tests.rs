@@ -117,13 +117,18 @@ fn letters_that_are_named_are_looked_at_one_by_one() {
 #[test]
 fn a_part_that_has_to_wait_lets_the_others_go_first() {
     let mut table = job(vec![part(0, 0, 2), part(1, 0, 2)]);
-    table.postpone();
+    table.postpone("no leader".to_owned());
     assert_eq!(table.first().unwrap().partition, Partition::new(1));
+    assert_eq!(table.told.reason.as_deref(), Some("no leader"));
     let second = table.first().unwrap().clone();
     table.advance(&second, Offset::new(2), moved(2));
     table.advance(&second, Offset::new(2), moved(2));
     assert_eq!(table.told.counts.moved, 2, "what is done is told once, and of no other part");
     assert_eq!((table.first().unwrap().partition, table.parts_left()), (Partition::new(0), 1));
+    let mut copy = stored(&table);
+    copy.goes_on();
+    table.record(LIVES[0], &copy, at(1)).unwrap();
+    assert_eq!(table.told.reason, None, "it no longer waits");
 }
 
 /// A gateway's copy, and what it has sent since it told last.
@@ -171,7 +176,7 @@ fn whoever_works_and_falls_silent_no_letter_is_left_out() {
                     }
                 }
                 3 if below(200) == 0 => table.cancel("service:shop", at(9)),
-                4 => gateway.copy.iter_mut().for_each(Job::postpone),
+                4 => gateway.copy.iter_mut().for_each(|copy| copy.postpone("no leader".to_owned())),
                 5..=7 => {
                     if let Some(copy) = &gateway.copy
                         && table.record(gateway.life, copy, at(1)).is_err()
