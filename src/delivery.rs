@@ -16,6 +16,7 @@ mod breaker;
 mod burial;
 mod dead_letters;
 mod error;
+mod gateways;
 mod group;
 mod key_hash;
 mod lag;
@@ -23,6 +24,7 @@ pub mod lane;
 mod lookups;
 mod mailbox;
 mod member;
+mod merged;
 mod metadata;
 mod metrics;
 mod owner;
@@ -54,4 +56,6 @@ pub use policy::{Backoff, BackoffPatch, Exhausted, Ordering, Policy, PolicyPatch
 pub use resets::{Move, Reset, ResetState, ResetTo, ResetView};
 pub use service::{Config, Delivery, Put, Service};
 pub use tag::{Tag, TagError};
-pub use view::{BlockedLane, Breaker, GroupView, MemberKind, MemberView, PartitionView, ResetProgress};
+pub use view::{
+    BlockedLane, Breaker, GatewayView, GroupView, MemberKind, MemberView, PartitionView, ResetProgress,
+};

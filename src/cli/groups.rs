@@ -78,16 +78,26 @@ pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<Exit
 }
 
 fn listed(groups: &[Value]) -> String {
-    let mut table =
-        Table::new(&["GROUP", "MEMBERS", "IN FLIGHT", "LAG", "LAG S", "BLOCKED", "PARKED", "TOPICS"]);
+    let mut table = Table::new(&[
+        "GROUP",
+        "GATEWAYS",
+        "MEMBERS",
+        "IN FLIGHT",
+        "LAG",
+        "LAG S",
+        "BLOCKED",
+        "PARKED",
+        "TOPICS",
+    ]);
     for group in groups {
-        let (members, partitions) = (items(group, "members"), items(group, "partitions"));
+        let (gateways, partitions) = (items(group, "gateways"), items(group, "partitions"));
         let blocked: usize = partitions.iter().map(|one| items(one, "lanesBlocked").len()).sum();
         let oldest = partitions.iter().filter_map(|one| one.get("lagSeconds")?.as_f64()).fold(0.0, f64::max);
         table.row(&[
             &text(group, "group"),
-            &members.len().to_string(),
-            &sum(members, "inFlight").to_string(),
+            &gateways.len().to_string(),
+            &sum(gateways, "members").to_string(),
+            &sum(gateways, "inFlight").to_string(),
             &sum(partitions, "lag").to_string(),
             &format!("{oldest:.1}"),
             &blocked.to_string(),
@@ -115,7 +125,7 @@ fn shown(group: &Value) -> String {
     line("as of", &text(group, "updatedAt"));
     let (members, partitions) = (items(group, "members"), items(group, "partitions"));
     let mut table =
-        Table::new(&["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "LAG S", "BLOCKED", "PARKED"]);
+        Table::new(&["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "LAG S", "BLOCKED", "PARKED", "ON"]);
     let mut lanes = Table::new(&["BLOCKED IN", "PARTITION", "OFFSET", "ATTEMPTS", "AGE S", "REASON"]);
     let mut has_blocked = false;
     for one in partitions {
@@ -131,6 +141,7 @@ fn shown(group: &Value) -> String {
             &format!("{lag:.1}"),
             &blocked.len().to_string(),
             &text(one, "keysParked"),
+            &text(one, "node"),
         ]);
         for lane in blocked {
             has_blocked = true;
@@ -139,6 +150,7 @@ fn shown(group: &Value) -> String {
         }
     }
     told.push_str(&format!("\n{}", table.to_text()));
+    told.push_str(&gateways(items(group, "gateways")));
     if !members.is_empty() {
         let mut table = Table::new(&["MEMBER ON", "KIND", "IN FLIGHT", "CONNECTION"]);
         for one in members {
@@ -155,6 +167,32 @@ fn shown(group: &Value) -> String {
         told.push_str(&format!("\n{}", lanes.to_text()));
     }
     told
+}
+
+/// The gateways that serve a group, and how old what each told is.
+fn gateways(all: &[Value]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut table =
+        Table::new(&["GATEWAY", "MEMBERS", "IN FLIGHT", "PARTITIONS", "BREAKER", "AGE S", "NOT SHOWN"]);
+    for one in all {
+        let age = one.get("ageMs").and_then(Value::as_u64).unwrap_or(0) / 1_000;
+        let left_out =
+            [("membersLeftOut", "members"), ("partitionsLeftOut", "partitions"), ("lanesLeftOut", "lanes")];
+        let left_out =
+            left_out.iter().filter_map(|(key, name)| Some(format!("{} {name}", one.get(key)?.as_u64()?)));
+        table.row(&[
+            &text(one, "node"),
+            &text(one, "members"),
+            &text(one, "inFlight"),
+            &text(one, "partitions"),
+            &text(one, "breaker"),
+            &age.to_string(),
+            &left_out.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    format!("\n{}", table.to_text())
 }
 
 fn table_of_lane(lanes: &mut Table, topic: &str, partition: &str, lane: &Value, age: u64) {
@@ -196,10 +234,15 @@ mod tests {
             "group": "inventory-sync", "breaker": "closed", "updatedAt": "2026-11-21T10:00:00.000Z",
             "policy": {"topics": ["orders.v1"], "ordering": "key", "maxRetries": 3, "onExhausted": "skip"},
             "members": [{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 2}],
+            "gateways": [
+                {"node": "g1", "members": 1, "inFlight": 2, "partitions": 1, "breaker": "closed", "ageMs": 0},
+                {"node": "g2", "members": 1007, "inFlight": 40, "partitions": 1, "breaker": "open", "ageMs": 3400,
+                 "membersLeftOut": 7, "lanesLeftOut": 2},
+            ],
             "partitions": [
                 {"topic": "orders.v1", "partition": 0, "committedOffset": null, "endOffset": 7, "lag": 7,
                  "lagSeconds": 61.25, "lanesBlocked": [{"offset": 3, "reason": "retrying", "attempts": 2, "ageMs": 4200}],
-                 "keysParked": 1},
+                 "keysParked": 1, "node": "g1"},
                 {"topic": "orders.v1", "partition": 1, "committedOffset": 5, "endOffset": 5, "lag": 0,
                  "lagSeconds": 0.0, "lanesBlocked": [], "keysParked": 0},
             ],
@@ -208,8 +251,8 @@ mod tests {
 
     #[test]
     fn a_list_has_a_line_for_each_group() {
-        let expected = "GROUP           MEMBERS  IN FLIGHT  LAG  LAG S  BLOCKED  PARKED  TOPICS\n\
-                        inventory-sync        1          2    7   61.2        1       1  orders.v1\n";
+        let expected = "GROUP           GATEWAYS  MEMBERS  IN FLIGHT  LAG  LAG S  BLOCKED  PARKED  TOPICS\n\
+             inventory-sync         2     1008         42    7   61.2        1       1  orders.v1\n";
         assert_eq!(listed(&[group()]), expected);
     }
 
@@ -218,8 +261,10 @@ mod tests {
         let told = shown(&group());
         for line in [
             "ordering      key",
-            "orders.v1          0          -    7    7   61.2        1       1",
-            "orders.v1          1          5    5    0    0.0        0       0",
+            "orders.v1          0          -    7    7   61.2        1       1  g1",
+            "orders.v1          1          5    5    0    0.0        0       0  -",
+            "g1             1          2           1  closed       0",
+            "g2          1007         40           1  open         3  7 members, 2 lanes",
             "g1         socket          2  c-1",
             "orders.v1           0       3         2      4  retrying",
         ] {

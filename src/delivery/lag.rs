@@ -10,7 +10,7 @@ use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use crate::log::{self, Bounds, Committed, Purpose};
 
 use super::dead_letters;
-use super::owner::Snapshot;
+use super::merged::{Merged, Served, millis};
 use super::shared::Shared;
 use super::{BlockedLane, Breaker, Delivery, GroupView, PartitionView, Policy, Start, pace};
 
@@ -20,27 +20,29 @@ const READ_MAX: Duration = Duration::from_millis(500);
 /// What lag is told of.
 type Place = (GroupName, Topic, Partition);
 
-/// A group as seen from the log and, where it is active here, from its task.
+/// A group as seen from the log and by the gateways that serve it.
 pub(super) async fn view(
     shared: &Shared,
     group: &GroupName,
     policy: Arc<Policy>,
-    snapshot: &Snapshot,
+    merged: &Merged,
 ) -> Result<GroupView, log::Error> {
     let mut partitions = Vec::new();
     let redrives = Topic::of_redrives(group);
     for topic in policy.topics.iter().chain([&redrives]) {
-        partitions.extend(partitions_of(shared, group, &policy, topic, snapshot).await?);
+        partitions.extend(partitions_of(shared, group, &policy, topic, merged).await?);
     }
+    let now = shared.clock.now();
     Ok(GroupView {
         group: group.clone(),
         policy,
-        members: snapshot.members.clone(),
+        members: merged.members(),
         partitions,
-        breaker: Breaker::of(snapshot.open_for.is_some()),
-        breaker_open_ms: snapshot.open_for.map(|open| u64::try_from(open.as_millis()).unwrap_or(u64::MAX)),
-        reset: shared.policies.reset(group).and_then(|order| order.progress(shared.clock.now())),
-        updated_at: shared.clock.now(),
+        breaker: Breaker::of(merged.open_for().is_some()),
+        breaker_open_ms: merged.open_for().map(millis),
+        gateways: merged.gateways(now),
+        reset: shared.policies.reset(group).and_then(|order| order.progress(now)),
+        updated_at: now,
     })
 }
 
@@ -51,9 +53,9 @@ pub(super) async fn show(delivery: &Delivery) {
         let begun = Instant::now();
         let mut places = BTreeSet::new();
         for (group, policy) in delivery.shared.policies.all().iter() {
-            let snapshot = delivery.look(group).await;
+            let own = Merged::new(&delivery.shared.config.node, delivery.look(group).await, Vec::new());
             for topic in policy.topics.iter().chain([&Topic::of_redrives(group)]) {
-                measure(&delivery.shared, group, policy, topic, &snapshot, &mut places).await;
+                measure(&delivery.shared, group, policy, topic, &own, &mut places).await;
             }
         }
         // Groups, topics and partitions that are gone.
@@ -71,7 +73,7 @@ async fn measure(
     group: &GroupName,
     policy: &Policy,
     topic: &Topic,
-    snapshot: &Snapshot,
+    own: &Merged,
     places: &mut BTreeSet<Place>,
 ) {
     let Some(info) = shared.log.topic(topic) else { return };
@@ -91,7 +93,8 @@ async fn measure(
         }
     };
     for partition in partitions {
-        match partition_of(shared, group, policy, topic, partition, &committed, snapshot).await {
+        let served = own.served(topic, partition);
+        match partition_of(shared, (group, policy), (topic, partition), &committed, served).await {
             Ok(one) => {
                 let number = partition.to_string();
                 let labels = [group.as_str(), topic.as_str(), &number];
@@ -126,25 +129,24 @@ async fn partitions_of(
     group: &GroupName,
     policy: &Policy,
     topic: &Topic,
-    snapshot: &Snapshot,
+    merged: &Merged,
 ) -> Result<Vec<PartitionView>, log::Error> {
     let Some(info) = shared.log.topic(topic) else { return Ok(Vec::new()) };
     let committed = shared.groups.committed(group, topic).await?;
     let mut views = Vec::new();
     for partition in (0..info.spec.partitions).map(Partition::new) {
-        views.push(partition_of(shared, group, policy, topic, partition, &committed, snapshot).await?);
+        let served = merged.served(topic, partition);
+        views.push(partition_of(shared, (group, policy), (topic, partition), &committed, served).await?);
     }
     Ok(views)
 }
 
 async fn partition_of(
     shared: &Shared,
-    group: &GroupName,
-    policy: &Policy,
-    topic: &Topic,
-    partition: Partition,
+    (group, policy): (&GroupName, &Policy),
+    (topic, partition): (&Topic, Partition),
     committed: &BTreeMap<Partition, Committed>,
-    snapshot: &Snapshot,
+    served: Option<Served<'_>>,
 ) -> Result<PartitionView, log::Error> {
     // The end is read after the committed offset, so that the lag is never negative.
     let Bounds { start, end } = shared.log.bounds(topic, partition).await?;
@@ -154,8 +156,7 @@ async fn partition_of(
         (None, Start::Latest) if !topic.is_redrives() => end,
         (None, Start::Earliest | Start::Latest) => start,
     };
-    let source = snapshot.sources.get(&(topic.clone(), partition));
-    let oldest = match source.and_then(|source| source.head) {
+    let oldest = match served.and_then(|served| served.source.head) {
         Some(head) => Some(head),
         None if begin < end => time_of(shared, topic, partition, begin).await,
         None => None,
@@ -163,18 +164,19 @@ async fn partition_of(
     let now = shared.clock.now();
     let age = |since: Timestamp| u64::try_from(now.millis().saturating_sub(since.millis())).unwrap_or(0);
     let lag = end.since(begin);
-    let blocked = source.map(|source| source.blocked.as_slice()).unwrap_or_default();
+    let blocked = served.map(|served| served.source.blocked.as_slice()).unwrap_or_default();
     let lanes_blocked = blocked.iter().map(|one| BlockedLane {
         offset: Offset::new(one.offset),
         reason: one.reason,
         attempts: one.attempts,
-        age_ms: u64::try_from(one.age.as_millis()).unwrap_or(u64::MAX),
+        age_ms: millis(one.age(now)),
     });
     let lag_age =
         oldest.filter(|_| lag > 0).map_or(Duration::ZERO, |since| Duration::from_millis(age(since)));
     Ok(PartitionView {
         topic: topic.clone(),
         partition,
+        node: served.map(|served| Arc::clone(served.node)),
         committed_offset: committed,
         end_offset: end,
         lag,

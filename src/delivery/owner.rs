@@ -87,6 +87,13 @@ pub(super) struct Snapshot {
     pub(super) sources: HashMap<(Topic, Partition), SourceSnapshot>,
 }
 
+impl Snapshot {
+    /// Whether nobody works there, and nothing is read.
+    pub(super) fn is_idle(&self) -> bool {
+        self.members.is_empty() && self.sources.is_empty()
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct SourceSnapshot {
     pub(super) head: Option<Timestamp>,

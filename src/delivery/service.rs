@@ -1,5 +1,7 @@
 //! The room's service: it starts and ends the tasks of groups; and the handle to it.
 
+mod looks;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -16,10 +18,11 @@ use crate::log::{EventLog, Groups};
 use crate::telemetry::Registry;
 
 use super::dead_letters::{self, States};
+use super::gateways::{self, Gateways};
 use super::lag;
 use super::lookups::Lookups;
 use super::metrics::Metrics;
-use super::owner::{Command, Owner, Snapshot};
+use super::owner::{Command, Owner};
 use super::policies::{Keeper, Policies};
 use super::resets;
 use super::shared::Shared;
@@ -69,6 +72,10 @@ enum Request {
     Peek {
         group: GroupName,
         reply: oneshot::Sender<Option<mpsc::Sender<Command>>>,
+    },
+    /// The groups that have a task.
+    Active {
+        reply: oneshot::Sender<Vec<GroupName>>,
     },
     Drain {
         reply: oneshot::Sender<()>,
@@ -128,6 +135,7 @@ impl Service {
             metrics,
             policies,
             states,
+            gateways: Gateways::default(),
             lookups: Lookups::new(),
             last_member: AtomicU32::new(0),
         });
@@ -147,7 +155,8 @@ impl Service {
         let remembering = dead_letters::keep(&shared);
         let counting = dead_letters::show(&shared);
         let finishing = resets::finish_all(&handle);
-        tokio::pin!(keeping, measuring, remembering, counting, finishing);
+        let telling = gateways::keep(&handle);
+        tokio::pin!(keeping, measuring, remembering, counting, finishing, telling);
         loop {
             tokio::select! {
                 request = requests.recv() => {
@@ -166,6 +175,7 @@ impl Service {
                 () = &mut measuring => break,
                 () = &mut counting => break,
                 () = &mut finishing => break,
+                () = &mut telling => break,
                 // Also when all has drained before the shutdown: then this ends the loop.
                 () = shutdown.cancelled(), if !owners.is_draining || owners.tasks.is_empty() => owners.drain(),
             }
@@ -178,7 +188,7 @@ impl Service {
                 }
             }
         }
-        shared.lookups.stop().await;
+        tokio::join!(shared.lookups.stop(), shared.gateways.leave(&shared.life));
         tracing::debug!("groups have ended");
     }
 }
@@ -188,6 +198,7 @@ impl Owners {
         match request {
             Request::Owner { group, reply } => drop(reply.send(self.start(shared, &group))),
             Request::Peek { group, reply } => drop(reply.send(self.active(&group))),
+            Request::Active { reply } => drop(reply.send(self.senders.keys().cloned().collect())),
             Request::Drain { reply } => {
                 self.drained.push(reply);
                 self.drain();
@@ -313,73 +324,6 @@ impl Delivery {
         if self.requests.send(Request::Drain { reply }).await.is_ok() {
             drop(answer.await);
         }
-    }
-
-    /// All groups known to the configuration or the log.
-    ///
-    /// # Errors
-    /// What the log says.
-    pub async fn groups(&self) -> Result<Vec<GroupView>, Error> {
-        let mut views = Vec::new();
-        for (group, policy) in self.shared.policies.all().iter() {
-            views.push(self.view(group, Arc::clone(policy)).await?);
-        }
-        Ok(views)
-    }
-
-    /// One group.
-    ///
-    /// # Errors
-    /// [`Error::UnknownGroup`], or what the log says.
-    pub async fn group(&self, group: &GroupName) -> Result<GroupView, Error> {
-        let policy = self.known(group)?;
-        self.view(group, policy).await
-    }
-
-    /// All groups' policies now, in no order.
-    #[must_use]
-    pub fn policies(&self) -> Vec<(GroupName, Arc<Policy>)> {
-        let all = self.shared.policies.all();
-        all.iter().map(|(group, policy)| (group.clone(), Arc::clone(policy))).collect()
-    }
-
-    /// A group's policy now; `None` for an unknown group.
-    #[must_use]
-    pub fn policy(&self, group: &GroupName) -> Option<Arc<Policy>> {
-        self.shared.policies.get(group)
-    }
-
-    /// Whether the policies stored in the log are loaded.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.shared.policies.is_loaded()
-    }
-
-    pub(super) fn known(&self, group: &GroupName) -> Result<Arc<Policy>, Error> {
-        self.policy(group).ok_or_else(|| Error::UnknownGroup(group.clone()))
-    }
-
-    async fn view(&self, group: &GroupName, policy: Arc<Policy>) -> Result<GroupView, Error> {
-        let snapshot = self.look(group).await;
-        Ok(lag::view(&self.shared, group, policy, &snapshot).await?)
-    }
-
-    /// What the group's task knows; nothing where there is none.
-    pub(super) async fn look(&self, group: &GroupName) -> Snapshot {
-        let look = async {
-            let owner = self.owner(group).await?;
-            let (reply, answer) = oneshot::channel();
-            owner.send(Command::Look { reply }).await.ok()?;
-            answer.await.ok()
-        };
-        timeout(LOOK_MAX, look).await.ok().flatten().unwrap_or_default()
-    }
-
-    /// The group's task, where there is one.
-    pub(super) async fn owner(&self, group: &GroupName) -> Option<mpsc::Sender<Command>> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Peek { group: group.clone(), reply }).await.ok()?;
-        answer.await.ok()?
     }
 }
 

@@ -8,6 +8,7 @@ use crate::log::{EventLog, Groups};
 
 use super::Config;
 use super::dead_letters::States;
+use super::gateways::Gateways;
 use super::lookups::Lookups;
 use super::member::MemberId;
 use super::metrics::Metrics;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) policies: Policies,
     pub(super) states: States,
+    /// What other gateways have of groups.
+    pub(super) gateways: Gateways,
     /// For the ends of what groups are assigned.
     pub(super) lookups: Lookups,
     pub(super) last_member: AtomicU32,

@@ -31,7 +31,7 @@ pub enum MemberKind {
     Socket,
 }
 
-/// A local member.
+/// A member, wherever it is connected.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberView {
@@ -69,6 +69,9 @@ pub struct PartitionView {
     pub topic: Topic,
     /// The partition.
     pub partition: Partition,
+    /// The gateway that has it; absent where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<Arc<str>>,
     /// The next offset to settle, as committed; absent before the first commit.
     pub committed_offset: Option<Offset>,
     /// The partition's end.
@@ -81,6 +84,35 @@ pub struct PartitionView {
     pub lanes_blocked: Vec<BlockedLane>,
     /// Keys whose later records become dead letters untried, until all letters of the key are settled.
     pub keys_parked: usize,
+}
+
+/// A gateway that serves a group.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayView {
+    /// Its name.
+    pub node: Arc<str>,
+    /// Its members, those that are left out of the list too.
+    pub members: usize,
+    /// Their unsettled deliveries.
+    pub in_flight: usize,
+    /// The partitions it has.
+    pub partitions: usize,
+    /// Whether it has paused the group after a broad failure.
+    pub breaker: Breaker,
+    /// Members that are not in the list, since there were too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub members_left_out: usize,
+    /// Partitions of which its state is not known, since there were too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub partitions_left_out: usize,
+    /// Blocked lanes that are not in the list, since there were too many.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lanes_left_out: usize,
+    /// When its part was true.
+    pub updated_at: Timestamp,
+    /// How long that is ago; 0 for the gateway asked.
+    pub age_ms: u64,
 }
 
 /// A reset of a group's offsets that is not done.
@@ -101,18 +133,24 @@ pub struct GroupView {
     pub group: GroupName,
     /// Its policy.
     pub policy: Arc<Policy>,
-    /// Its local members.
+    /// Its members on all gateways.
     pub members: Vec<MemberView>,
     /// Its partitions.
     pub partitions: Vec<PartitionView>,
-    /// Whether it is paused after a broad failure.
+    /// Whether some gateway has paused it after a broad failure.
     pub breaker: Breaker,
-    /// For how long; absent when it is not.
+    /// For how long at most; absent when none has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker_open_ms: Option<u64>,
+    /// The gateways that serve it, the one asked first, with the age of what is told of each.
+    pub gateways: Vec<GatewayView>,
     /// A reset that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset: Option<ResetProgress>,
     /// When this was true.
     pub updated_at: Timestamp,
+}
+
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const DESCRIBED_MAX: usize = 100;
 /// What Kafka puts around a single record in its batch, about.
 const AROUND_RECORD_BYTES: usize = 100;
+/// Segments of the gateway's own tables. A broker compacts only those that are full: by its defaults a table would hold days
+/// of history, which is read at every start.
+const OWN_SEGMENTS: [(&str, &str); 2] = [("segment.bytes", "67108864"), ("segment.ms", "3600000")];
 
 /// A client that changes things.
 pub(super) struct Admin(AdminClient<DefaultClientContext>);
@@ -91,17 +94,29 @@ impl Admin {
             TopicSettings { min_insync: Some(topic_settings.in_sync(replicas)), ..topic_settings.clone() };
         let settings = [settings_of(spec), made.given()].concat();
         let partitions = i32::try_from(spec.partitions).unwrap_or(i32::MAX);
-        let replication = TopicReplication::Fixed(i32::try_from(replicas).unwrap_or(i32::MAX));
-        let mut topic = NewTopic::new(spec.name.as_str(), partitions, replication);
-        for (name, value) in &settings {
-            topic = topic.set(name, value);
+        let replicas = i32::try_from(replicas).unwrap_or(i32::MAX);
+        let topic = |segments: &[(&'static str, &'static str)]| {
+            let replication = TopicReplication::Fixed(replicas);
+            let mut topic = NewTopic::new(spec.name.as_str(), partitions, replication);
+            topic.config.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
+            topic.config.extend(segments);
+            topic
+        };
+        let mut made = self.create_one(&topic(if is_own_table(spec) { &OWN_SEGMENTS } else { &[] })).await?;
+        // Some clusters let nobody set segments; such a table is read longer at a start.
+        if is_own_table(spec) && matches!(made, Err(Code::InvalidConfig | Code::PolicyViolation)) {
+            made = self.create_one(&topic(&[])).await?;
         }
-        let answers = self.0.create_topics([&topic], &options()).await.map_err(unavailable)?;
-        match only(answers) {
+        match made {
             Ok(()) => Ok(Made::Now),
             Err(Code::TopicAlreadyExists) => Ok(Made::Before),
             Err(code) => Err(refused(code, spec)),
         }
+    }
+
+    async fn create_one(&self, topic: &NewTopic<'_>) -> Result<Result<(), Code>, Error> {
+        let answers = self.0.create_topics([topic], &options()).await.map_err(unavailable)?;
+        Ok(only(answers))
     }
 
     /// Adds partitions up to this number. That there are so many already is told by the same code as that there cannot be.
@@ -225,6 +240,11 @@ fn refused(code: Code, spec: &TopicSpec) -> Error {
     }
 }
 
+/// Whether it is a table of the gateway's own.
+fn is_own_table(spec: &TopicSpec) -> bool {
+    spec.cleanup == Cleanup::Compact && spec.name.is_internal()
+}
+
 /// Kafka's settings for a topic's specification.
 fn settings_of(spec: &TopicSpec) -> Vec<(&'static str, String)> {
     match spec.cleanup {
@@ -267,7 +287,7 @@ pub(super) fn has_members(error: &KafkaError) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Cleanup, Keeping, TopicSpec, keeping, settings_of};
+    use super::{Cleanup, Keeping, TopicSpec, is_own_table, keeping, settings_of};
     use crate::event::Topic;
 
     #[test]
@@ -282,6 +302,17 @@ mod tests {
             let expected = Keeping { cleanup, retention, retention_bytes, ..Keeping::default() };
             assert_eq!(keeping(value), expected);
         }
+    }
+
+    #[test]
+    fn only_compacted_topics_of_the_gateway_are_its_tables() {
+        let is_table = |name: &str, cleanup| {
+            let name = Topic::parse(name).unwrap();
+            is_own_table(&TopicSpec { name, partitions: 1, cleanup, retention: None, retention_bytes: None })
+        };
+        assert!(is_table("_weirgate.group_states", Cleanup::Compact));
+        assert!(!is_table("_weirgate.redrive.inventory-sync", Cleanup::Delete));
+        assert!(!is_table("prices.v1", Cleanup::Compact));
     }
 
     #[test]

@@ -23,6 +23,9 @@ use super::layered::Layered;
 use super::scripted::{Script, Scripted};
 use super::waiting::{eventually_within, in_time};
 
+const NODE: &str = "g1";
+const NEIGHBOUR: &str = "g2";
+
 pub(crate) struct World {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) fault: Arc<Fault>,
@@ -88,7 +91,7 @@ impl World {
         let defaults = defaults.apply(&Policy::default()).unwrap();
         let fault = Arc::new(Fault::default());
         let groups = groups(own);
-        let (delivery, registry, shutdown, task) = serve(&log, &groups, &fault, &defaults);
+        let (delivery, registry, shutdown, task) = serve(NODE, &log, &groups, &fault, &defaults);
         let world = Self { log, fault, delivery, registry, groups, shutdown, task, defaults, _keep: keep };
         world.create("orders.v1", partitions).await;
         let policy = PolicyPatch { topics: Some(vec![topic("orders.v1")]), ..patch(policy) };
@@ -111,7 +114,7 @@ impl World {
     pub(crate) async fn crash(&mut self) {
         self.task.abort();
         (self.delivery, self.registry, self.shutdown, self.task) =
-            serve(&self.log, &self.groups, &self.fault, &self.defaults);
+            serve(NODE, &self.log, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -120,7 +123,7 @@ impl World {
         self.shutdown.cancel();
         in_time(PATIENCE, "the service's end", &mut self.task).await.unwrap();
         (self.delivery, self.registry, self.shutdown, self.task) =
-            serve(&self.log, &self.groups, &self.fault, &self.defaults);
+            serve(NODE, &self.log, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
     }
 
@@ -169,7 +172,7 @@ impl World {
     }
 
     pub(crate) async fn neighbour(&self) -> Neighbour {
-        let (delivery, _, _, task) = serve(&self.log, &self.groups, &self.fault, &self.defaults);
+        let (delivery, _, _, task) = serve(NEIGHBOUR, &self.log, &self.groups, &self.fault, &self.defaults);
         until_ready(&delivery).await;
         Neighbour { delivery, task }
     }
@@ -194,6 +197,13 @@ impl World {
 
     async fn ready(&self) {
         until_ready(&self.delivery).await;
+    }
+}
+
+impl Neighbour {
+    /// The group as JSON.
+    pub(crate) async fn view(&self) -> Value {
+        serde_json::to_value(self.delivery.group(&group()).await.unwrap()).unwrap()
     }
 }
 
@@ -333,7 +343,7 @@ async fn until_ready(delivery: &Delivery) {
 /// What the configuration file says of groups.
 pub(crate) fn config(defaults: Policy, groups: BTreeMap<GroupName, PolicyPatch>) -> Config {
     Config {
-        node: "g1".into(),
+        node: NODE.into(),
         defaults,
         groups,
         dead_letter_retention: Duration::from_secs(30 * 86_400),
@@ -344,6 +354,7 @@ pub(crate) fn config(defaults: Policy, groups: BTreeMap<GroupName, PolicyPatch>)
 }
 
 fn serve(
+    node: &str,
     log: &Arc<dyn EventLog>,
     groups: &Arc<dyn Groups>,
     fault: &Arc<Fault>,
@@ -351,7 +362,7 @@ fn serve(
 ) -> (Delivery, Registry, CancellationToken, JoinHandle<()>) {
     let types = vec![EventType::parse("orders.placed.v1").unwrap()];
     let rule = TopicRule::plain(topic("orders.v1"), types);
-    let config = config(defaults.clone(), BTreeMap::new());
+    let config = Config { node: node.into(), ..config(defaults.clone(), BTreeMap::new()) };
     let registry = Registry::new();
     let catalogue = LiveCatalogue::new(Catalogue::new(vec![rule.clone()], rule));
     let log = Arc::new(Layered(Faulty { log: Arc::clone(log), fault: Arc::clone(fault) }));

@@ -1,8 +1,80 @@
 //! Views of groups and lists of letters.
 
-use weirgate::delivery::{DeadLetterQuery, Error, How, Settlement};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::harness::{World, group};
+use serde_json::{Value, json};
+use weirgate::delivery::{DeadLetterQuery, Error, How, Settlement};
+use weirgate::log::Table;
+
+use super::engine::PATIENCE;
+use super::harness::{Neighbour, Worker, World, group, topic};
+use super::waiting::eventually_within;
+
+/// A group with a member and a blocked lane, as another gateway sees it.
+async fn seen_elsewhere() -> (World, Worker, Neighbour) {
+    let world = World::start(2, "{}").await;
+    let mut worker = world.join("c-1", 8).await;
+    world.publish(0, "a", 2).await;
+    let got = worker.deliveries(2).await;
+    let delay = Some(Duration::from_secs(600));
+    worker.settle(Settlement::Nack { tag: got[0].tag, delay, reason: None }).await;
+    let neighbour = world.neighbour().await;
+    let is_seen = async || {
+        let view = neighbour.view().await;
+        (view["partitions"][0]["lanesBlocked"][0]["offset"] == 0).then_some(())
+    };
+    eventually_within(PATIENCE, "the other gateway shows the lane", is_seen).await;
+    (world, worker, neighbour)
+}
+
+async fn until_seen_no_more(neighbour: &Neighbour) {
+    let is_gone = async || {
+        let view = neighbour.view().await;
+        let is_free = |one: &Value| one.get("node").is_none() && one["lanesBlocked"] == json!([]);
+        let is_gone = view["members"] == json!([])
+            && view["gateways"] == json!([])
+            && view["partitions"].as_array().unwrap().iter().all(is_free);
+        is_gone.then_some(())
+    };
+    eventually_within(PATIENCE, "nothing of the gateway is shown", is_gone).await;
+}
+
+#[tokio::test]
+async fn another_gateway_shows_a_groups_members_partitions_and_blocked_lanes_until_theirs_dies() {
+    let (mut world, worker, neighbour) = seen_elsewhere().await;
+    let view = neighbour.view().await;
+    assert_eq!(
+        view["members"],
+        json!([{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 0}])
+    );
+    let partitions = view["partitions"].as_array().unwrap();
+    assert!(partitions.iter().all(|one| one["node"] == "g1"), "{view}");
+    let blocked = &partitions[0]["lanesBlocked"][0];
+    assert_eq!((&blocked["reason"], &blocked["attempts"]), (&json!("retrying"), &json!(1)));
+    let gateway = &view["gateways"][0];
+    assert_eq!(
+        (&gateway["node"], &gateway["members"], &gateway["partitions"]),
+        (&json!("g1"), &json!(1), &json!(2))
+    );
+    assert!(gateway["ageMs"].is_u64() && gateway["updatedAt"].is_string(), "{view}");
+    let own = world.view().await;
+    assert_eq!((&own["gateways"][0]["node"], &own["gateways"][0]["ageMs"]), (&json!("g1"), &json!(0)));
+    assert_eq!(own["gateways"].as_array().unwrap().len(), 1, "it does not count itself twice: {own}");
+
+    world.crash().await;
+    drop(worker);
+    until_seen_no_more(&neighbour).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_takes_what_it_told_of_groups_back() {
+    let (mut world, _worker, neighbour) = seen_elsewhere().await;
+    world.restart().await;
+    let table = Table::open(Arc::clone(&world.log), topic("_weirgate.group_states"), 1).await.unwrap();
+    assert_eq!(table.entries(), []);
+    until_seen_no_more(&neighbour).await;
+}
 
 #[tokio::test]
 async fn a_group_without_members_shows_its_lag() {
@@ -11,12 +83,12 @@ async fn a_group_without_members_shows_its_lag() {
     let view = serde_json::to_value(world.delivery.group(&group()).await.unwrap()).unwrap();
     assert_eq!(view["group"], "inventory-sync");
     assert_eq!(view["policy"]["topics"][0], "orders.v1");
-    assert_eq!(view["members"], serde_json::json!([]));
+    assert_eq!(view["members"], json!([]));
     assert_eq!(view["breaker"], "closed");
     assert!(view["updatedAt"].as_str().unwrap().ends_with('Z'));
     let partition = &view["partitions"][0];
     assert_eq!(partition["topic"], "orders.v1");
-    assert_eq!(partition["committedOffset"], serde_json::Value::Null);
+    assert_eq!(partition["committedOffset"], Value::Null);
     assert_eq!((&partition["endOffset"], &partition["lag"]), (&3.into(), &3.into()));
     assert!(partition["lagSeconds"].is_number());
     assert_eq!(view["partitions"][1]["lag"], 0);
@@ -30,9 +102,9 @@ async fn members_and_blocked_lanes_are_shown() {
     world.publish(0, "a", 2).await;
     let got = worker.deliveries(2).await;
     let view = serde_json::to_value(world.delivery.group(&group()).await.unwrap()).unwrap();
-    let members = serde_json::json!([{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 2}]);
+    let members = json!([{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 2}]);
     assert_eq!(view["members"], members);
-    let delay = Some(std::time::Duration::from_secs(60));
+    let delay = Some(Duration::from_secs(60));
     worker.settle(Settlement::Nack { tag: got[0].tag, delay, reason: None }).await;
     let view = serde_json::to_value(world.delivery.groups().await.unwrap()).unwrap();
     let blocked = &view[0]["partitions"][0]["lanesBlocked"][0];

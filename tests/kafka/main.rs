@@ -22,7 +22,8 @@
 //! - `sharing`: groups that several members share, native ones too.
 //! - `statics`: members that keep their partitions over a restart.
 //! - `topics`: topics that others change, too.
-//! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged.
+//! - `delivery`, `socket`: what `tests/delivery` and `tests/socket` say of groups, subscriptions and publishing, unchanged; and
+//!   `neighbours`, two gateways that share a group.
 //! - `tenant`: the log that those are tested on: names of its own on the broker that all share.
 //! - `statistics`: what librdkafka says of itself, as the gateway's metrics show it.
 //! - `tables`: transactions, and tables that two gateways write at once.
@@ -79,6 +80,7 @@ mod delivery {
 
     mod jobs;
     mod members;
+    mod neighbours;
     mod parking;
     mod redrives;
     mod resets;

@@ -23,8 +23,8 @@ pub(in crate::delivery) struct Blocked {
     pub(in crate::delivery) reason: &'static str,
     /// Attempts so far.
     pub(in crate::delivery) attempts: u32,
-    /// Since its first failure.
-    pub(in crate::delivery) age: Duration,
+    /// When it failed first.
+    pub(in crate::delivery) since: Timestamp,
 }
 
 /// A partition as the group sees it.
@@ -87,7 +87,12 @@ impl Group {
                 span: source.tracker.next().saturating_sub(source.committed),
                 metadata_ratio: source.metadata_ratio,
                 held: source.is_held.then(|| reason.map_or("unsettled", HoldReason::as_str)),
-                blocked: self.blocked(source, now).iter().map(|one| one.age).max().unwrap_or_default(),
+                blocked: self
+                    .blocked(source, now)
+                    .iter()
+                    .map(|one| one.age(now.wall))
+                    .max()
+                    .unwrap_or_default(),
                 is_halted: source.is_halted(),
             }
         };
@@ -98,8 +103,7 @@ impl Group {
         let blocked = |offset: u64, reason: &'static str| {
             let one = source.tracker.get(offset)?;
             let since = one.first_failed().unwrap_or(now.wall);
-            let millis = u64::try_from(now.wall.millis().saturating_sub(since.millis())).unwrap_or(0);
-            Some(Blocked { offset, reason, attempts: one.attempts(), age: Duration::from_millis(millis) })
+            Some(Blocked { offset, reason, attempts: one.attempts(), since })
         };
         let waiting = |id: &LaneId| {
             let lane = &self.lanes.get(id)?.lane;
@@ -111,9 +115,17 @@ impl Group {
         };
         let halted = source.halted.keys().filter_map(|offset| blocked(*offset, HALTED));
         let mut all: Vec<Blocked> = halted.chain(source.lanes.values().filter_map(waiting)).collect();
-        all.sort_unstable_by_key(|one| (one.reason != HALTED, std::cmp::Reverse(one.age), one.offset));
+        all.sort_unstable_by_key(|one| (one.reason != HALTED, one.since, one.offset));
         all.truncate(BLOCKED_MAX);
         all
+    }
+}
+
+impl Blocked {
+    /// How long since its first failure.
+    pub(in crate::delivery) fn age(&self, now: Timestamp) -> Duration {
+        let millis = now.millis().saturating_sub(self.since.millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 }
 
