@@ -4,6 +4,9 @@
 //! the group sends nothing but probes, one at a time and ever less often, no failure counts as an attempt, and so
 //! nothing is given up. A probe that is acknowledged closes it. It judges and keeps time; the group sends.
 //!
+//! Lanes whose heads fail by turns may use up all retries before there are 20 failures. So a record's last retry opens it
+//! as soon as enough records failed in a row; fewer may be bad data, which an open breaker would never let go.
+//!
 //! ```text
 //! closed ── 20 failures in a row, or most of the last 50 ──▶ open ── 1 s ── probe ─┬─ acknowledged ──▶ closed
 //!                                                             ▲                    └─ failed: 2, 4 … 60 s ─┐
@@ -37,6 +40,15 @@ pub(super) struct Ended {
     pub(super) lane: u64,
     /// The delivery.
     pub(super) sequence: u64,
+}
+
+/// What a failure costs its record if it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stake {
+    /// An attempt of several, or the only one there is.
+    Attempt,
+    /// The last of its retries: it is given up.
+    LastRetry,
 }
 
 /// What follows from a failure.
@@ -103,7 +115,7 @@ impl Breaker {
     }
 
     /// A member failed a delivery, or did not settle it in time, in a group of so many `lanes`.
-    pub(super) fn failed(&mut self, ended: Ended, lanes: usize, now: Duration) -> Verdict {
+    pub(super) fn failed(&mut self, ended: Ended, stake: Stake, lanes: usize, now: Duration) -> Verdict {
         if !self.is_enabled {
             return Verdict::Counts;
         }
@@ -115,7 +127,7 @@ impl Breaker {
             self.run_records.insert(ended.place);
         }
         self.remember(true, ended);
-        if !self.is_run_broad() && !self.is_window_broad(lanes) {
+        if !self.is_run_broad(stake) && !self.is_window_broad(lanes) {
             return Verdict::Counts;
         }
         self.close();
@@ -209,8 +221,12 @@ impl Breaker {
         self.window.push_back(Settled { is_failed, place: ended.place, lane: ended.lane });
     }
 
-    fn is_run_broad(&self) -> bool {
-        self.run >= RUN_MIN && self.run_records.len() >= RECORDS_MIN
+    fn is_run_broad(&self, stake: Stake) -> bool {
+        let is_long = match stake {
+            Stake::Attempt => self.run >= RUN_MIN,
+            Stake::LastRetry => true,
+        };
+        is_long && self.run_records.len() >= RECORDS_MIN
     }
 
     /// Few lanes may fail for one bad record that is tried often; many records say that it is not that.
@@ -229,7 +245,7 @@ impl Breaker {
 mod tests {
     use std::time::Duration;
 
-    use super::{Breaker, Ended, Slot, Verdict};
+    use super::{Breaker, Ended, Slot, Stake, Verdict};
 
     const SLOT: Slot = Slot { topic: 0, partition: 0 };
     const NOW: Duration = Duration::from_secs(100);
@@ -243,7 +259,7 @@ mod tests {
     }
 
     fn fail(breaker: &mut Breaker, offset: u64) -> Verdict {
-        breaker.failed(ended(offset), 1_000, NOW)
+        breaker.failed(ended(offset), Stake::Attempt, 1_000, NOW)
     }
 
     /// A breaker that opened at [`NOW`].
@@ -280,9 +296,38 @@ mod tests {
     fn nine_bad_records_do_not_open_it_however_often_they_fail() {
         let mut breaker = Breaker::new(true);
         for failure in 0..1_000 {
-            assert_eq!(breaker.failed(ended(failure % 9), 1, NOW), Verdict::Counts);
+            let stake = if failure % 4 == 3 { Stake::LastRetry } else { Stake::Attempt };
+            assert_eq!(breaker.failed(ended(failure % 9), stake, 1, NOW), Verdict::Counts);
         }
-        assert_eq!(breaker.failed(ended(9), 1, NOW), Verdict::Opens, "the tenth is one too many");
+        let tenth = breaker.failed(ended(9), Stake::Attempt, 1, NOW);
+        assert_eq!(tenth, Verdict::Opens, "the tenth is one too many");
+    }
+
+    #[test]
+    fn a_last_retry_opens_it_once_ten_records_failed_in_a_row() {
+        let mut breaker = Breaker::new(true);
+        for offset in 0..10 {
+            assert_eq!(fail(&mut breaker, offset), Verdict::Counts);
+        }
+        assert_eq!(
+            breaker.failed(ended(0), Stake::LastRetry, 10, NOW),
+            Verdict::Opens,
+            "the eleventh failure"
+        );
+
+        let mut breaker = Breaker::new(true);
+        for offset in 0..9 {
+            fail(&mut breaker, offset);
+        }
+        breaker.succeeded(ended(99));
+        for offset in 0..9 {
+            fail(&mut breaker, offset);
+        }
+        assert_eq!(
+            breaker.failed(ended(0), Stake::LastRetry, 10, NOW),
+            Verdict::Counts,
+            "nine since a success"
+        );
     }
 
     #[test]
@@ -313,7 +358,7 @@ mod tests {
             for turn in 0..100 {
                 match turn % 3 {
                     0 => drop(breaker.succeeded(in_lane(7, turn))),
-                    lane => verdicts.push(breaker.failed(in_lane(lane, turn), lanes, NOW)),
+                    lane => verdicts.push(breaker.failed(in_lane(lane, turn), Stake::Attempt, lanes, NOW)),
                 }
             }
             verdicts.contains(&Verdict::Opens)
@@ -337,7 +382,7 @@ mod tests {
             assert!(!breaker.may_probe(due + Duration::from_secs(600)), "one at a time");
             assert_eq!(breaker.wake(), None);
             now = due + Duration::from_secs(5);
-            assert_eq!(breaker.failed(probe, 1, now), Verdict::Spared);
+            assert_eq!(breaker.failed(probe, Stake::LastRetry, 1, now), Verdict::Spared);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::breaker::{Ended, Verdict};
+use super::super::breaker::{Ended, Stake, Verdict};
+use super::super::tracker::Unresolved;
 use super::dispatch::Turn;
 use super::settlement::Found;
 use super::{Action, Group, LaneId, Moment, Outcome, Withdrawal};
@@ -30,11 +31,11 @@ impl Group {
         delay: Option<Duration>,
         now: Moment,
     ) {
-        let lanes = self.lanes.len();
+        let (stake, lanes) = (self.stake(found), self.lanes.len());
         let verdict = match outcome {
             Outcome::Lost => self.breaker.lost(found.ended(), now.elapsed),
             Outcome::Ack | Outcome::Nack | Outcome::Reject | Outcome::Timeout => {
-                self.breaker.failed(found.ended(), lanes, now.elapsed)
+                self.breaker.failed(found.ended(), stake, lanes, now.elapsed)
             }
         };
         match verdict {
@@ -108,6 +109,16 @@ impl Group {
         self.send(id, slot, offset, member, now);
         self.breaker.probed(Ended { place: (slot, offset), lane: id, sequence: self.last_sequence });
         Turn::Sent
+    }
+
+    fn stake(&self, found: Found) -> Stake {
+        let one = self.sources.get(&found.slot).and_then(|source| source.tracker.get(found.offset));
+        let failed = one.map_or(0, Unresolved::attempts);
+        if failed > 0 && failed.saturating_add(1) >= self.policy.attempts_max() {
+            Stake::LastRetry
+        } else {
+            Stake::Attempt
+        }
     }
 
     fn is_under_way(&self, probe: Ended) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! The model keeps plain sets: what was settled, what is in flight with whom, what the log holds. After every step
 //! it checks the promises of the design: a commit never passes an unresolved record, nothing is lost, nothing
-//! overtakes inside a lane, attempts never go down, nothing of a parked key is sent. Now and then the consumer is down for a while and fails all it has:
-//! then nothing is given up, and one delivery at a time is tried.
+//! overtakes inside a lane, attempts never go down, nothing of a parked key is sent. Now and then the consumer is down for
+//! a while and fails all it has: then no record is given up once ten failed in a row, and one delivery at a time is tried.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -91,6 +91,7 @@ struct World {
     /// Whether the breaker is open, and what was tried last since.
     is_open: bool,
     probe: Option<Tag>,
+    failing: consumer::Failing,
     /// Records that halt their partition.
     halted: BTreeSet<(u32, u64)>,
     /// Records that came without attempts and were not taken yet, and when they failed first.
@@ -132,6 +133,7 @@ impl World {
             is_down: false,
             is_open: false,
             probe: None,
+            failing: consumer::Failing::default(),
             halted: BTreeSet::new(),
             coming: BTreeMap::new(),
             resumed: None,
@@ -314,6 +316,7 @@ impl World {
         self.group = Group::new(Arc::clone(&self.policy), epoch, Random::new(epoch));
         self.group.set_resumed(self.resumed);
         self.is_open = false;
+        self.failing = consumer::Failing::default();
         self.members.clear();
         for number in 0..PARTITIONS {
             self.gone(number);
@@ -329,6 +332,7 @@ impl World {
             self.members.remove(&member);
             self.forget_flights_of(member);
         }
+        self.failing.last = None;
         for action in self.group.pump(self.now) {
             self.perform(action);
         }

@@ -3,6 +3,7 @@
 use crate::delivery::{Exhausted, Ordering, Settlement, Tag, metadata};
 
 use super::super::{Action, Burial, Halted, Reason, SourceCommit};
+use super::consumer::Failing;
 use super::parking::Buried;
 use super::{Flight, PARTITIONS, World};
 
@@ -38,13 +39,17 @@ impl World {
             Action::Breaker { is_open } => {
                 assert_ne!(self.is_open, is_open, "told when it changes");
                 (self.is_open, self.probe) = (is_open, None);
+                self.failing = Failing::default();
                 *self.steps.entry(if is_open { "opened" } else { "closed" }).or_default() += 1;
             }
             Action::Hold(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = true,
             Action::Release(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = false,
             Action::GiveBack(slot) => self.gone(slot.partition),
             Action::Close { .. } => {}
-            Action::Settled(settled) => assert!(settled.attempt <= self.policy.attempts_max()),
+            Action::Settled(settled) => {
+                assert!(settled.attempt <= self.policy.attempts_max());
+                self.note_settled(&settled);
+            }
         }
     }
 
@@ -64,6 +69,9 @@ impl World {
         // A partition may come with what was given up before.
         let is_old = self.durable_attempts(burial.slot.partition, offset) >= self.policy.attempts_max();
         assert!(!self.is_open || is_old, "given up while the consumer is down");
+        let is_broad =
+            self.failing.last == Some((burial.slot.partition, offset)) && self.failing.row.len() >= 10;
+        assert!(!is_broad, "given up while ten failed in a row");
     }
 
     fn durable_attempts(&self, partition: u32, offset: u64) -> u32 {

@@ -1,8 +1,20 @@
 //! The consumer of the model goes down and comes back, and somebody says that the group may go on.
 
+use std::collections::BTreeSet;
+
 use crate::delivery::resumes::Resumed;
 
+use super::super::{Outcome, Settled};
 use super::World;
+
+/// What failed lately.
+#[derive(Default)]
+pub(super) struct Failing {
+    /// Since the last success.
+    pub(super) row: BTreeSet<(u32, u64)>,
+    /// With what was settled last.
+    pub(super) last: Option<(u32, u64)>,
+}
 
 impl World {
     /// For most of the time it works.
@@ -20,11 +32,25 @@ impl World {
         let resumed = Resumed { sequence, at: self.now.wall };
         self.resumed = Some(resumed);
         self.group.resume(resumed, self.now);
+        self.failing = Failing::default();
         for (partition, offset) in std::mem::take(&mut self.halted) {
             self.partitions.get_mut(&partition).unwrap().attempts.remove(&offset);
         }
         self.forget_resumed();
         "resume"
+    }
+
+    pub(super) fn note_settled(&mut self, settled: &Settled) {
+        let place = (settled.slot.partition, settled.record.offset.number());
+        self.failing.last = None;
+        match settled.outcome {
+            Outcome::Ack => self.failing.row.clear(),
+            Outcome::Nack | Outcome::Timeout if !self.is_open => {
+                self.failing.row.insert(place);
+                self.failing.last = Some(place);
+            }
+            Outcome::Nack | Outcome::Timeout | Outcome::Reject | Outcome::Lost => {}
+        }
     }
 
     /// What comes without attempts and failed before the group was resumed has them all again.

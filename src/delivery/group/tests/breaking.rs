@@ -53,6 +53,35 @@ fn nothing_is_given_up_from_the_failure_that_opens_the_breaker() {
 }
 
 #[test]
+fn ten_lanes_that_fail_by_turns_lose_nothing_though_they_have_one_retry() {
+    let mut story = Story::begin(unordered(1), 10);
+    for offset in 0..10 {
+        story.nack(offset);
+    }
+    story.after(100);
+    assert_eq!(story.sent.len(), 20, "each has its retry");
+    for offset in 0..10 {
+        story.nack(offset);
+    }
+    assert_eq!(story.breaker(), [true]);
+    assert_eq!(story.buried(), []);
+}
+
+#[test]
+fn nine_lanes_that_fail_by_turns_may_be_bad_data_and_are_given_up() {
+    let mut story = Story::begin(unordered(1), 9);
+    for offset in 0..9 {
+        story.nack(offset);
+    }
+    story.after(100);
+    for offset in 0..9 {
+        story.nack(offset);
+    }
+    assert!(story.breaker().is_empty());
+    assert_eq!(story.buried().len(), 9);
+}
+
+#[test]
 fn a_probe_of_an_ordered_lane_is_its_head_and_goes_alone() {
     let mut story = Story::begin(policy(), 25);
     for offset in (5..25).rev() {
