@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -315,6 +315,68 @@ fn publishing_tells_why_it_tries_again() {
 }
 
 #[test]
+fn an_atomic_batch_is_stored_with_one_request_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = write(directory.path(), "events.ndjson", "{}\n[{},{}]\n");
+    let item = |index: u8, status: &str| format!(r#"{{"index":{index},"status":"{status}"}}"#);
+    let items = [item(0, "accepted"), item(1, "duplicate"), item(2, "accepted")].join(",");
+    let (url, asked) = asked([ok(&format!(r#"{{"items":[{items}]}}"#))]);
+    let (out, err) = expect(&weirgate(&["publish", &events, "--atomic", "--url", &url, "--token", "t"]), 0);
+    assert_eq!((out.as_str(), err.as_str()), ("2 stored, 1 known before, 0 refused\n", ""));
+    assert_eq!(asked.recv_timeout(DEADLINE).unwrap(), "POST /v1/events?atomic=true HTTP/1.1\r\n");
+}
+
+#[test]
+fn an_atomic_batch_that_is_refused_fails_and_tells_the_lines_to_blame() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = write(directory.path(), "events.ndjson", "{}\n\n{}\n");
+    let body = concat!(
+        r#"{"code":"batch_refused","detail":"1 of 2 items are wrong","items":[{"index":0,"status":"aborted"},"#,
+        r#"{"index":1,"status":"failed","problem":{"detail":"no eventType"}}]}"#
+    );
+    let url = answering([said("422 Unprocessable Content", body)]);
+    let (out, err) = expect(&weirgate(&["publish", &events, "--atomic", "--url", &url, "--token", "t"]), 1);
+    assert_eq!(out, "");
+    assert_eq!(
+        err,
+        "line 3: failed: no eventType\nweirgate: nothing is stored\n  because the gateway answered 422 batch_refused: 1 of 2 items are wrong\n"
+    );
+}
+
+#[test]
+fn an_atomic_batch_of_unknown_fate_is_sent_again_with_the_same_ids() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = write(directory.path(), "events.ndjson", "{}\n");
+    let unknown = said("504 Gateway Timeout", r#"{"code":"outcome_unknown","detail":"no"}"#);
+    let refusal = said("403 Forbidden", r#"{"code":"forbidden","detail":"no"}"#);
+    let call = |answers| {
+        let url = answering(answers);
+        expect(&weirgate(&["publish", &events, "--atomic", "--url", &url, "--token", "t"]), 1).1
+    };
+    let err = call([unknown, refusal]);
+    assert!(err.contains("504 outcome_unknown: no; trying again in 0.2 s"), "{err}");
+    assert!(err.contains("weirgate: all of it is stored or nothing, and which is not known"), "{err}");
+    assert!(call([refusal, refusal]).starts_with("weirgate: nothing is stored\n  because"));
+}
+
+#[test]
+fn what_cannot_be_stored_whole_is_not_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let call = |text: &str| {
+        let events = write(directory.path(), "events.ndjson", text);
+        expect(&weirgate(&["publish", &events, "--atomic", "--url", "http://127.0.0.1:1", "--token", "t"]), 1)
+    };
+    let (out, err) = call("{}\nnonsense\n");
+    assert!(out.is_empty() && err.contains("line 2: not JSON"), "{out}{err}");
+    assert!(err.contains("weirgate: nothing is stored: not all lines are events"), "{err}");
+    let (_, err) = call(&"{}\n".repeat(1_001));
+    assert!(err.contains("nothing is stored: --atomic takes 1000 events at most"), "{err}");
+    let (_, err) = call(&"{}\n".repeat(1_000));
+    assert!(err.contains("weirgate: nothing is stored\n  because cannot reach"), "{err}");
+    expect(&weirgate(&["publish", "--atomic", "--batch", "10"]), 2);
+}
+
+#[test]
 fn who_shows_no_credential_is_told_how_to_get_one() {
     let directory = tempfile::tempdir().unwrap();
     let events = write(directory.path(), "events.ndjson", "{}\n");
@@ -478,11 +540,22 @@ fn who_asks_nobody_is_told_so() {
 
 /// A good answer with this body.
 fn ok(body: &str) -> &'static str {
-    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).leak()
+    said("200 OK", body)
+}
+
+/// An answer of this status.
+fn said(status: &str, body: &str) -> &'static str {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).leak()
 }
 
 /// The address of somebody who gives these answers, one for each connection.
 fn answering<const N: usize>(answers: [&'static str; N]) -> String {
+    asked(answers).0
+}
+
+/// The same, and the first line of what each was asked.
+fn asked<const N: usize>(answers: [&'static str; N]) -> (String, Receiver<String>) {
+    let (tell, told) = channel();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -491,6 +564,9 @@ fn answering<const N: usize>(answers: [&'static str; N]) -> String {
             // What it was asked has come when the head has.
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            // Most do not ask what was asked.
+            drop(tell.send(line.clone()));
             let mut bytes = 0;
             while line != "\r\n" {
                 line.clear();
@@ -503,5 +579,5 @@ fn answering<const N: usize>(answers: [&'static str; N]) -> String {
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
-    url
+    (url, told)
 }

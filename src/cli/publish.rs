@@ -1,4 +1,5 @@
-//! `weirgate publish`: events from a file or standard input, in batches, each line told apart.
+//! `weirgate publish`: events from a file or standard input, in batches, each line told apart; or all of them in one
+//! that is stored whole or not at all.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
@@ -6,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
@@ -14,6 +15,9 @@ use crate::config::Environment;
 
 use super::ask::is_untrusted;
 use super::{credential, output};
+
+/// As many events as a gateway takes at once.
+const EVENTS_MAX: u16 = 1_000;
 
 /// Publish events. Each line is an event's envelope; a JSON array of envelopes is taken too. Exit code 1 when any event
 /// was not stored.
@@ -30,8 +34,11 @@ pub(super) struct Args {
     #[command(flatten)]
     gateway: credential::Args,
     /// Events per request.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=i64::from(EVENTS_MAX)))]
     batch: u16,
+    /// Store all the events or none of them, in one transaction: 1,000 at most.
+    #[arg(long, conflicts_with = "batch")]
+    atomic: bool,
     /// Judge the events and store nothing.
     #[arg(long)]
     dry_run: bool,
@@ -83,16 +90,20 @@ async fn publish(args: Args, environment: &Environment) -> anyhow::Result<ExitCo
     let mut lines = BufReader::new(progress.wrap_read(input)).lines().enumerate();
     let mut tally = Tally::default();
     let mut batch = Vec::new();
+    let batch_max = usize::from(if args.atomic { EVENTS_MAX } else { args.batch });
     loop {
         let line = lines.next();
         if let Some((index, line)) = line {
             let text = line.context("cannot read the input")?;
             read_line(index + 1, &text, &mut batch, &mut tally);
-            if batch.len() < usize::from(args.batch) {
+            if batch.len() < batch_max || (args.atomic && batch.len() == batch_max) {
                 continue;
             }
         } else if batch.is_empty() {
             break;
+        }
+        if args.atomic {
+            require_whole(&batch, &tally)?;
         }
         sender.send(std::mem::take(&mut batch), &mut tally).await?;
         progress.set_message(format!(
@@ -104,6 +115,17 @@ async fn publish(args: Args, environment: &Environment) -> anyhow::Result<ExitCo
     progress.finish_and_clear();
     tell(&tally, args.dry_run)?;
     Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is to be stored whole must be there whole.
+fn require_whole(batch: &[Line], tally: &Tally) -> anyhow::Result<()> {
+    if tally.refused > 0 {
+        bail!("nothing is stored: not all lines are events");
+    }
+    if batch.len() > usize::from(EVENTS_MAX) {
+        bail!("nothing is stored: --atomic takes {EVENTS_MAX} events at most");
+    }
+    Ok(())
 }
 
 fn open(file: Option<&PathBuf>) -> anyhow::Result<(Box<dyn Read>, Option<u64>)> {
@@ -165,6 +187,7 @@ struct Sender {
     /// The address as it was given.
     gateway: String,
     header: Option<(&'static str, String)>,
+    is_atomic: bool,
     /// Whether the gateway has ever answered.
     was_reached: bool,
 }
@@ -174,17 +197,21 @@ struct Failed {
     error: anyhow::Error,
     /// Whether trying again can help.
     is_passing: bool,
+    /// Whether the batch may have been stored all the same.
+    is_unknown: bool,
 }
 
 impl Sender {
     fn new(args: &Args, environment: &Environment) -> anyhow::Result<Self> {
+        let how = if args.atomic { "atomic=true" } else { "validation=each" };
         let dry_run = if args.dry_run { "&dryRun=true" } else { "" };
         let gateway = args.gateway.url.trim_end_matches('/').to_owned();
         Ok(Self {
             client: args.gateway.client(Duration::from_secs(60))?,
-            url: format!("{gateway}/v1/events?validation=each{dry_run}"),
+            url: format!("{gateway}/v1/events?{how}{dry_run}"),
             gateway,
             header: args.gateway.credential(environment)?.header(),
+            is_atomic: args.atomic,
             was_reached: false,
         })
     }
@@ -196,6 +223,7 @@ impl Sender {
         let body = serde_json::to_vec(&events)?;
         let mut delay = Duration::from_millis(200);
         let mut tries = 1;
+        let mut is_unknown = false;
         loop {
             let failed = match self.post(body.clone()).await {
                 Ok((200 | 202 | 207, answer)) => {
@@ -203,12 +231,18 @@ impl Sender {
                     count(&batch, &answer, tally);
                     return Ok(());
                 }
-                Ok((status, problem)) => self.refused(status, &problem),
+                Ok((status, problem)) => {
+                    if self.is_atomic {
+                        complain_of(&batch, &problem);
+                    }
+                    self.refused(status, &problem)
+                }
                 Err(failed) => failed,
             };
-            let Failed { error, is_passing } = failed;
+            is_unknown |= failed.is_unknown;
+            let Failed { error, is_passing, .. } = failed;
             if !is_passing || tries == TRIES {
-                return Err(error);
+                return Err(if self.is_atomic { error.context(fate(is_unknown)) } else { error });
             }
             hesitate(&error, delay);
             tokio::time::sleep(delay).await;
@@ -222,7 +256,8 @@ impl Sender {
         let is_stranger = status == 401 && self.header.is_none();
         let how = if is_stranger { format!("; {}", credential::HOW) } else { String::new() };
         let error = anyhow!("the gateway answered {status} {}: {}{how}", problem.code, problem.detail);
-        Failed { error, is_passing: matches!(status, 429 | 503 | 504) }
+        let is_unknown = status >= 500 && status != 503;
+        Failed { error, is_passing: matches!(status, 429 | 503 | 504), is_unknown }
     }
 
     async fn post(&self, body: Vec<u8>) -> Result<(u16, Answer), Failed> {
@@ -233,7 +268,7 @@ impl Sender {
         let answer = request.send().await.map_err(|error| self.unreached(error))?;
         let status = answer.status().as_u16();
         let body = answer.bytes().await.context("the answer broke off");
-        let body = body.map_err(|error| Failed { error, is_passing: true })?;
+        let body = body.map_err(|error| Failed { error, is_passing: true, is_unknown: true })?;
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 
@@ -244,14 +279,26 @@ impl Sender {
                 "the gateway at {} cannot be trusted; --ca names who signs its certificate",
                 self.gateway
             );
-            return Failed { error: anyhow::Error::new(error).context(told), is_passing: false };
+            let error = anyhow::Error::new(error).context(told);
+            return Failed { error, is_passing: false, is_unknown: false };
         }
         let is_passing = !error.is_builder() && (self.was_reached || !error.is_connect());
+        let is_unknown = !error.is_builder() && !error.is_connect();
         let hint = if self.was_reached { "" } else { "; does the gateway run there?" };
         Failed {
             error: anyhow::Error::new(error).context(format!("cannot reach {}{hint}", self.gateway)),
             is_passing,
+            is_unknown,
         }
+    }
+}
+
+/// What became of a batch that is stored whole or not at all.
+const fn fate(is_unknown: bool) -> &'static str {
+    if is_unknown {
+        "all of it is stored or nothing, and which is not known; with the same event ids it can be sent again"
+    } else {
+        "nothing is stored"
     }
 }
 
@@ -276,6 +323,15 @@ fn count(batch: &[Line], answer: &Answer, tally: &mut Tally) {
                     item.problem.as_ref().map_or("see the other lines of its key", |one| &one.detail);
                 complain(number, &format!("{status}: {detail}"));
             }
+        }
+    }
+}
+
+/// What is wrong with which events, where a whole batch is refused for them; the others are only not stored.
+fn complain_of(batch: &[Line], answer: &Answer) {
+    for item in &answer.items {
+        if let (Some(line), Some(problem)) = (batch.get(item.index), &item.problem) {
+            complain(line.number, &format!("{}: {}", item.status, problem.detail));
         }
     }
 }
