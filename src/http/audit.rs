@@ -1,5 +1,5 @@
-//! Acts that must be told with who did them: what administrators changed, payloads that were seen, letters that were
-//! settled.
+//! Acts that must be told with who did them: what administrators changed, schemas among it, payloads that were seen, letters
+//! that were settled.
 //!
 //! Each is a CloudEvent in the topic `_weirgate.audit`, which is made on first need, and a line of the log under the target
 //! `weirgate::audit`. It is told before it is done, and what cannot be told is not done. It never holds what was seen or
@@ -9,15 +9,16 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::auth::Operation;
 use crate::delivery::{DeadLetterId, RedriveId};
-use crate::event::{GroupName, HeaderName, Headers, Partition, Timestamp, Topic};
+use crate::event::{GroupName, HeaderName, Headers, Partition, Subject, Timestamp, Topic};
 use crate::log::{self, Append, Cleanup, EventLog, NewRecord, TopicSpec};
 use crate::problem::{Code, Problem};
+use crate::schema::registry::Which;
 
 use super::call::Call;
 use super::serve::Shared;
@@ -48,6 +49,24 @@ pub(super) enum Act<'a> {
     ResetGroup(&'a GroupName),
     /// Tell a group to go on.
     ResumeGroup(&'a GroupName),
+    /// Make a schema a version of a subject.
+    RegisterSchema(&'a Subject),
+    /// Delete all versions of a subject.
+    DeleteSubject(&'a Subject),
+    /// Remove a deleted subject for good.
+    RemoveSubject(&'a Subject),
+    /// Delete a version of a subject.
+    DeleteSchema(&'a Subject, Which),
+    /// Remove a deleted version for good.
+    RemoveSchema(&'a Subject, Which),
+    /// Say what is asked of new versions, of a subject or of all.
+    PutSchemaConfig(Option<&'a Subject>),
+    /// Take that back.
+    DeleteSchemaConfig(Option<&'a Subject>),
+    /// Say what may be changed, in a subject or in all.
+    PutSchemaMode(Option<&'a Subject>),
+    /// Take that back.
+    DeleteSchemaMode(Option<&'a Subject>),
     /// Read the configuration again, grants among it.
     Reload,
 }
@@ -64,6 +83,15 @@ impl Act<'_> {
             Self::PutGroup(_) => "group.put",
             Self::ResetGroup(_) => "group.reset",
             Self::ResumeGroup(_) => "group.resume",
+            Self::RegisterSchema(_) => "schema.register",
+            Self::DeleteSubject(_) => "subject.delete",
+            Self::RemoveSubject(_) => "subject.remove",
+            Self::DeleteSchema(..) => "schema.delete",
+            Self::RemoveSchema(..) => "schema.remove",
+            Self::PutSchemaConfig(_) => "schema_config.put",
+            Self::DeleteSchemaConfig(_) => "schema_config.delete",
+            Self::PutSchemaMode(_) => "schema_mode.put",
+            Self::DeleteSchemaMode(_) => "schema_mode.delete",
             Self::Reload => "config.reload",
         }
     }
@@ -78,6 +106,15 @@ impl Act<'_> {
             | Self::BeginRedrive(_)
             | Self::CancelRedrive(_) => Operation::DeadLetterRedrive,
             Self::PutGroup(_) | Self::ResetGroup(_) | Self::ResumeGroup(_) => Operation::GroupAdmin,
+            Self::RegisterSchema(_)
+            | Self::DeleteSubject(_)
+            | Self::RemoveSubject(_)
+            | Self::DeleteSchema(..)
+            | Self::RemoveSchema(..)
+            | Self::PutSchemaConfig(_)
+            | Self::DeleteSchemaConfig(_)
+            | Self::PutSchemaMode(_)
+            | Self::DeleteSchemaMode(_) => Operation::SchemaWrite,
             Self::Reload => Operation::Admin,
         }
     }
@@ -98,17 +135,36 @@ impl fmt::Display for Act<'_> {
             Self::PutGroup(group) | Self::ResetGroup(group) | Self::ResumeGroup(group) => {
                 write!(formatter, "groups/{group}")
             }
+            Self::RegisterSchema(subject) | Self::DeleteSubject(subject) | Self::RemoveSubject(subject) => {
+                write!(formatter, "registry/subjects/{subject}")
+            }
+            Self::DeleteSchema(subject, which) | Self::RemoveSchema(subject, which) => {
+                write!(formatter, "registry/subjects/{subject}/versions/{which}")
+            }
+            Self::PutSchemaConfig(subject) | Self::DeleteSchemaConfig(subject) => {
+                write_setting(formatter, "config", *subject)
+            }
+            Self::PutSchemaMode(subject) | Self::DeleteSchemaMode(subject) => {
+                write_setting(formatter, "mode", *subject)
+            }
             Self::Reload => formatter.write_str("config"),
         }
+    }
+}
+
+fn write_setting(formatter: &mut fmt::Formatter<'_>, name: &str, subject: Option<&Subject>) -> fmt::Result {
+    match subject {
+        Some(subject) => write!(formatter, "registry/{name}/{subject}"),
+        None => write!(formatter, "registry/{name}"),
     }
 }
 
 /// Tells of an act that the caller may do and is about to; it must not be done where that fails.
 pub(super) async fn tell(shared: &Shared, call: &Call, act: Act<'_>) -> Result<(), Problem> {
     let principal = call.principal()?;
-    let record = record(call, principal.id(), act, shared.parts.clock.now());
-    let written = timeout(WRITE_MAX, write(&*shared.parts.log, record)).await;
-    if let Err(error) = written.unwrap_or(Err(log::Error::OutcomeUnknown)) {
+    let request = json!({ "requestId": call.id(), "correlationId": call.correlation_id() });
+    let record = record(principal.id(), act, &request, shared.parts.clock.now());
+    if let Err(error) = write(&*shared.parts.log, record).await {
         tracing::error!(act = act.method(), request.id = call.id(), %error, "an act cannot be told in the audit trail; it is refused");
         let detail = "what was to be done cannot be told in the audit trail, and so was not done; try again";
         return Err(Problem::new(Code::LogUnavailable, detail).with_retry_after(RETRY_AFTER));
@@ -125,7 +181,7 @@ pub(super) async fn tell(shared: &Shared, call: &Call, act: Act<'_>) -> Result<(
 }
 
 /// A CloudEvent in binary mode; the members of its data have the names that Confluent's audit log gives them.
-fn record(call: &Call, principal: &str, act: Act<'_>, now: Timestamp) -> NewRecord {
+fn record(principal: &str, act: Act<'_>, request: &Value, now: Timestamp) -> NewRecord {
     let resource = act.to_string();
     let data = json!({
         "serviceName": "weirgate",
@@ -133,7 +189,7 @@ fn record(call: &Call, principal: &str, act: Act<'_>, now: Timestamp) -> NewReco
         "resourceName": resource,
         "authenticationInfo": { "principal": principal },
         "authorizationInfo": { "granted": true, "operation": act.operation().as_str() },
-        "request": { "requestId": call.id(), "correlationId": call.correlation_id() },
+        "request": request,
     });
     let headers = [
         ("ce_specversion", "1.0".to_owned()),
@@ -154,6 +210,10 @@ fn record(call: &Call, principal: &str, act: Act<'_>, now: Timestamp) -> NewReco
 }
 
 async fn write(log: &dyn EventLog, record: NewRecord) -> Result<(), log::Error> {
+    timeout(WRITE_MAX, append(log, record)).await.unwrap_or(Err(log::Error::OutcomeUnknown))
+}
+
+async fn append(log: &dyn EventLog, record: NewRecord) -> Result<(), log::Error> {
     let topic = Topic::audit();
     if log.topic(&topic).is_none() {
         let spec = TopicSpec {

@@ -17,6 +17,7 @@ use crate::event::Subject;
 use crate::problem::{Code, Fault, Problem};
 
 use super::answer::problem_of;
+use super::audit::{self, Act};
 use super::call::Call;
 use super::serve::Shared;
 
@@ -49,6 +50,12 @@ fn require(shared: &Shared, call: &Call, operation: Operation, subject: &Subject
 /// Refuses whoever may not do this to all subjects there are and may ever be.
 fn require_all(shared: &Shared, call: &Call, operation: Operation) -> Result<(), Problem> {
     decide(shared, call, operation, Object::AllSubjects)
+}
+
+/// Tells of a change that is about to be made, where the registry can make any.
+async fn tell(shared: &Shared, call: &Call, act: Act<'_>) -> Result<(), Refusal> {
+    shared.parts.schemas.require_ready()?;
+    Ok(audit::tell(shared, call, act).await?)
 }
 
 /// Refuses whoever may read no subject at all.

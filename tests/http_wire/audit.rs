@@ -92,6 +92,99 @@ fn acts_are_told_with_who_did_them_and_without_what_was_seen_or_written() {
 }
 
 #[test]
+fn changes_of_schemas_are_told_and_what_changes_nothing_is_not() {
+    let gateway = Gateway::start();
+    until("the gateway is ready", || gateway.send("GET", "/readyz", &[], "").status == 200);
+    let done = |(method, path, body): (&str, &str, &str)| {
+        let answer = gateway.send(method, &format!("/registry{path}"), &[SHOP, JSON], body);
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+    };
+    let schema = r#"{"schemaType":"JSON","schema":"{\"title\":\"maxRetries\"}"}"#;
+    [
+        ("POST", "/subjects/a/versions", schema),
+        // What a producer does at every start.
+        ("POST", "/subjects/a/versions", schema),
+        ("POST", "/compatibility/subjects/a/versions", schema),
+        ("POST", "/subjects/a", schema),
+        ("PUT", "/config/a", r#"{"compatibility":"NONE"}"#),
+        ("DELETE", "/config/a", ""),
+        ("PUT", "/config", r#"{"compatibility":"FULL"}"#),
+        ("DELETE", "/config", ""),
+        ("PUT", "/mode/a", r#"{"mode":"READWRITE"}"#),
+        ("DELETE", "/mode/a", ""),
+        ("PUT", "/mode", r#"{"mode":"READWRITE"}"#),
+        ("DELETE", "/subjects/a/versions/latest", ""),
+        ("DELETE", "/subjects/a/versions/1?permanent=true", ""),
+        ("POST", "/subjects/a/versions", schema),
+        ("DELETE", "/subjects/a", ""),
+        ("DELETE", "/subjects/a?permanent=true", ""),
+    ]
+    .into_iter()
+    .for_each(done);
+    // No schema, and no right.
+    let wrong = gateway.send("POST", "/registry/subjects/a/versions", &[SHOP, JSON], r#"{"schema":"{"}"#);
+    assert_eq!(wrong.status, 422);
+    assert_eq!(gateway.send("DELETE", "/registry/subjects/a", &[READER], "").status, 403);
+
+    let told = told(&gateway);
+    let text = |event: &Value, member: &str| event["data"][member].as_str().unwrap().to_owned();
+    let acts: Vec<(String, String)> =
+        told.iter().map(|event| (text(event, "methodName"), text(event, "resourceName"))).collect();
+    let expected = [
+        ("schema.register", "registry/subjects/a"),
+        ("schema_config.put", "registry/config/a"),
+        ("schema_config.delete", "registry/config/a"),
+        ("schema_config.put", "registry/config"),
+        ("schema_config.delete", "registry/config"),
+        ("schema_mode.put", "registry/mode/a"),
+        ("schema_mode.delete", "registry/mode/a"),
+        ("schema_mode.put", "registry/mode"),
+        ("schema.delete", "registry/subjects/a/versions/latest"),
+        ("schema.remove", "registry/subjects/a/versions/1"),
+        ("schema.register", "registry/subjects/a"),
+        ("subject.delete", "registry/subjects/a"),
+        ("subject.remove", "registry/subjects/a"),
+    ];
+    assert_eq!(acts, expected.map(|(act, resource)| (act.to_owned(), resource.to_owned())));
+    let authorization = json!({"granted": true, "operation": "schema.write"});
+    assert!(told.iter().all(|event| event["data"]["authorizationInfo"] == authorization));
+}
+
+#[test]
+fn no_schema_is_changed_where_that_cannot_be_told() {
+    let gateway = Gateway::start();
+    until("the gateway is ready", || gateway.send("GET", "/readyz", &[], "").status == 200);
+    let schema = r#"{"schemaType":"JSON","schema":"true"}"#;
+    let register = |subject: &str| {
+        gateway.send("POST", &format!("/registry/subjects/{subject}/versions"), &[SHOP, JSON], schema)
+    };
+    assert_eq!(register("a").json(), json!({"id": 1}));
+    gateway.log.refuse("_weirgate.audit");
+    for (method, path, body) in [
+        ("POST", "/subjects/b/versions", schema),
+        ("DELETE", "/subjects/a", ""),
+        ("DELETE", "/subjects/a?permanent=true", ""),
+        ("DELETE", "/subjects/a/versions/1", ""),
+        ("DELETE", "/subjects/a/versions/1?permanent=true", ""),
+        ("PUT", "/config/a", r#"{"compatibility":"NONE"}"#),
+        ("DELETE", "/config/a", ""),
+        ("PUT", "/mode", r#"{"mode":"READONLY"}"#),
+        ("DELETE", "/mode", ""),
+    ] {
+        let refused = gateway.send(method, &format!("/registry{path}"), &[SHOP, JSON], body);
+        assert_eq!(
+            (refused.status, refused.json()["error_code"].as_u64()),
+            (503, Some(503)),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(register("a").json(), json!({"id": 1}), "who registers what is there goes on");
+    let get = |path: &str| gateway.send("GET", &format!("/registry{path}"), &[SHOP], "").json();
+    assert_eq!(get("/subjects"), json!(["a"]));
+    assert_eq!(get("/mode"), json!({"mode": "READWRITE"}));
+}
+
+#[test]
 fn what_cannot_be_told_is_not_done() {
     let gateway = start();
     gateway.log.refuse("_weirgate.audit");

@@ -43,8 +43,8 @@ struct Inner {
 #[derive(Debug)]
 struct State {
     mood: Mood,
-    /// A topic that takes nothing.
-    refused: Option<Topic>,
+    /// A topic of another mood than the rest.
+    apart: Option<(Topic, Mood)>,
     topics: BTreeMap<Topic, (Arc<TopicInfo>, Vec<Vec<Record>>)>,
     held: Vec<(Append, Answer)>,
     clock: i64,
@@ -65,7 +65,7 @@ impl MemoryLog {
         });
         let state = State {
             mood: Mood::Good,
-            refused: None,
+            apart: None,
             topics: topics.collect(),
             held: Vec::new(),
             clock: 1_763_720_130_000,
@@ -91,7 +91,12 @@ impl MemoryLog {
 
     /// Lets a topic take nothing from now on.
     pub(crate) fn refuse(&self, topic: &str) {
-        self.0.state.lock().unwrap().refused = Some(Topic::parse(topic).unwrap());
+        self.set_mood_of(topic, Mood::Overloaded);
+    }
+
+    /// Changes what happens to appends to one topic alone.
+    pub(crate) fn set_mood_of(&self, topic: &str, mood: Mood) {
+        self.0.state.lock().unwrap().apart = Some((Topic::parse(topic).unwrap(), mood));
     }
 
     /// How many appends are held.
@@ -199,8 +204,8 @@ impl EventLog for MemoryLog {
 
     fn append(&self, append: Append) -> Appending {
         let state = self.0.state.lock().unwrap();
-        let is_refused = state.refused.as_ref() == Some(&append.topic);
-        let mood = if is_refused { Mood::Overloaded } else { state.mood };
+        let apart = state.apart.as_ref().filter(|(topic, _)| *topic == append.topic);
+        let mood = apart.map_or(state.mood, |(_, mood)| *mood);
         drop(state);
         let (answer, appending) = Appending::channel();
         match mood {

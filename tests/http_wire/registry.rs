@@ -310,13 +310,13 @@ fn a_log_that_fails_is_told_without_its_inner_text() {
     let gateway = Gateway::start();
     let body = schema("true").to_string();
     let register = || ask(&gateway, "POST", "/subjects/a/versions", &[SHOP], &body);
-    gateway.log.set_mood(Mood::Unavailable);
+    gateway.log.set_mood_of("_weirgate.schemas", Mood::Unavailable);
     let failed = register();
     assert_eq!(fault(&failed), (500, 50_001));
     assert!(!failed.text().contains("10.0.0.7"));
-    gateway.log.set_mood(Mood::Silent);
+    gateway.log.set_mood_of("_weirgate.schemas", Mood::Silent);
     assert_eq!(fault(&register()), (500, 50_002));
-    gateway.log.set_mood(Mood::Good);
+    gateway.log.set_mood_of("_weirgate.schemas", Mood::Good);
     assert_eq!(register().json(), json!({"id": 1}));
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::Operation;
 use crate::event::Subject;
+use crate::http::audit::Act;
 use crate::http::call::Call;
 use crate::http::query::Segments;
 use crate::http::serve::Shared;
@@ -16,7 +17,7 @@ use crate::schema::registry::{Error, Force, Level, Mode, Policy, Settings};
 
 use super::asked::{self, Asked};
 use super::told::{Refusal, Taken};
-use super::{require, require_all, require_reader, subject_of};
+use super::{require, require_all, require_reader, subject_of, tell};
 
 /// Members of a configuration that this registry does not keep: to pass over them would promise what is not done.
 const NOT_KEPT: [&str; 7] = [
@@ -60,6 +61,7 @@ pub(in crate::http) async fn put_config(
     let members = asked::members(request, &shared, &call, r#"{"compatibility": "BACKWARD"}"#).await?;
     let settings = settings_of(&members)?;
     let subject = written_subject(&shared, &call, &segments)?;
+    tell(&shared, &call, Act::PutSchemaConfig(subject.as_ref())).await?;
     shared.parts.schemas.set_settings(subject.as_ref(), settings).await?;
     taken.tell(&settings)
 }
@@ -72,6 +74,7 @@ pub(in crate::http) async fn delete_config(
     segments: Segments,
 ) -> Result<Response, Refusal> {
     let subject = written_subject(&shared, &call, &segments)?;
+    tell(&shared, &call, Act::DeleteSchemaConfig(subject.as_ref())).await?;
     taken.tell(&view(shared.parts.schemas.reset_settings(subject.as_ref()).await?))
 }
 
@@ -110,6 +113,7 @@ pub(in crate::http) async fn put_mode(
     let mode = mode.ok_or_else(|| Fault::new(42_204, problem))?;
     let subject = written_subject(&shared, &call, &segments)?;
     let force = if asked.flag("force") { Force::Yes } else { Force::No };
+    tell(&shared, &call, Act::PutSchemaMode(subject.as_ref())).await?;
     shared.parts.schemas.set_mode(subject.as_ref(), mode, force).await?;
     taken.tell(&json!({"mode": mode}))
 }
@@ -122,6 +126,7 @@ pub(in crate::http) async fn delete_mode(
     segments: Segments,
 ) -> Result<Response, Refusal> {
     let subject = written_subject(&shared, &call, &segments)?;
+    tell(&shared, &call, Act::DeleteSchemaMode(subject.as_ref())).await?;
     taken.tell(&json!({"mode": shared.parts.schemas.reset_mode(subject.as_ref()).await?}))
 }
 

@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::auth::Operation;
+use crate::http::audit::Act;
 use crate::http::call::Call;
 use crate::http::query::Segments;
 use crate::http::serve::Shared;
@@ -16,7 +17,7 @@ use crate::schema::registry::{Deleted, Error, Kind, Registered, Versioned, Which
 use super::asked::{self, Asked};
 use super::schemas::formatted;
 use super::told::{Refusal, Taken};
-use super::{may_read, new_subject_of, require, require_reader, subject_of};
+use super::{may_read, new_subject_of, require, require_reader, subject_of, tell};
 
 /// As many subjects are listed at once.
 const LISTED_MAX: usize = 20_000;
@@ -96,8 +97,15 @@ pub(in crate::http) async fn register(
         asked::registration(asked::members(request, &shared, &call, asked::REGISTRATION).await?)?;
     let subject = new_subject_of(segments.get(0))?;
     require(&shared, &call, Operation::SchemaWrite, &subject)?;
-    let Registered { versioned, change_level } =
-        shared.parts.schemas.register(&subject, &registration).await?;
+    let schemas = &shared.parts.schemas;
+    // Producers register what they write at every start: what changes nothing is no act.
+    let Registered { versioned, change_level } = match schemas.registered(&subject, &registration).await? {
+        Some(versioned) => Registered { versioned, change_level: None },
+        None => {
+            tell(&shared, &call, Act::RegisterSchema(&subject)).await?;
+            schemas.register(&subject, &registration).await?
+        }
+    };
     if !asked.takes_more {
         return taken.tell(&json!({"id": versioned.id}));
     }
@@ -140,8 +148,10 @@ pub(in crate::http) async fn delete(
     require(&shared, &call, Operation::SchemaWrite, &subject)?;
     let schemas = &shared.parts.schemas;
     let versions = if asked.flag("permanent") {
+        tell(&shared, &call, Act::RemoveSubject(&subject)).await?;
         schemas.remove_subject(&subject).await?
     } else {
+        tell(&shared, &call, Act::DeleteSubject(&subject)).await?;
         schemas.delete_subject(&subject).await?
     };
     taken.tell(&versions)
@@ -159,8 +169,10 @@ pub(in crate::http) async fn delete_version(
     require(&shared, &call, Operation::SchemaWrite, &subject)?;
     let (schemas, which) = (&shared.parts.schemas, Which::parse(segments.get(1))?);
     let version = if asked.flag("permanent") {
+        tell(&shared, &call, Act::RemoveSchema(&subject, which)).await?;
         schemas.remove_version(&subject, which).await?
     } else {
+        tell(&shared, &call, Act::DeleteSchema(&subject, which)).await?;
         schemas.delete_version(&subject, which).await?
     };
     taken.tell(&version)

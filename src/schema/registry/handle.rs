@@ -99,6 +99,14 @@ impl Registry {
         self.0.table.load().is_some()
     }
 
+    /// Refuses what is asked where it is not ready, or the schemas are elsewhere.
+    ///
+    /// # Errors
+    /// Which of the two.
+    pub fn require_ready(&self) -> Result<(), Error> {
+        self.table().map(drop)
+    }
+
     /// Makes a schema the next version of a subject, or finds it among the versions there are.
     ///
     /// # Errors
@@ -136,6 +144,20 @@ impl Registry {
             }
         }
         Err(Error::Busy)
+    }
+
+    /// What [`Registry::register`] answers without changing anything; `None` where it would try to.
+    ///
+    /// # Errors
+    /// When the schema cannot be taken.
+    pub async fn registered(
+        &self,
+        subject: &Subject,
+        registration: &Registration,
+    ) -> Result<Option<Versioned>, Error> {
+        let table = self.table()?;
+        let wanted = self.judge(&table, registration).await?;
+        Ok(change::registered(&*table, subject, &wanted))
     }
 
     /// The version of a subject that has this schema.
