@@ -63,8 +63,8 @@ pub struct App {
     engine: engine::Engine,
     feed: feed::Service,
     delivery: delivery::Service,
-    publisher: publish::Publisher,
     sharing: publish::Sharing,
+    publisher: publish::Publisher,
     server: http::Server,
     listeners: http::Listeners,
     reload: reload::Reload,
@@ -113,10 +113,10 @@ impl App {
         self.data_directory.as_deref()
     }
 
-    /// What reloads the configuration, for a signal handler.
+    /// What reloads the configuration, for a signal handler; the audit trail tells of it.
     #[must_use]
     pub fn reload(&self) -> Reload {
-        self.reload.hook()
+        self.reload.by_signal()
     }
 
     /// Serves until `shutdown` is cancelled, then drains: requests and sockets first, then groups and feeds, then the

@@ -68,6 +68,7 @@ use crate::schema::registry::Registry as SchemaRegistry;
 use crate::socket::Sessions;
 use crate::telemetry::Registry;
 
+pub(crate) use audit::tell_signal;
 pub use config::{Config, Network, NetworkError, OriginError, OriginPattern, Tls};
 pub use limits::{Limits, LiveLimits};
 pub use listen::Listeners;

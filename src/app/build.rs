@@ -97,7 +97,6 @@ pub(super) async fn build(
     );
 
     tasks.spawn(upkeep.run(log, catalogue.clone()));
-    let is_dev = dev_key.is_some();
     let shown = Arc::new(Mutex::new(config.view));
     let reload = Reload {
         read_sources,
@@ -114,6 +113,8 @@ pub(super) async fn build(
         view: Arc::clone(&shown),
         turn: Arc::default(),
         runtime: Handle::current(),
+        log: engine.log(),
+        clock: clock.clone(),
     };
     let parts = http::Parts {
         catalogue,
@@ -132,14 +133,13 @@ pub(super) async fn build(
         front_page,
         own_token,
     };
-    let (listeners, server) = serve_http(config.http, parts, is_dev)?;
-    let sharing = publisher.sharing();
+    let (listeners, server) = serve_http(config.http, parts, reload.dev_key.is_some())?;
     Ok(App {
         engine,
         feed: feed_service,
         delivery: delivery_service,
+        sharing: publisher.sharing(),
         publisher,
-        sharing,
         server,
         listeners,
         reload,

@@ -8,8 +8,9 @@ use tokio::runtime::Handle;
 use crate::auth;
 use crate::config::{self, Config, Mistake, Sources};
 use crate::delivery::{self, Delivery};
-use crate::event::LiveCatalogue;
+use crate::event::{Clock, LiveCatalogue};
 use crate::http::{self, LiveLimits, ReloadError, Reloaded};
+use crate::log::EventLog;
 use crate::publish::Publisher;
 use crate::schema::{self, Schemas};
 
@@ -36,6 +37,9 @@ pub(super) struct Reload {
     /// Guards a reload from its beginning to its end, so that two do not mix; only threads that may block wait here.
     pub(super) turn: Arc<Mutex<()>>,
     pub(super) runtime: Handle,
+    /// Where the audit trail is.
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) clock: Clock,
 }
 
 /// Why a reload failed, as the operator's log tells it.
@@ -77,6 +81,15 @@ impl Reload {
                     Err(failure.told())
                 }
             }
+        })
+    }
+
+    /// The same for a signal, which the trail is told of.
+    pub(super) fn by_signal(&self) -> http::Reload {
+        let (reload, hook) = (self.clone(), self.hook());
+        Arc::new(move || {
+            reload.runtime.block_on(http::tell_signal(&*reload.log, reload.clock.now()));
+            hook()
         })
     }
 

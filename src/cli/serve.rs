@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, ReadSources, Reload};
@@ -60,16 +61,19 @@ async fn watch_signals(reload: Reload, shutdown: CancellationToken) -> std::io::
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut reloading = JoinSet::new();
     loop {
         let status = tokio::select! {
             _ = terminate.recv() => 143,
             _ = interrupt.recv() => 130,
-            _ = hangup.recv() => {
+            // One at a time; what comes meanwhile asks for one more. A reload that waits for the log holds up no end.
+            _ = hangup.recv(), if reloading.is_empty() => {
                 let reload = std::sync::Arc::clone(&reload);
                 // It logs its outcome itself.
-                drop(tokio::task::spawn_blocking(move || reload().is_ok()).await);
+                reloading.spawn_blocking(move || reload().is_ok());
                 continue;
             }
+            Some(_) = reloading.join_next() => continue,
         };
         if shutdown.is_cancelled() {
             tracing::warn!("a second signal: leaving at once");

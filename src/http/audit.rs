@@ -2,8 +2,8 @@
 //! that were settled.
 //!
 //! Each is a CloudEvent in the topic `_weirgate.audit`, which is made on first need, and a line of the log under the target
-//! `weirgate::audit`. It is told before it is done, and what cannot be told is not done. It never holds what was seen or
-//! written.
+//! `weirgate::audit`. It is told before it is done, and what cannot be told is not done, but for what a signal asks. It never
+//! holds what was seen or written.
 
 use std::fmt;
 use std::time::Duration;
@@ -178,6 +178,24 @@ pub(super) async fn tell(shared: &Shared, call: &Call, act: Act<'_>) -> Result<(
         "an act that is told"
     );
     Ok(())
+}
+
+/// Tells of a reload by a signal. Nobody can be answered, and whoever may send it may do anything to the process: it is
+/// done also where it cannot be told, so that a grant can be taken back while the log is away.
+pub(crate) async fn tell_signal(log: &dyn EventLog, now: Timestamp) {
+    const PRINCIPAL: &str = "operator:signal";
+    let act = Act::Reload;
+    let record = record(PRINCIPAL, act, &json!({ "signal": "SIGHUP" }), now);
+    if let Err(error) = write(log, record).await {
+        tracing::error!(act = act.method(), %error, "a reload by a signal cannot be told in the audit trail; it is done all the same");
+    }
+    tracing::info!(
+        target: "weirgate::audit",
+        act = act.method(),
+        principal = PRINCIPAL,
+        resource = %act,
+        "an act that is told"
+    );
 }
 
 /// A CloudEvent in binary mode; the members of its data have the names that Confluent's audit log gives them.

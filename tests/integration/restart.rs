@@ -155,3 +155,31 @@ async fn repeats_of_ids_and_keys_are_recognised_after_kill_9_and_after_sigterm()
     assert_eq!((status, &again["offset"]), (200, &stored["offset"]), "{again}");
     assert_eq!(gateway.terminate().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_signal_reloads_the_configuration_and_the_audit_trail_tells_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::start().await;
+    let keys: Vec<String> = engine.flags().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let gateway = Process::start_with(directory.path(), "127.0.0.1:0", &keys).await;
+    until_ready(&gateway).await;
+    gateway.hang_up();
+    let client = client();
+    let told = eventually_within(READY_MAX, "the reload is told", async || {
+        let url = gateway.url("/v1/topics/_weirgate.audit/events");
+        let answer = client.get(url).bearer_auth(&gateway.token).send().await.unwrap();
+        let page: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        page["events"].get(0).cloned()
+    })
+    .await;
+    let expected = json!({
+        "serviceName": "weirgate",
+        "methodName": "config.reload",
+        "resourceName": "config",
+        "authenticationInfo": {"principal": "operator:signal"},
+        "authorizationInfo": {"granted": true, "operation": "admin"},
+        "request": {"signal": "SIGHUP"},
+    });
+    assert_eq!(told["data"], expected);
+    assert_eq!(gateway.terminate().await, Some(0));
+}

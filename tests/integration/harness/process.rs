@@ -65,12 +65,21 @@ impl Process {
         drop(self.running);
     }
 
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
     /// SIGTERM; answers the exit code.
     pub(crate) async fn terminate(mut self) -> Option<i32> {
+        self.signal("-TERM");
         let child = &mut self.running.0;
-        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-        assert!(told.success(), "the gateway is gone already");
         eventually_within(DRAIN_MAX, "the gateway ends", async || child.try_wait().unwrap()).await.code()
+    }
+
+    fn signal(&self, signal: &str) {
+        let told = Command::new("kill").args([signal, &self.running.0.id().to_string()]).status().unwrap();
+        assert!(told.success(), "the gateway is gone already");
     }
 }
 
