@@ -4,7 +4,7 @@
 //! ```text
 //! dlq.{topic}.{group} ── reading (bounded) ── letter ─┬─ list · one · count
 //! _weirgate.dead_letters ──────────────────── states ─┘
-//!                     ├─ keeper: forgets letters that have gone
+//!                     ├─ keeper: forgets letters that have gone, and parked keys that nobody reads
 //!                     ├─ gauges: how many are open, for metrics
 //!                     └─ redrives: many of them sent back
 //! ```
@@ -23,6 +23,7 @@ mod parked;
 mod reading;
 mod redrives;
 mod states;
+mod unread;
 
 use crate::event::{GroupName, Record, RecordView, Storage, Topic};
 

@@ -1,11 +1,14 @@
 //! Keys that are parked behind a dead event until their letters are settled.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
+use bytes::Bytes;
 use weirgate::delivery::{
     DeadLetter, DeadLetterId, DeadLetterQuery, DeadLetterState, Delivery, How, Settlement,
 };
-use weirgate::event::{Offset, Partition};
+use weirgate::event::{Clock, Offset, Partition};
+use weirgate::log::Table;
 
 use super::engine::PATIENCE;
 use super::harness::{Got, Worker, World, group, patch, topic};
@@ -191,6 +194,41 @@ async fn a_key_stays_parked_over_a_crash_and_a_restart() {
     until_keys_parked(&world, 0).await;
     world.publish(0, "a", 1).await;
     assert_eq!(worker.delivery().await.offset(), 5);
+}
+
+#[tokio::test]
+async fn parked_keys_go_an_hour_after_their_group_ceased_to_read_the_topic() {
+    let (mut world, worker) = parked(PARKING).await;
+    drop(worker);
+    let table = Table::open(Arc::clone(&world.log), topic("_weirgate.dead_letters"), 1).await.unwrap();
+    let mark = Bytes::from("parking/inventory-sync/orders.v1/0");
+    let keys = || table.below(b"parked/inventory-sync/").len();
+    let begun = || table.read(&mark)?.starts_with(b"unread-").then_some(());
+
+    world.create("other.v1", 1).await;
+    world.delivery.put_policy(&group(), patch(r#"{"topics":["other.v1"]}"#)).await.unwrap();
+    // A gateway looks at them when it starts, and then every ten minutes.
+    world.restart().await;
+    eventually_within(PATIENCE, "the hour has begun", async || begun()).await;
+    assert_eq!(keys(), 1);
+
+    // Back in time the key is as it was, for the group's worker and for the next hour.
+    world.delivery.put_policy(&group(), patch(r#"{"topics":["orders.v1"]}"#)).await.unwrap();
+    let worker = world.join("c-2", 8).await;
+    world.publish(0, "a", 1).await;
+    until_letters(&world, 3).await;
+    assert!(begun().is_none() && keys() == 1);
+    drop(worker);
+
+    world.delivery.put_policy(&group(), patch(r#"{"topics":["other.v1"]}"#)).await.unwrap();
+    world.restart().await;
+    eventually_within(PATIENCE, "another hour has begun", async || begun()).await;
+    let hour_ago = Clock::system().now().plus_millis(-3_600_000).millis();
+    table.write(mark.clone(), Some(format!("unread-{hour_ago}").into())).await.unwrap();
+    world.restart().await;
+    let is_gone = async || (keys() == 0 && table.read(&mark).is_none()).then_some(());
+    eventually_within(PATIENCE, "the key is gone", is_gone).await;
+    assert_eq!(letters(&world.delivery).await.len(), 3, "letters stay");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Keeps what is known of dead letters: opens the table, shows its size, and forgets letters whose records have gone.
+//! Keeps what is known of dead letters: opens the table, shows its size, and forgets letters whose records have gone, and
+//! parked keys that no group reads.
 //!
 //! Every gateway does so; what one removes the others find removed.
 
@@ -18,6 +19,7 @@ use super::super::burial::topic_of;
 use super::super::shared::Shared;
 use super::redrives;
 use super::states::{self, Entry, KEY_PREFIX, TABLE};
+use super::unread;
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -44,19 +46,22 @@ pub(in crate::delivery) async fn keep(shared: &Shared) {
     shared.states.load(open(shared).await);
     let table = shared.states.loaded().await;
     let mut changes = table.changes();
-    let mut next = Instant::now();
+    let (mut next, mut next_unread) = (Instant::now(), Instant::now());
     loop {
         let size = table.size();
         let letters = size.entries.saturating_sub(redrives::entries(table));
         shared.metrics.letters.states.set(i64::try_from(letters).unwrap_or(i64::MAX));
         shared.metrics.letters.state_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
-        // Both branches are cancel safe.
+        // All branches are cancel safe.
         tokio::select! {
             () = sleep_until(next) => {
                 if let Err(error) = sweep(shared, table).await {
                     tracing::warn!(%error, "what is known of dead letters that have gone cannot be removed yet");
                 }
                 next = Instant::now() + SWEEP_EVERY;
+            }
+            () = sleep_until(next_unread) => {
+                next_unread = Instant::now() + sweep_unread(shared, table).await;
             }
             changed = changes.changed() => {
                 if changed.is_err() {
@@ -85,6 +90,17 @@ async fn open(shared: &Shared) -> Table {
         sleep(delay).await;
         delay = (delay * 2).min(RETRY_MAX);
     }
+}
+
+/// Removes parked keys that no group reads, once the groups are known; answers when to look again.
+async fn sweep_unread(shared: &Shared, table: &Table) -> Duration {
+    if !shared.policies.is_loaded() {
+        return RETRY_FIRST;
+    }
+    if let Err(error) = unread::sweep(shared, table).await {
+        tracing::warn!(%error, "parked keys that no group reads cannot be removed yet");
+    }
+    SWEEP_EVERY
 }
 
 /// Removes the entries of letters whose records have gone with retention, or with their topic.

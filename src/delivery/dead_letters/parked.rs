@@ -5,7 +5,8 @@
 //! parking/{group}/{topic}/{partition}                    who read those last, to serve the partition
 //! ```
 //! Whoever gets a partition reads its parked keys and leaves its mark. Only under that mark a key is released, so that a
-//! gateway that lost the partition and does not know it yet changes nothing behind the new owner's back.
+//! gateway that lost the partition and does not know it yet changes nothing behind the new owner's back. Keys of topics that
+//! the group no longer reads go in [`unread`](super::unread).
 
 use bytes::Bytes;
 
@@ -16,7 +17,8 @@ use super::super::Error;
 use super::super::key_hash::KeyHash;
 use super::States;
 
-const KEYS_PREFIX: &str = "parked/";
+/// Keys of parked keys; partitions that have some have marks.
+pub(super) const KEYS_PREFIX: &str = "parked/";
 const MARKS_PREFIX: &str = "parking/";
 
 /// A partition of a group's topic.
@@ -184,7 +186,7 @@ impl States {
 }
 
 impl Place<'_> {
-    fn prefix(&self) -> String {
+    pub(super) fn prefix(&self) -> String {
         format!("{KEYS_PREFIX}{}/{}/{}/", self.group, self.topic, self.partition)
     }
 
@@ -192,7 +194,7 @@ impl Place<'_> {
         format!("{}{key}", self.prefix()).into()
     }
 
-    fn mark(&self) -> Bytes {
+    pub(super) fn mark(&self) -> Bytes {
         format!("{MARKS_PREFIX}{}/{}/{}", self.group, self.topic, self.partition).into()
     }
 }
