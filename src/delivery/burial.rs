@@ -65,12 +65,21 @@ enum Form {
 #[derive(Debug)]
 pub(super) struct Death {
     /// The source topic.
-    pub(super) topic: Topic,
-    pub(super) burial: Box<Burial>,
+    topic: Topic,
+    burial: Burial,
+    /// Where it was taken, which is where it lies unless it was redriven.
+    taken: Offset,
     /// Which letter it is already, where it was redriven.
-    pub(super) redriven: Option<Redriven>,
+    redriven: Option<Redriven>,
     /// After so many redrives a letter is held for a person.
-    pub(super) redrives_max: u32,
+    redrives_max: u32,
+}
+
+/// Which letter was written, and where it lies.
+#[derive(Debug)]
+struct Written {
+    name: String,
+    at: Offset,
 }
 
 /// A letter that was written: what it was for.
@@ -106,46 +115,86 @@ pub(super) fn topic_of(topic: &Topic, group: &GroupName) -> Option<Topic> {
 }
 
 /// Writes a letter; returns when the log has it.
-pub(super) async fn bury(shared: Arc<Shared>, group: GroupName, death: Death) -> Buried {
-    let Death { topic, mut burial, redriven, redrives_max } = death;
-    let offset = burial.record.offset.number();
-    if let Some(Redriven { record, first_failed, .. }) = &redriven {
-        burial.record = record.clone();
-        burial.first_failed = first_failed.unwrap_or(burial.first_failed);
-    }
+async fn bury(shared: &Shared, group: &GroupName, death: Death) -> Buried {
     let mut form = Form::Whole;
     let mut delay = RETRY_FIRST;
-    let (name, written) = loop {
-        match write(&shared, &group, &topic, redriven.as_ref(), &burial, form).await {
-            Ok((name, written)) => break (name, written),
+    let written = loop {
+        match write(shared, group, &death, form).await {
+            Ok(written) => break written,
             Err(log::Error::RecordTooLarge { .. }) if form != Form::BarePointer => form = form.smaller(),
             Err(error) => {
-                complain(&shared, &group, &topic, &burial, &error);
+                complain(shared, group, &death, &error);
                 sleep(delay).await;
                 delay = (delay * 2).min(RETRY_MAX);
             }
         }
     };
-    count(&shared, &group, &topic, &burial, form);
-    if redriven.is_none() {
-        let id = DeadLetterId::new(&name, Partition::new(burial.slot.partition), written);
-        reopen(&shared, &group, &Vec::from_iter(id)).await;
-    }
-    let verdict = redriven.map(|redriven| {
-        let partition = Partition::new(burial.slot.partition);
-        let is_held = redriven.redrives >= redrives_max;
-        Verdict {
-            letter: redriven.letter.name().into(),
-            fate: Fate::Failed { partition, offset: written, is_held },
+    count(shared, group, &death, form);
+    reopen(shared, group, &Vec::from_iter(death.born(&written))).await;
+    death.buried(written.at)
+}
+
+impl Death {
+    pub(super) fn new(
+        topic: Topic,
+        mut burial: Burial,
+        redriven: Option<Redriven>,
+        redrives_max: u32,
+    ) -> Self {
+        let taken = burial.record.offset;
+        if let Some(Redriven { record, first_failed, .. }) = &redriven {
+            burial.record = record.clone();
+            burial.first_failed = first_failed.unwrap_or(burial.first_failed);
         }
-    });
-    Buried { offset, verdict, ..Buried::new(&burial, written) }
+        Self { topic, burial, taken, redriven, redrives_max }
+    }
+
+    fn identity(&self, group: &GroupName, incarnation: u64) -> Identity {
+        // Its source may have been made anew while it was a letter.
+        match &self.redriven {
+            Some(redriven) => {
+                Identity { name: redriven.letter.name().to_owned(), redrives: redriven.redrives }
+            }
+            None => Identity::of(group, &self.topic, incarnation, &self.burial),
+        }
+    }
+
+    /// Its letter, which was written now, if this is its first.
+    fn born(&self, written: &Written) -> Option<DeadLetterId> {
+        let partition = Partition::new(self.burial.slot.partition);
+        DeadLetterId::new(&written.name, partition, written.at).filter(|_| self.redriven.is_none())
+    }
+
+    /// Its letter lies there.
+    fn buried(self, letter: Offset) -> Buried {
+        let Self { burial, taken, redriven, redrives_max, .. } = self;
+        let verdict = redriven.map(|redriven| {
+            let partition = Partition::new(burial.slot.partition);
+            let is_held = redriven.redrives >= redrives_max;
+            Verdict {
+                letter: redriven.letter.name().into(),
+                fate: Fate::Failed { partition, offset: letter, is_held },
+            }
+        });
+        Buried {
+            slot: burial.slot,
+            epoch: burial.epoch,
+            offset: taken.number(),
+            verdict,
+            letter,
+            key: burial.key,
+            parks: burial.parks,
+        }
+    }
 }
 
 /// What was decided of letters before their records died once more, as after a reset, holds no longer. Returns when that
 /// is durable: a letter that its group forgot would count as settled.
 async fn reopen(shared: &Shared, group: &GroupName, letters: &[DeadLetterId]) {
     let mut delay = RETRY_FIRST;
+    if letters.is_empty() {
+        return;
+    }
     while let Err(error) = shared.states.reopen(group, letters, shared.clock.now()).await {
         shared.metrics.dead_letter_failures.inc();
         tracing::error!(%group, letters = letters.len(), %error, "dead letters cannot be opened again; their lanes wait");
@@ -154,14 +203,16 @@ async fn reopen(shared: &Shared, group: &GroupName, letters: &[DeadLetterId]) {
     }
 }
 
-fn complain(shared: &Shared, group: &GroupName, topic: &Topic, burial: &Burial, error: &log::Error) {
+fn complain(shared: &Shared, group: &GroupName, death: &Death, error: &log::Error) {
     shared.metrics.dead_letter_failures.inc();
+    let Death { topic, burial, .. } = death;
     let offset = burial.record.offset.number();
     let partition = burial.slot.partition;
     tracing::error!(%group, %topic, partition, offset, %error, "a dead letter cannot be written; its lane waits");
 }
 
-fn count(shared: &Shared, group: &GroupName, topic: &Topic, burial: &Burial, form: Form) {
+fn count(shared: &Shared, group: &GroupName, death: &Death, form: Form) {
+    let Death { topic, burial, .. } = death;
     let reason = form.reason(burial.reason).as_str();
     shared.metrics.dead_letters.with_label_values(&[group.as_str(), topic.as_str(), reason]).inc();
     if burial.attempts > 0 {
@@ -169,26 +220,15 @@ fn count(shared: &Shared, group: &GroupName, topic: &Topic, burial: &Burial, for
     }
 }
 
-/// Appends a letter; answers its name and its offset.
-async fn write(
-    shared: &Shared,
-    group: &GroupName,
-    topic: &Topic,
-    redriven: Option<&Redriven>,
-    burial: &Burial,
-    form: Form,
-) -> Result<(String, Offset), log::Error> {
+async fn write(shared: &Shared, group: &GroupName, death: &Death, form: Form) -> Result<Written, log::Error> {
+    let Death { topic, burial, .. } = death;
     let (letters, incarnation) = grave(shared, group, topic, burial.slot.partition).await?;
     let partition = Partition::new(burial.slot.partition);
-    // Its source may have been made anew while it was a letter.
-    let identity = match redriven {
-        Some(redriven) => Identity { name: redriven.letter.name().to_owned(), redrives: redriven.redrives },
-        None => Identity::of(group, topic, incarnation, burial),
-    };
+    let identity = death.identity(group, incarnation);
     let name = identity.name.clone();
     let record = letter(group, topic, identity, burial, form);
     let appended = shared.log.append(Append { topic: letters, partition, records: vec![record] }).await?;
-    Ok((name, appended.base))
+    Ok(Written { name, at: appended.base })
 }
 
 /// The dead-letter topic, made where there is none or it has too few partitions, and the source's incarnation.
@@ -289,20 +329,6 @@ pub(super) fn name(
 /// At most so many bytes of a text, cut between characters.
 fn shorten(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
-}
-
-impl Buried {
-    fn new(burial: &Burial, letter: Offset) -> Self {
-        Self {
-            slot: burial.slot,
-            epoch: burial.epoch,
-            offset: burial.record.offset.number(),
-            letter,
-            key: burial.key,
-            parks: burial.parks,
-            verdict: None,
-        }
-    }
 }
 
 impl Form {

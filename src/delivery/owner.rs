@@ -26,14 +26,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::event::{GroupName, Partition, Timestamp, Topic};
 use crate::log::{self, Commits, MemberEvent, MemberEvents, Membership};
 
-use super::burial::Buried;
 use super::dead_letters::Verdict;
 use super::group::{Blocked, Group, Moment, REDRIVES, Slot};
 use super::mailbox::Mailbox;
@@ -119,7 +117,6 @@ enum Input {
     Measured(Measured),
     Committed(Committing),
     ResetTold(Result<Order, Error>),
-    Buried(Option<Buried>),
     Parking(Option<parking::Done>),
     News,
     Woke,
@@ -147,7 +144,6 @@ pub(super) struct Owner {
     events: Option<Box<dyn MemberEvents>>,
     commits: Option<Arc<dyn Commits>>,
     committing: Option<Pending<Committing>>,
-    burials: FuturesUnordered<Pending<Buried>>,
     parking: Parking,
     resets: Resets,
     ends: HashMap<Slot, u64>,
@@ -194,7 +190,6 @@ impl Owner {
             events: None,
             commits: None,
             committing: None,
-            burials: FuturesUnordered::new(),
             parking: Parking::default(),
             resets: Resets::default(),
             ends: HashMap::new(),
@@ -250,7 +245,6 @@ impl Owner {
         tokio::select! {
             command = self.commands.recv(), if !is_ending => Input::Command(command),
             end = pending(&mut self.committing) => Input::Committed(end),
-            buried = self.burials.next(), if !self.burials.is_empty() => Input::Buried(buried),
             done = self.parking.work.next(), if !self.parking.work.is_empty() => Input::Parking(done),
             (membership, reading) = pending(&mut self.joining) => Input::Joined(membership, reading),
             told = pending(&mut self.resets.telling) => Input::ResetTold(told),
@@ -284,12 +278,8 @@ impl Owner {
                 self.machine.committed(end, now);
             }
             Input::ResetTold(told) => self.reset_told(told),
-            Input::Buried(Some(Buried { slot, epoch, offset, verdict, .. })) => {
-                self.verdicts.extend(verdict);
-                self.machine.buried(slot, epoch, offset, now);
-            }
             Input::Parking(Some(done)) => self.on_parking(done),
-            Input::Buried(None) | Input::Parking(None) | Input::Woke => {}
+            Input::Parking(None) | Input::Woke => {}
             Input::News => self.read_news(),
         }
     }

@@ -184,6 +184,48 @@ async fn redriven_letters_come_in_the_order_of_their_source() {
     }
 }
 
+/// The letters, once there are so many; in the order in which they lie.
+async fn letters_in_place(world: &World, redrives: u32, count: usize) -> Vec<DeadLetter> {
+    let letters = async || {
+        let mut letters = world.letters().await.dead_letters;
+        letters.retain(|letter| letter.redrives == redrives);
+        (letters.len() == count).then_some(letters)
+    };
+    eventually_within(PATIENCE, format_args!("{count} letters of {redrives} redrives are there"), letters)
+        .await
+}
+
+/// The first letter cannot be written for a while, and the others come to die meanwhile and afterwards.
+async fn reject_with_delay(world: &World, worker: &Worker, all: &[Got]) {
+    let before = world.fault.refused.load(Ordering::SeqCst);
+    world.fault.is_on.store(true, Ordering::SeqCst);
+    reject(worker, &all[0]).await;
+    let is_refused = async || (world.fault.refused.load(Ordering::SeqCst) > before).then_some(());
+    eventually_within(PATIENCE, "the letter is refused", is_refused).await;
+    world.fault.is_on.store(false, Ordering::SeqCst);
+    for got in &all[1..] {
+        reject(worker, got).await;
+    }
+}
+
+#[tokio::test]
+async fn letters_lie_in_the_order_in_which_their_events_died_each_time() {
+    let (world, mut worker) = begin("{}", &["42"; 5]).await;
+    let got = worker.deliveries(5).await;
+    reject_with_delay(&world, &worker, &got).await;
+    for redrives in 1..=2 {
+        let letters = letters_in_place(&world, redrives - 1, 5).await;
+        let places: Vec<u64> = letters.iter().map(|letter| letter.offset.number()).collect();
+        assert_eq!(places, [0, 1, 2, 3, 4], "after {} redrives", redrives - 1);
+        for letter in &letters {
+            redrive(&world, &letter.id).await.unwrap();
+        }
+        let back = worker.deliveries(5).await;
+        assert_eq!(offsets(&back), [0, 1, 2, 3, 4]);
+        reject_with_delay(&world, &worker, &back).await;
+    }
+}
+
 #[tokio::test]
 async fn one_that_fails_again_is_the_same_letter_and_held_in_the_end() {
     for ending in ["skip", "halt"] {

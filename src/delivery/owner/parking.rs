@@ -1,5 +1,6 @@
 //! Parked keys around the machine (`on_exhausted: park_key`): which are parked is read before a partition starts, letters
-//! are written in order, that a key is parked becomes durable behind its letter, and keys are released.
+//! are written in order, which those of any policy are, that a key is parked becomes durable behind its letter, and keys
+//! are released.
 //!
 //! ```text
 //! assigned ── read ── machine.parked
@@ -170,8 +171,9 @@ impl Owner {
     }
 
     /// A letter is durable; where it parks its key, that must be so, too.
-    fn on_letter(&mut self, buried: Buried) {
+    fn on_letter(&mut self, mut buried: Buried) {
         let Buried { slot, epoch, offset, letter, key, parks, .. } = buried;
+        self.verdicts.extend(buried.verdict.take());
         if let Some(ward) = self.parking.wards.get_mut(&slot).filter(|ward| ward.epoch == epoch) {
             ward.last.extend(key.map(|key| (key, letter)));
         }
@@ -280,22 +282,22 @@ impl Owner {
     }
 
     /// Has a dead letter written behind those of its partition.
-    pub(super) fn bury_in_order(&mut self, burial: Burial) {
+    pub(super) fn bury(&mut self, burial: Burial) {
         let slot = burial.slot;
         self.parking.graves.add(burial);
         self.dig(slot);
     }
 
     fn dig(&mut self, slot: Slot) {
-        let Some(topic) = self.topic(slot).cloned() else { return };
         let burials = self.parking.graves.begin(slot, self.machine.epoch(slot));
         if burials.is_empty() {
             return;
         }
+        let deaths = burials.into_iter().filter_map(|burial| self.death(burial)).collect();
         let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
-        self.parking.work.push(Box::pin(async move {
-            Done::Buried(slot, bury_in_order(shared, group, topic, burials).await)
-        }));
+        self.parking
+            .work
+            .push(Box::pin(async move { Done::Buried(slot, bury_in_order(shared, group, deaths).await) }));
     }
 
     /// Releases a key, however long the log takes to answer.

@@ -9,8 +9,6 @@ use tokio::time::timeout;
 use crate::event::{Offset, Partition, RecordView, Topic};
 use crate::log::{self, Commit, Commits, Committed};
 
-use super::super::Exhausted;
-use super::super::burial::bury;
 use super::super::group::{Action, CommitEnd, Halted, Outcome, Outgoing, Settled, Slot, SourceCommit};
 use super::super::mailbox::Parcel;
 use super::Owner;
@@ -36,18 +34,7 @@ impl Owner {
                     }
                 }
                 Action::Commit(commits) => self.commit(commits),
-                Action::Bury(burial)
-                    if self.machine.policy().on_exhausted == Exhausted::ParkKey
-                        && !burial.slot.is_redriven() =>
-                {
-                    self.bury_in_order(*burial);
-                }
-                Action::Bury(burial) => {
-                    if let Some(death) = self.death(burial) {
-                        let shared = Arc::clone(&self.shared);
-                        self.burials.push(Box::pin(bury(shared, self.group.clone(), death)));
-                    }
-                }
+                Action::Bury(burial) => self.bury(*burial),
                 Action::Halted(halted) => self.tell_halted(halted),
                 Action::Breaker { is_open } => {
                     has_paused |= is_open;

@@ -102,7 +102,7 @@ impl Owner {
     }
 
     /// A record that is to be a letter, or one again.
-    pub(super) fn death(&self, burial: Box<Burial>) -> Option<Death> {
+    pub(super) fn death(&self, burial: Burial) -> Option<Death> {
         let slot = burial.slot;
         let redrives_max = self.machine.policy().max_redrives;
         let redriven = if slot.is_redriven() {
@@ -112,7 +112,7 @@ impl Owner {
         };
         let topic =
             redriven.as_ref().map_or_else(|| self.topic(slot).cloned(), |one| Some(one.topic.clone()))?;
-        Some(Death { topic, burial, redriven, redrives_max })
+        Some(Death::new(topic, burial, redriven, redrives_max))
     }
 
     /// Notes that a letter is resolved.
