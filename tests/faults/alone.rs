@@ -9,12 +9,13 @@ use tokio::task::JoinHandle;
 use tokio::time::interval;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weirgate::event::{Clock, GroupName, Offset, Partition, Record, Topic};
-use weirgate::log::{EventLog as _, Groups as _, Purpose};
+use weirgate::log::{Cleanup, EventLog as _, Groups as _, Purpose, TopicSpec};
 use weirgate::log_embedded::{Config, Engine};
 use weirgate::telemetry::Registry;
 
 use crate::checkers::Stored;
 use crate::gateway::{self, Target};
+use crate::ground::Names;
 use crate::history::{Book, Deed, Entry, Kind, Recorder, sha};
 use crate::log::id_of;
 
@@ -29,20 +30,37 @@ pub(crate) struct Place {
     pub(crate) end: i64,
 }
 
-/// How far the gateway says that a group is, where it answers.
-pub(crate) async fn places(target: &Target, group: &str) -> Option<Vec<Place>> {
-    let (status, text) = gateway::get(target, &format!("/v1/groups/{group}")).await?;
-    let view: Value = serde_json::from_str(&text).ok().filter(|_| status == 200)?;
+/// How far the gateway says that a group is in a topic, where it answers.
+pub(crate) async fn places(target: &Target, group: &str, topic: &str) -> Option<Vec<Place>> {
     let place = |one: &Value| {
         let part = i32::try_from(one["partition"].as_i64()?).ok()?;
         Some(Place { part, committed: one["committedOffset"].as_i64(), end: one["endOffset"].as_i64()? })
     };
-    view["partitions"].as_array()?.iter().map(place).collect()
+    rows(target, group, topic).await?.iter().map(place).collect()
 }
 
-/// What a group has committed, by partition.
-pub(crate) async fn committed(target: &Target, group: &str) -> Option<Vec<(i32, i64)>> {
-    let places = places(target, group).await?;
+/// What the gateway says of each partition of a group's topic.
+async fn rows(target: &Target, group: &str, topic: &str) -> Option<Vec<Value>> {
+    let (status, text) = gateway::get(target, &format!("/v1/groups/{group}")).await?;
+    let view: Value = serde_json::from_str(&text).ok().filter(|_| status == 200)?;
+    Some(view["partitions"].as_array()?.iter().filter(|one| one["topic"] == topic).cloned().collect())
+}
+
+/// What waits in a group's topic for its dead letter to be written, where the gateway answers.
+pub(crate) async fn waiting_for_letters(target: &Target, names: &Names) -> Option<Vec<(i32, i64)>> {
+    let rows = rows(target, &names.group, &names.topic).await?;
+    let mut waiting = Vec::new();
+    for row in &rows {
+        let part = i32::try_from(row["partition"].as_i64()?).ok()?;
+        let blocked = row["lanesBlocked"].as_array()?.iter().filter(|lane| lane["reason"] == "dead_letter");
+        waiting.extend(blocked.filter_map(|lane| Some((part, lane["offset"].as_i64()?))));
+    }
+    Some(waiting)
+}
+
+/// What a group has committed of a topic, by partition.
+pub(crate) async fn committed(target: &Target, group: &str, topic: &str) -> Option<Vec<(i32, i64)>> {
+    let places = places(target, group, topic).await?;
     Some(places.into_iter().filter_map(|place| Some((place.part, place.committed?))).collect())
 }
 
@@ -54,9 +72,9 @@ pub(crate) struct Commits {
 }
 
 impl Commits {
-    pub(crate) fn watch(book: &Book, target: &Target, group: &str) -> Self {
+    pub(crate) fn watch(book: &Book, target: &Target, names: &Names) -> Self {
         let ending = CancellationToken::new();
-        let looking = look(target.clone(), group.to_owned(), book.recorder("commits"), ending.clone());
+        let looking = look(target.clone(), names.clone(), book.recorder("commits"), ending.clone());
         Self { looking: tokio::spawn(looking), ending: ending.drop_guard() }
     }
 
@@ -66,14 +84,14 @@ impl Commits {
     }
 }
 
-async fn look(target: Target, group: String, mut recorder: Recorder, ending: CancellationToken) {
+async fn look(target: Target, names: Names, mut recorder: Recorder, ending: CancellationToken) {
     let (mut last, mut ticks) = (Vec::new(), interval(LOOK_EVERY));
     while !ending.is_cancelled() {
         tokio::select! {
             _ = ticks.tick() => {}
             () = ending.cancelled() => return,
         }
-        let Some(now) = committed(&target, &group).await else { continue };
+        let Some(now) = committed(&target, &names.group, &names.topic).await else { continue };
         for (part, off) in now.iter().filter(|one| !last.contains(*one)) {
             recorder.write(Entry::new(Deed::Commit, Kind::Ok).at(*part, *off));
         }
@@ -104,6 +122,28 @@ impl Log {
             }
         }
         stored
+    }
+
+    /// Deletes a topic, where there is one; answers what lay there.
+    pub(crate) async fn take_away(&self, topic: &str) -> Vec<Stored> {
+        let stored = self.truth(topic).await;
+        let topic = Topic::parse(topic).unwrap();
+        if self.0.topic(&topic).is_some() {
+            self.0.delete_topic(&topic).await.unwrap();
+        }
+        stored
+    }
+
+    /// Makes a compacted topic of one partition.
+    pub(crate) async fn put_table(&self, topic: &str) {
+        let spec = TopicSpec {
+            name: Topic::parse(topic).unwrap(),
+            partitions: 1,
+            cleanup: Cleanup::Compact,
+            retention: None,
+            retention_bytes: None,
+        };
+        self.0.ensure_topic(&spec).await.unwrap();
     }
 
     /// Removes what lies before these offsets, as retention does.

@@ -7,6 +7,7 @@ mod order;
 mod presence;
 mod publishing;
 mod reading;
+mod redriving;
 mod settling;
 mod stall;
 
@@ -112,6 +113,9 @@ impl Case {
             order::overtake(self),
             settling::commit_ahead(self),
             settling::dual_owner(self),
+            redriving::astray(self),
+            redriving::overtake(self),
+            redriving::unresolved(self),
         ]
         .concat()
     }

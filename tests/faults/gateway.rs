@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::task::{block_in_place, spawn_blocking};
@@ -161,6 +162,25 @@ pub(crate) async fn get(target: &Target, path: &str) -> Option<(u16, String)> {
     let request = reqwest::Client::new().get(url).bearer_auth(&target.token);
     let answer = request.timeout(ANSWER_MAX).send().await.ok()?;
     Some((answer.status().as_u16(), answer.text().await.ok()?))
+}
+
+/// Status and JSON of the answer to what is asked with this method and body.
+pub(crate) async fn ask(target: &Target, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
+    let url = format!("http://{}{path}", target.address);
+    let request = reqwest::Client::new().request(method, url).bearer_auth(&target.token);
+    let request = request.header("content-type", "application/json").body(body.to_string());
+    let answer = request.timeout(ANSWER_MAX).send().await.expect("the gateway answers");
+    let status = answer.status().as_u16();
+    (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+}
+
+/// The sum of all series of a metric that a gateway shows at this port, where it answers.
+pub(crate) async fn metric(port: u16, name: &str) -> Option<f64> {
+    let request = reqwest::Client::new().get(format!("http://127.0.0.1:{port}/metrics")).timeout(ANSWER_MAX);
+    let text = request.send().await.ok()?.text().await.ok()?;
+    let series = text.lines().filter_map(|line| line.strip_prefix(name));
+    let series = series.filter(|rest| rest.starts_with(['{', ' ']));
+    series.map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 async fn launch(directory: &Path, listen: &str) -> (Process, Target) {

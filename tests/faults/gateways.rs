@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::ground::Engine;
 use crate::history::{Deed, Entry, Kind};
 use crate::run::{Plan, Run};
-use crate::subscribers::Settling;
+use crate::settling::Settling;
 use crate::verdict::Verdict;
 use crate::{rounds, until};
 
@@ -137,7 +137,7 @@ async fn a_gateway_that_stands_still_loses_its_partitions_and_nothing_else() {
 
 /// Every event is stored in the end, at most as often as it was not said whether; and of what a faulty gateway had settled, only
 /// what it had not committed is delivered again.
-fn assert_nothing_was_refused_and_little_repeated(verdict: &Verdict, faults: usize) {
+pub(crate) fn assert_nothing_was_refused_and_little_repeated(verdict: &Verdict, faults: usize) {
     let counts = verdict.counts;
     assert_eq!((counts.refused, counts.unknown), (0, 0), "every event is stored in the end");
     assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");

@@ -48,14 +48,16 @@ pub(crate) struct Remains {
     pub(crate) committed: Vec<(i32, i64)>,
     /// The group's dead letters.
     pub(crate) letters: Vec<Stored>,
+    /// What was sent back to it of those.
+    pub(crate) redriven: Vec<Stored>,
 }
 
 /// Looks at what a group has committed.
 pub(crate) enum Onlooker<'g> {
     /// With a client of Kafka, at this topic.
     Broker(BaseConsumer, &'g str),
-    /// By asking a gateway of this group.
-    Gateway(&'g Target, &'g str),
+    /// By asking a gateway of this group and topic.
+    Gateway(&'g Target, &'g str, &'g str),
 }
 
 impl Onlooker<'_> {
@@ -63,7 +65,7 @@ impl Onlooker<'_> {
     pub(crate) async fn committed(&self) -> Option<Vec<(i32, i64)>> {
         match self {
             Self::Broker(consumer, topic) => block_in_place(|| log::committed(consumer, topic, PARTITIONS)),
-            Self::Gateway(target, group) => alone::committed(target, group).await,
+            Self::Gateway(target, group, topic) => alone::committed(target, group, topic).await,
         }
     }
 }
@@ -71,6 +73,11 @@ impl Onlooker<'_> {
 impl Names {
     pub(crate) fn letters(&self) -> String {
         format!("dlq.{}.{}", self.topic, self.group)
+    }
+
+    /// What the group is sent back goes through this topic.
+    pub(crate) fn redrives(&self) -> String {
+        format!("_weirgate.redrive.{}", self.group)
     }
 }
 
@@ -104,11 +111,41 @@ impl Ground {
 
     /// Who looks at what the group has committed.
     pub(crate) fn onlooker<'g>(&'g self, names: &'g Names) -> Onlooker<'g> {
+        self.onlooker_of(&names.group, &names.topic)
+    }
+
+    /// The same of any topic of the group.
+    fn onlooker_of<'g>(&'g self, group: &'g str, topic: &'g str) -> Onlooker<'g> {
+        match self {
+            Self::Brokers { brokers, .. } => Onlooker::Broker(log::onlooker(&brokers.client(), group), topic),
+            Self::Own { target, .. } => Onlooker::Gateway(target, group, topic),
+        }
+    }
+
+    /// Waits until the group has committed all that was sent back to it.
+    pub(crate) async fn until_all_returned(&self, names: &Names, patience: Duration) {
+        let topic = names.redrives();
+        let onlooker = self.onlooker_of(&names.group, &topic);
+        until("all that was sent back is committed", patience, async || {
+            let ends = self.ends(&names.group, &topic).await?;
+            let committed = onlooker.committed().await?;
+            let is_there = |(part, end): &(i32, i64)| *end == 0 || committed.contains(&(*part, *end));
+            ends.iter().all(is_there).then_some(())
+        })
+        .await;
+    }
+
+    /// Where the partitions of a topic of the group end.
+    async fn ends(&self, group: &str, topic: &str) -> Option<Vec<(i32, i64)>> {
         match self {
             Self::Brokers { brokers, .. } => {
-                Onlooker::Broker(log::onlooker(&brokers.client(), &names.group), &names.topic)
+                let client = brokers.client();
+                Some(block_in_place(|| log::ends(&client, topic, PARTITIONS)))
             }
-            Self::Own { target, .. } => Onlooker::Gateway(target, &names.group),
+            Self::Own { target, .. } => {
+                let places = alone::places(target, group, topic).await?;
+                Some(places.iter().map(|place| (place.part, place.end)).collect())
+            }
         }
     }
 
@@ -141,7 +178,8 @@ impl Ground {
                 (truth.iter().map(|stored| (stored.part, stored.off)).collect(), ends(&truth))
             }
             Self::Own { target, .. } => {
-                let places = alone::places(target, &names.group).await.expect("the gateway answers");
+                let places = alone::places(target, &names.group, &names.topic).await;
+                let places = places.expect("the gateway answers");
                 let ends: Vec<(i32, i64)> = places.iter().map(|place| (place.part, place.end)).collect();
                 let all = ends.iter().flat_map(|(part, end)| (0..*end).map(|off| (*part, off)));
                 (all.collect(), ends)
@@ -191,24 +229,25 @@ impl Ground {
                 let client = brokers.client();
                 let onlooker = log::onlooker(&client, &names.group);
                 let committed = block_in_place(|| log::committed(&onlooker, &names.topic, PARTITIONS));
-                let letters = names.letters();
+                let of_any = |topic: &str| match block_in_place(|| log::partitions(&client, topic)) {
+                    0 => Vec::new(),
+                    partitions => log::truth(&client, topic, partitions),
+                };
                 Remains {
                     truth: log::truth(&client, &names.topic, PARTITIONS),
                     committed: committed.expect("the commits can be read"),
-                    letters: match block_in_place(|| log::partitions(&client, &letters)) {
-                        0 => Vec::new(),
-                        partitions => log::truth(&client, &letters, partitions),
-                    },
+                    letters: of_any(&names.letters()),
+                    redriven: of_any(&names.redrives()),
                 }
             }
             Self::Own { data, commits, .. } => {
                 commits.stop().await;
                 let log = block_in_place(|| alone::Log::open(&data));
-                let letters = names.letters();
                 let remains = Remains {
                     truth: log.truth(&names.topic).await,
                     committed: log.committed(&names.group, &names.topic).await,
-                    letters: log.truth(&letters).await,
+                    letters: log.truth(&names.letters()).await,
+                    redriven: log.truth(&names.redrives()).await,
                 };
                 log.close().await;
                 remains

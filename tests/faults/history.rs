@@ -23,6 +23,12 @@ pub(crate) enum Deed {
     Nack,
     /// It was told that a delivery need not be settled any more.
     Withdraw,
+    /// It was handed a dead letter again; which time that is, is in the note.
+    Return,
+    /// It settled one of those; the note says how.
+    Settle,
+    /// A member of another group was handed a delivery; of a dead letter, the note says which time.
+    Aside,
     /// It was told which partitions its gateway has.
     Assign,
     /// A gateway heard that the group had given its partitions to others, since it had not been heard for too long.
@@ -126,6 +132,11 @@ impl Entry {
 
     pub(crate) fn is(&self, f: Deed, kind: Kind) -> bool {
         self.f == f && self.kind == kind
+    }
+
+    /// Whether it is about a dead letter that came back.
+    pub(crate) const fn is_of_letter(&self) -> bool {
+        matches!(self.f, Deed::Return | Deed::Settle)
     }
 }
 

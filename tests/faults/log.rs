@@ -48,6 +48,13 @@ pub(crate) fn partitions(client: &ClientConfig, topic: &str) -> i32 {
     topic.map_or(0, |topic| i32::try_from(topic.partitions().len()).unwrap())
 }
 
+/// Behind the last record of each partition. Blocks.
+pub(crate) fn ends(client: &ClientConfig, topic: &str, partitions: i32) -> Vec<(i32, i64)> {
+    let consumer: BaseConsumer = client.create().unwrap();
+    let end = |part| consumer.fetch_watermarks(topic, part, ASK_MAX).expect("the brokers answer").1;
+    (0..partitions).map(|part| (part, end(part))).collect()
+}
+
 /// Removes what lies before these offsets, as retention does.
 pub(crate) async fn remove(client: &ClientConfig, topic: &str, before: &[(i32, i64)]) {
     let admin: AdminClient<DefaultClientContext> = client.create().unwrap();

@@ -3,6 +3,7 @@
 //! fails is void: it fails, too.
 //!
 //! - `alone`: a gateway's own log, and what it says of a group.
+//! - `audience`: who follows the topic.
 //! - `broker`: starts Kafka; shared with `tests/kafka`.
 //! - `brokers`: three of them behind proxies, for one run at a time.
 //! - `checkers`: what is wrong with a history, if anything.
@@ -19,6 +20,8 @@
 //! - `network`: a bad network between gateways and brokers.
 //! - `proxy`: what stands between them.
 //! - `publishers`, `subscribers`, `socket`: the gateway's clients.
+//! - `redrives`: dead letters that are sent back, twice.
+//! - `settling`: what workers say of what they are given.
 //! - `topics`: topics that refuse a record, or are taken away.
 //! - `run`, `verdict`: one run from its beginning to passed, failed, or void.
 //!
@@ -33,6 +36,7 @@
 )]
 
 mod alone;
+mod audience;
 #[path = "../kafka/broker.rs"]
 #[expect(dead_code, reason = "the tests of Kafka use more of it")]
 mod broker;
@@ -51,7 +55,9 @@ mod members;
 mod network;
 mod proxy;
 mod publishers;
+mod redrives;
 mod run;
+mod settling;
 mod socket;
 mod subscribers;
 mod topics;

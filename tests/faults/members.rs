@@ -10,8 +10,9 @@ use crate::ground::Engine;
 use crate::history::{Book, Deed, Entry, Kind, Recorder};
 use crate::publishers::publish_one;
 use crate::run::{Plan, Run};
+use crate::settling::{POISON, Settling};
 use crate::socket::{Message, Socket};
-use crate::subscribers::{POISON, Settling, subscribe};
+use crate::subscribers::subscribe;
 use crate::{promised, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);

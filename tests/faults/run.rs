@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout};
 
+use crate::audience::AUDIENCE;
 use crate::brokers::{self, Brokers};
 use crate::checkers::{Case, Stored};
 use crate::control::Control;
@@ -17,11 +19,14 @@ use crate::gateway::{Gateway, Target};
 use crate::ground::{Engine, Ground, Names, Remains};
 use crate::history::{Book, Deed, Entry, Kind};
 use crate::publishers::{EVENT_TYPE, Pace, Publishers, Retry};
-use crate::subscribers::{AUDIENCE, Reading, Settling, Subscribers};
+use crate::settling::Settling;
+use crate::subscribers::{Reading, Subscribers};
 use crate::verdict::{Ended, Verdict};
 use crate::{alone, log, rounds, until};
 
 pub(crate) const PARTITIONS: i32 = 3;
+/// `socket.drain_window`: over how long sockets leave a gateway that ends.
+pub(crate) const DRAIN_WINDOW: Duration = Duration::from_secs(3);
 /// How long clients may take to finish what they are at.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
@@ -37,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) delivery_timeout: Duration,
     /// Settings of the group, each after a comma.
     pub(crate) policy: &'static str,
+    /// Where a gateway shows its metrics, if it shall: two cannot at one place.
+    pub(crate) metrics: Option<u16>,
     /// YAML laid over the gateways' configuration.
     pub(crate) yaml: String,
 }
@@ -52,6 +59,7 @@ impl Default for Plan {
             pace: Pace { publishers: 8, every: Duration::from_millis(80), retry: Retry::Never },
             delivery_timeout: Duration::from_secs(10),
             policy: "",
+            metrics: None,
             yaml: String::new(),
         }
     }
@@ -134,7 +142,7 @@ impl Run {
                 brokers,
             },
             None => Ground::Own {
-                commits: alone::Commits::watch(&book, &targets[0], group),
+                commits: alone::Commits::watch(&book, &targets[0], &names),
                 target: targets[0].clone(),
                 data: gateways[0].data(),
             },
@@ -171,15 +179,24 @@ impl Run {
 
     /// Waits until the group has settled something new in every partition.
     pub(crate) async fn group_goes_on(&self, patience: Duration) {
+        self.group_goes_on_where(|_| true, patience).await;
+    }
+
+    /// The same in every partition but this one.
+    pub(crate) async fn group_goes_on_elsewhere(&self, part: i32, patience: Duration) {
+        self.group_goes_on_where(|other| other != part, patience).await;
+    }
+
+    async fn group_goes_on_where(&self, is_meant: impl Fn(i32) -> bool, patience: Duration) {
         let last = || {
             let settled = self.subscribers.settled.lock().unwrap();
             settled.iter().copied().collect::<BTreeMap<i32, i64>>()
         };
         let before = last();
-        until("the group goes on in every partition", patience, async || {
+        until("the group goes on", patience, async || {
             let now = last();
             let more = |part: i32| now.get(&part) > before.get(&part);
-            (0..PARTITIONS).all(more).then_some(())
+            (0..PARTITIONS).filter(|part| is_meant(*part)).all(more).then_some(())
         })
         .await;
     }
@@ -199,6 +216,20 @@ impl Run {
             (now == last.into_iter().collect::<Vec<_>>()).then_some(now)
         })
         .await
+    }
+
+    /// Does something in the log of the run's only gateway, which does not run.
+    pub(crate) async fn in_log<T>(&self, work: impl AsyncFnOnce(&alone::Log) -> T) -> T {
+        let Ground::Own { data, .. } = &self.ground else { panic!("a run on a gateway's own log") };
+        let log = block_in_place(|| alone::Log::open(data));
+        let done = work(&log).await;
+        log.close().await;
+        done
+    }
+
+    /// Waits until the group has committed all that was sent back to it.
+    pub(crate) async fn until_all_returned(&self, patience: Duration) {
+        self.ground.until_all_returned(&self.names, patience).await;
     }
 
     /// Restarts all gateways and removes, while none runs, what lies before these offsets, once all who follow have seen it.
@@ -244,7 +275,7 @@ impl Run {
             }
         }
         let reader = self.ground.reader();
-        let Remains { mut truth, committed, letters } = self.ground.end(&self.names).await;
+        let Remains { mut truth, committed, letters, redriven } = self.ground.end(&self.names).await;
         let removed = self.removed.iter().map(|stored| (stored.part, stored.off)).collect();
         truth.extend(self.removed);
         truth.sort_by_key(|stored| (stored.part, stored.off));
@@ -264,6 +295,7 @@ impl Run {
             is_drained,
             committed,
             letters,
+            redriven,
             directory: self.directory,
         }
     }
@@ -272,6 +304,7 @@ impl Run {
 /// What the gateways are told; without brokers each has a log of its own.
 pub(crate) fn yaml(brokers: Option<Vec<String>>, names: &Names, plan: &Plan) -> String {
     let Names { topic, group } = names;
+    let metrics = plan.metrics.map_or_else(|| "null".to_owned(), |port| format!("127.0.0.1:{port}"));
     let log = brokers.map_or_else(String::new, |brokers| {
         let (brokers, delivery_timeout) = (brokers.join(", "), plan.delivery_timeout.as_millis());
         format!(
@@ -282,9 +315,9 @@ pub(crate) fn yaml(brokers: Option<Vec<String>>, names: &Names, plan: &Plan) -> 
         )
     });
     format!(
-        "http: {{metrics_listen: null, drain_delay: 500ms, limits: {{connections_new_per_second_max: 10000}}}}
+        "http: {{metrics_listen: {metrics}, drain_delay: 500ms, limits: {{connections_new_per_second_max: 10000}}}}
 \
-         socket: {{drain_window: 3s}}
+         socket: {{drain_window: {}ms}}
 \
          {log}\
          topic_defaults: {{schema: {{required: false}}}}
@@ -294,6 +327,8 @@ pub(crate) fn yaml(brokers: Option<Vec<String>>, names: &Names, plan: &Plan) -> 
          groups: {{{group}: {{topics: [{topic}]{}}}}}
 {}
 ",
-        plan.policy, plan.yaml
+        DRAIN_WINDOW.as_millis(),
+        plan.policy,
+        plan.yaml
     )
 }

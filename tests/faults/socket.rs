@@ -65,6 +65,14 @@ impl Socket {
 }
 
 impl Message {
+    /// The delivery in it as a line of history; of a dead letter that came back, the note says which time.
+    pub(crate) fn delivery(&self) -> Entry {
+        match self.json["redrives"].as_u64() {
+            None => self.event(Deed::Deliver),
+            Some(redrives) => self.event(Deed::Return).note(redrives.to_string()),
+        }
+    }
+
     /// The event in it as a line of history, judged by its bytes as they came.
     pub(crate) fn event(&self, f: Deed) -> Entry {
         #[derive(Deserialize)]

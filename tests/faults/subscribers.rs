@@ -1,5 +1,5 @@
-//! Clients that read over WebSocket: workers of a group, and an audience that follows the topic from its beginning.
-//! Both come back when their connection ends, to the next gateway.
+//! Clients that read over WebSocket: workers of a group, beside an audience. They come back when their connection ends, to
+//! the next gateway.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::Audience;
 use crate::gateway::Target;
 use crate::history::{Book, Deed, Entry, Kind, Recorder};
+use crate::settling::{Answer, Settling};
 use crate::socket::{Message, Socket};
 
 /// Deliveries that workers keep unsettled while more come. Every other one is late, by longer than the time between two looks
@@ -40,6 +42,8 @@ pub(crate) struct Subscribers {
     pub(crate) settled: Seen,
     /// What was rejected.
     pub(crate) rejected: Seen,
+    /// What came back of that.
+    pub(crate) returned: Seen,
     /// What the audience was shown.
     pub(crate) followed: Seen,
 }
@@ -64,23 +68,6 @@ pub(crate) struct Reading {
     pub(crate) settling: Settling,
 }
 
-/// How workers settle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settling {
-    /// All they are given, at once.
-    All,
-    /// Some only when they are given it for the second time.
-    SomeTwice,
-}
-
-/// Of so many offsets one fails at first.
-const FAILS_EVERY: i64 = 16;
-
-/// Events with this key are rejected.
-pub(crate) const POISON: &str = "poison";
-/// The name of the one who follows.
-pub(crate) const AUDIENCE: &str = "a0";
-
 impl Subscribers {
     pub(crate) fn start(book: &Book, targets: &[Target], reading: &Reading) -> Self {
         let mut this = Self {
@@ -92,19 +79,13 @@ impl Subscribers {
             workers: Vec::new(),
             settled: Seen::default(),
             rejected: Seen::default(),
+            returned: Seen::default(),
             followed: Seen::default(),
         };
         for _ in 0..reading.workers {
             this.hire();
         }
-        let audience = Audience {
-            recorder: book.recorder(AUDIENCE),
-            targets: targets.to_vec(),
-            topic: reading.topic.clone(),
-            followed: Arc::clone(&this.followed),
-            cursor: None,
-            positions: HashMap::new(),
-        };
+        let audience = Audience::new(book, targets, &reading.topic, &this.followed);
         this.tasks.spawn(audience.run(this.stop.clone()));
         this
     }
@@ -125,6 +106,7 @@ impl Subscribers {
             settling: self.reading.settling,
             settled: Arc::clone(&self.settled),
             rejected: Arc::clone(&self.rejected),
+            returned: Arc::clone(&self.returned),
             strings: strings.clone(),
         };
         self.workers.push(strings);
@@ -169,6 +151,7 @@ struct Worker {
     settling: Settling,
     settled: Seen,
     rejected: Seen,
+    returned: Seen,
     strings: Strings,
 }
 
@@ -190,6 +173,7 @@ struct Shift<'a> {
     is_busy: &'a AtomicBool,
     settled: &'a Seen,
     rejected: &'a Seen,
+    returned: &'a Seen,
 }
 
 impl Worker {
@@ -218,6 +202,7 @@ impl Worker {
                 is_busy: &self.strings.is_busy,
                 settled: &self.settled,
                 rejected: &self.rejected,
+                returned: &self.returned,
             };
             let note = tokio::select! {
                 ended = shift.work(&self.strings.stop) => ended.err().unwrap_or_else(|| "stopped".to_owned()),
@@ -270,14 +255,19 @@ impl Shift<'_> {
     fn hear(&mut self, message: &Message) {
         let json = &message.json;
         if let Some(tag) = json["delivery"].as_str() {
-            let entry = message.event(Deed::Deliver);
+            let entry = message.delivery();
+            if entry.is_of_letter() {
+                self.returned.lock().unwrap().extend(entry.position());
+            }
             self.recorder.write(entry.clone());
             self.kept.push_back((tag.to_owned(), entry));
         } else if let Some(id) = json["id"].as_u64() {
             let Some((tag, mut entry)) = self.asked.remove(&id) else { return };
             let error = json["error"]["code"].as_str();
             entry.kind = if error.is_none() { Kind::Ok } else { Kind::Fail };
-            error.unwrap_or_default().clone_into(&mut entry.note);
+            if let Some(error) = error {
+                error.clone_into(&mut entry.note);
+            }
             if entry.is(Deed::Ack, Kind::Ok) {
                 self.settled.lock().unwrap().extend(entry.position());
             }
@@ -292,7 +282,9 @@ impl Shift<'_> {
         } else if let Some(tags) = json["withdrawn"].as_array() {
             let reason = json["reason"].as_str().unwrap_or_default();
             for tag in tags {
-                let Some(mut entry) = self.withdrawn(tag) else { continue };
+                let Some(mut entry) = self.withdrawn(tag).filter(|entry| !entry.is_of_letter()) else {
+                    continue;
+                };
                 (entry.f, entry.note) = (Deed::Withdraw, reason.to_owned());
                 self.recorder.write(entry);
             }
@@ -317,20 +309,15 @@ impl Shift<'_> {
     /// Settles the oldest until only so many are left.
     async fn settle(&mut self, kept: usize) -> Result<(), String> {
         while self.kept.len() > kept {
-            let Some((tag, mut entry)) = self.kept.pop_front() else { break };
+            let Some((tag, entry)) = self.kept.pop_front() else { break };
             self.commands += 1;
-            let is_first = entry.attempt == Some(1) && entry.off.is_some_and(|off| off % FAILS_EVERY == 0);
-            let fails = self.settling == Settling::SomeTwice && is_first;
-            (entry.f, entry.kind) = (if fails { Deed::Nack } else { Deed::Ack }, Kind::Invoke);
-            self.recorder.write(entry.clone());
-            let command = if fails {
-                json!({"id": self.commands, "op": "nack", "sub": self.sub, "delivery": tag})
-            } else if entry.key == POISON {
+            let answer = self.settling.answer(&entry);
+            if answer == Answer::Reject {
                 self.rejected.lock().unwrap().extend(entry.position());
-                json!({"id": self.commands, "op": "reject", "sub": self.sub, "delivery": tag, "reason": POISON})
-            } else {
-                json!({"id": self.commands, "op": "ack", "sub": self.sub, "deliveries": [tag]})
-            };
+            }
+            let entry = answer.entry(entry);
+            self.recorder.write(entry.clone());
+            let command = answer.command(self.commands, &self.sub, &tag);
             self.asked.insert(self.commands, (tag, entry));
             self.socket.send(&command).await?;
         }
@@ -339,83 +326,7 @@ impl Shift<'_> {
 }
 
 /// What a reader was told to miss of a partition.
-fn gap_entry(part: &str, gap: &Value) -> Entry {
+pub(crate) fn gap_entry(part: &str, gap: &Value) -> Entry {
     let (from, to) = (gap[0].as_i64().unwrap(), gap[1].as_i64().unwrap());
     Entry::new(Deed::Gap, Kind::Ok).at(part.parse().unwrap(), to).note(from.to_string())
-}
-
-struct Audience {
-    recorder: Recorder,
-    targets: Vec<Target>,
-    topic: String,
-    followed: Seen,
-    cursor: Option<Value>,
-    /// What was seen since the cursor: the next offset of each partition.
-    positions: HashMap<i32, i64>,
-}
-
-impl Audience {
-    async fn run(mut self, stop: CancellationToken) {
-        let mut tries = interval(TRY_AGAIN);
-        for turn in 0.. {
-            tokio::select! {
-                _ = tries.tick() => {}
-                () = stop.cancelled() => return,
-            }
-            let target = self.targets[turn % self.targets.len()].clone();
-            let command = json!({"id": 1, "op": "subscribe", "topics": [self.topic], "from": self.from()});
-            let Some((mut socket, ok)) = subscribe(&target, &command).await else { continue };
-            if self.cursor.is_some() && ok["resumed"] != true {
-                self.recorder.write(Entry::new(Deed::Close, Kind::Info).note(format!("not resumed: {ok}")));
-            }
-            self.take_cursor(&ok);
-            let note = tokio::select! {
-                note = self.follow(&mut socket) => note,
-                () = stop.cancelled() => {
-                    socket.close().await;
-                    return;
-                }
-            };
-            self.recorder.write(Entry::new(Deed::Close, Kind::Info).note(note));
-        }
-    }
-
-    /// The beginning, or behind what was seen last.
-    fn from(&self) -> Value {
-        let Some(cursor) = &self.cursor else { return json!("earliest") };
-        let positions: HashMap<String, i64> =
-            self.positions.iter().map(|(part, next)| (part.to_string(), *next)).collect();
-        json!({"cursor": cursor, "positions": {&self.topic: positions}})
-    }
-
-    fn take_cursor(&mut self, json: &Value) {
-        if json["cursor"].is_string() {
-            self.cursor = Some(json["cursor"].clone());
-        }
-    }
-
-    /// Follows until the connection ends; answers how.
-    async fn follow(&mut self, socket: &mut Socket) -> String {
-        loop {
-            let message = match socket.next().await {
-                Ok(message) => message,
-                Err(note) => return note,
-            };
-            self.take_cursor(&message.json);
-            if let Some(gaps) = message.json["gap"][&self.topic].as_object() {
-                for (part, gap) in gaps {
-                    let entry = gap_entry(part, gap);
-                    self.positions.extend(entry.position());
-                    self.recorder.write(entry);
-                }
-            }
-            if message.json["offset"].is_u64() {
-                let entry = message.event(Deed::Follow);
-                let (part, off) = entry.position().unwrap();
-                self.recorder.write(entry);
-                self.positions.insert(part, off + 1);
-                self.followed.lock().unwrap().insert((part, off));
-            }
-        }
-    }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Ended {
     pub(crate) committed: Vec<(i32, i64)>,
     /// Its dead letters.
     pub(crate) letters: Vec<Stored>,
+    /// What was sent back to it of those.
+    pub(crate) redriven: Vec<Stored>,
     /// The histories and the gateways' logs; kept where the run does not pass.
     pub(crate) directory: PathBuf,
 }
@@ -30,6 +32,7 @@ pub(crate) struct Verdict {
     pub(crate) case: Case,
     pub(crate) counts: Counts,
     pub(crate) letters: Vec<Stored>,
+    pub(crate) redriven: Vec<Stored>,
     directory: PathBuf,
 }
 
@@ -123,8 +126,8 @@ impl Ended {
         let case = self.case;
         let (void, broken): (Vec<Finding>, Vec<Finding>) =
             case.findings().into_iter().partition(|finding| finding.subject.starts_with(CONTROL));
-        let verdict =
-            Verdict { counts: case.counts(), case, letters: self.letters, directory: self.directory };
+        let Self { letters, redriven, directory, .. } = self;
+        let verdict = Verdict { counts: case.counts(), case, letters, redriven, directory };
         let (counts, case) = (verdict.counts, &verdict.case);
         let (stall, control_stall) = verdict.stall(None, &WHOLE);
         let (stall, control_stall) = (stall.unwrap_or_default(), control_stall.unwrap_or_default());
@@ -194,6 +197,7 @@ mod tests {
             is_drained: true,
             committed: vec![(0, 2)],
             letters: Vec::new(),
+            redriven: Vec::new(),
             directory: "no-such-directory".into(),
         }
     }

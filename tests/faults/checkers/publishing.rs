@@ -154,7 +154,7 @@ pub(super) fn corrupt(case: &Case) -> Vec<Finding> {
 }
 
 fn is_seen(f: Deed) -> bool {
-    matches!(f, Deed::Deliver | Deed::Follow)
+    matches!(f, Deed::Deliver | Deed::Follow | Deed::Return | Deed::Aside)
 }
 
 #[cfg(test)]
