@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::event::{GroupName, Partition, Timestamp, Topic};
@@ -37,7 +37,6 @@ use super::group::{Blocked, Group, Moment, REDRIVES, Slot};
 use super::mailbox::Mailbox;
 use super::member::{MemberGuard, MemberId};
 use super::resets::Order;
-use super::resumes::Resumed;
 use super::retry::Random;
 use super::shared::Shared;
 use super::view::MemberView;
@@ -64,7 +63,8 @@ pub(super) enum Command {
     Credit { member: MemberId, credit: u32, reply: oneshot::Sender<Result<(), Error>> },
     Pause { member: MemberId, is_paused: bool, reply: oneshot::Sender<Result<(), Error>> },
     Look { reply: oneshot::Sender<Snapshot> },
-    Follow { policy: Arc<Policy>, resumed: Option<Resumed> },
+    /// To look at once what it is to follow.
+    Follow,
     Drain,
 }
 
@@ -118,6 +118,7 @@ enum Input {
     Committed(Committing),
     ResetTold(Result<Order, Error>),
     Parking(Option<parking::Done>),
+    Policies,
     News,
     Woke,
 }
@@ -130,6 +131,8 @@ pub(super) struct Owner {
     commands: mpsc::Receiver<Command>,
     /// For the members' controls.
     sender: mpsc::WeakSender<Command>,
+    /// Tell that what groups are to follow has changed.
+    policies: watch::Receiver<u64>,
     machine: Group,
     mailboxes: BTreeMap<u32, Arc<Mailbox>>,
     news: Arc<Notify>,
@@ -171,6 +174,7 @@ impl Owner {
         const COMMANDS_MAX: usize = 1_024;
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let now = Instant::now();
+        let policies = shared.policies.changes();
         let mut machine = Group::new(policy, 0, Random::new(seed()));
         machine.set_resumed(shared.policies.resumed(&group));
         let redrives = Topic::of_redrives(&group);
@@ -180,6 +184,7 @@ impl Owner {
             group,
             commands,
             sender: sender.downgrade(),
+            policies,
             mailboxes: BTreeMap::new(),
             news: Arc::new(Notify::new()),
             joining: None,
@@ -250,6 +255,7 @@ impl Owner {
             told = pending(&mut self.resets.telling) => Input::ResetTold(told),
             measured = pending(&mut self.measuring) => Input::Measured(measured),
             event = next_event(&mut self.events), if may_read => Input::Event(event),
+            Ok(()) = self.policies.changed() => Input::Policies,
             () = self.news.notified() => Input::News,
             () = sleep_until(wake) => Input::Woke,
         }
@@ -280,6 +286,7 @@ impl Owner {
             Input::ResetTold(told) => self.reset_told(told),
             Input::Parking(Some(done)) => self.on_parking(done),
             Input::Parking(None) | Input::Woke => {}
+            Input::Policies => self.follow(),
             Input::News => self.read_news(),
         }
     }

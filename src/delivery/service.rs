@@ -149,7 +149,6 @@ impl Service {
         let Self { shared, keeper, handle, mut requests } = self;
         let mut owners = Owners::default();
         owners.tasks.spawn(dead_letters::keep_redrives(Arc::clone(&shared), owners.redriving.clone()));
-        let mut policies = shared.policies.changes();
         let keeping = keeper.run(&shared.config, &shared.log);
         let measuring = lag::show(&handle);
         let remembering = dead_letters::keep(&shared);
@@ -169,7 +168,6 @@ impl Service {
                     }
                     owners.forget_ended();
                 }
-                Ok(()) = policies.changed() => owners.follow(&shared.policies).await,
                 () = &mut keeping => break,
                 () = &mut remembering => break,
                 () = &mut measuring => break,
@@ -218,14 +216,6 @@ impl Owners {
         self.tasks.spawn(owner.run());
         self.senders.insert(group.clone(), sender.clone());
         Ok(sender)
-    }
-
-    async fn follow(&self, policies: &Policies) {
-        for (group, sender) in &self.senders {
-            if let Some(command) = follow(policies, group) {
-                drop(sender.send(command).await);
-            }
-        }
     }
 
     fn drain(&mut self) {
@@ -303,7 +293,7 @@ impl Delivery {
         self.known(group)?;
         self.shared.policies.resume(group.clone(), self.shared.clock.now()).await?;
         // The task hears of it with the table's other changes; told here, it has heard before it is looked at.
-        let told = async { self.owner(group).await?.send(follow(&self.shared.policies, group)?).await.ok() };
+        let told = async { self.owner(group).await?.send(Command::Follow).await.ok() };
         drop(timeout(LOOK_MAX, told).await);
         self.group(group).await
     }
@@ -325,10 +315,4 @@ impl Delivery {
             drop(answer.await);
         }
     }
-}
-
-/// What a group's task is to follow now.
-fn follow(policies: &Policies, group: &GroupName) -> Option<Command> {
-    let policy = policies.get(group)?;
-    Some(Command::Follow { policy, resumed: policies.resumed(group) })
 }

@@ -1,10 +1,12 @@
 //! What happens to the log's member, told by a log that the test plays.
 
 use weirgate::delivery::{GapReason, How, Push, Refused, Settlement, State, Withdrawal};
-use weirgate::event::Offset;
+use weirgate::event::{GroupName, Offset};
 
-use super::harness::{World, offsets};
+use super::engine::PATIENCE;
+use super::harness::{World, offsets, patch};
 use super::scripted::{Deed, first};
+use super::waiting::in_time;
 
 fn gap(from: u64, to: u64) -> Push {
     let (topic, partition) = first();
@@ -115,4 +117,30 @@ async fn a_gap_nobody_was_here_for_is_told_to_who_comes_next() {
     assert_eq!(log.deed().await, Deed::Commit(9));
     let mut worker = world.join("c-2", 8).await;
     assert_eq!(worker.told_but_assignments().await, gap(0, 9));
+}
+
+#[tokio::test]
+async fn a_group_that_stands_still_with_a_full_channel_holds_up_no_other() {
+    /// More than wait for a group's task.
+    const ORDERS: usize = 2_000;
+    let (world, mut log) = World::scripted(1, "{}").await;
+    log.never_take_back();
+    let worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 0);
+    log.revoke();
+    assert_eq!(log.deed().await, Deed::GiveBack(vec![first()]));
+    let mut orders = tokio::task::JoinSet::new();
+    for credit in 0..ORDERS {
+        let control = worker.member.control();
+        orders.spawn(async move { control.set_credit(u32::try_from(credit).unwrap()).await });
+    }
+    // The one thread that runs all of this has begun with every order by then.
+    tokio::task::yield_now().await;
+    for name in ["first", "second"] {
+        let policy = patch(r#"{"topics":["orders.v1"]}"#);
+        let other = GroupName::parse(name).unwrap();
+        let put = world.delivery.put_policy(&other, policy);
+        in_time(PATIENCE, "a change of another group", put).await.unwrap();
+    }
 }

@@ -44,6 +44,7 @@ pub(crate) struct Script {
 #[derive(Debug, Default)]
 struct Moods {
     refuses_seeks: AtomicBool,
+    never_takes_back: AtomicBool,
     has_no_members: AtomicBool,
 }
 
@@ -90,6 +91,11 @@ impl Script {
 
     pub(crate) fn refuse_seeks(&self, refuses: bool) {
         self.moods.refuses_seeks.store(refuses, Ordering::Relaxed);
+    }
+
+    /// From now on who gives partitions back waits for ever.
+    pub(crate) fn never_take_back(&self) {
+        self.moods.never_takes_back.store(true, Ordering::Relaxed);
     }
 
     /// From now on offsets may be set by hand.
@@ -211,6 +217,9 @@ impl MemberEvents for Member {
 
     async fn give_back(&mut self, partitions: &[(Topic, Partition)]) {
         self.deeds.send(Deed::GiveBack(partitions.to_vec())).unwrap();
+        if self.moods.never_takes_back.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
     }
 
     async fn leave(self: Box<Self>) {

@@ -34,12 +34,7 @@ impl Owner {
                 drop(reply.send(self.known(member).map(|()| self.pause(member, is_paused))));
             }
             Command::Look { reply } => drop(reply.send(self.look())),
-            Command::Follow { policy, resumed } => {
-                self.follow(policy);
-                if let Some(resumed) = resumed {
-                    self.machine.resume(resumed, now);
-                }
-            }
+            Command::Follow => self.follow(),
             Command::Drain => Self::drain(self),
         }
     }
@@ -118,7 +113,21 @@ impl Owner {
         if self.mailboxes.contains_key(&member.number()) { Ok(()) } else { Err(Error::Closed) }
     }
 
-    fn follow(&mut self, policy: Arc<Policy>) {
+    /// Follows what all gateways are told of the group.
+    pub(super) fn follow(&mut self) {
+        let (policy, resumed) = {
+            let policies = &self.shared.policies;
+            (policies.get(&self.group), policies.resumed(&self.group))
+        };
+        if let Some(policy) = policy {
+            self.follow_policy(policy);
+        }
+        if let Some(resumed) = resumed {
+            self.machine.resume(resumed, self.now());
+        }
+    }
+
+    fn follow_policy(&mut self, policy: Arc<Policy>) {
         let before = match &self.phase {
             Phase::Restarting(next) => next,
             Phase::Serving | Phase::Ending | Phase::Draining => self.machine.policy(),
