@@ -15,6 +15,7 @@
 mod breaker;
 mod burial;
 mod dead_letters;
+mod deletion;
 mod error;
 mod gateways;
 mod group;

@@ -507,6 +507,7 @@ fn wrong_calls_of_dlq_and_groups_are_2() {
         &["groups", "show"],
         &["groups", "reset", "g"],
         &["groups", "reset", "g", "--to", "yesterday"],
+        &["groups", "delete"],
     ] {
         expect(&weirgate(call), 2);
     }
@@ -527,6 +528,16 @@ fn a_reset_is_planned_or_done_and_never_asked_for_where_nobody_is() {
     );
     let (out, _) = expect(&weirgate(&[&call[..], &["--yes", "--json"]].concat()), 0);
     assert!(out.contains(r#""state":"done""#) && out.ends_with("}\n") && out.lines().count() == 1, "{out}");
+}
+
+#[test]
+fn a_group_is_deleted_by_who_says_yes() {
+    let url = answering(["HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"]);
+    let call = ["groups", "delete", "g", "--url", &url, "--token", "t"];
+    let (_, err) = expect(&weirgate(&call), 1);
+    assert!(err.contains("--yes deletes"), "{err}");
+    let (out, _) = expect(&weirgate(&[&call[..], &["--yes"]].concat()), 0);
+    assert_eq!(out, "group g was deleted\n");
 }
 
 #[test]

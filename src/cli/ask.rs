@@ -49,6 +49,11 @@ impl Asker {
         self.send(request).await
     }
 
+    /// Deletes what is at a path.
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.send(self.client.delete(format!("{}{path}", self.url))).await.map(drop)
+    }
+
     async fn send(&self, mut request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
         if let Some((name, value)) = &self.header {
             request = request.header(*name, value);
@@ -58,6 +63,7 @@ impl Asker {
         let body = answer.bytes().await.context("the answer broke off")?;
         let told: Option<Value> = serde_json::from_slice(&body).ok();
         match told {
+            None if status == reqwest::StatusCode::NO_CONTENT => Ok(Value::Null),
             Some(told) if status.is_success() => Ok(told),
             told => Err(self.refused(status.as_u16(), &told.unwrap_or_default())),
         }

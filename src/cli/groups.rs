@@ -1,7 +1,9 @@
-//! `weirgate groups`: who works on what, how far behind, and what is in the way; and where a group goes on.
+//! `weirgate groups`: who works on what, how far behind, and what is in the way; where a group goes on, and its end.
 
+mod delete;
 mod reset;
 
+use std::io::{self, BufRead as _};
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -14,7 +16,7 @@ use super::paint::harmless;
 use super::table::Table;
 use super::{credential, output};
 
-/// Look at consumer groups, and move their offsets.
+/// Look at consumer groups, move their offsets, and delete them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -26,6 +28,7 @@ enum Command {
     List(List),
     Show(Show),
     Reset(Box<reset::Reset>),
+    Delete(delete::Delete),
 }
 
 /// List the groups that the caller may see.
@@ -71,10 +74,19 @@ pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<Exit
                 if show.json { format!("{group}\n") } else { shown(&group) }
             }
             Command::Reset(reset) => return reset.run(environment).await,
+            Command::Delete(delete) => return delete.run(environment).await,
         };
         output::print(&text)?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Asks the person at the terminal.
+fn is_confirmed(question: &str) -> anyhow::Result<bool> {
+    output::print(question)?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 fn listed(groups: &[Value]) -> String {

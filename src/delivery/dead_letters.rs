@@ -11,6 +11,7 @@
 
 mod count;
 mod filter;
+mod forgetting;
 mod gauges;
 mod handle;
 mod id;
@@ -33,6 +34,7 @@ use super::shared::Shared;
 use reading::LetterTopic;
 use states::Change;
 
+pub(super) use forgetting::forget_group;
 pub(super) use gauges::show;
 pub(super) use judging::{Finding, Readings, judge};
 pub(super) use keeper::keep;

@@ -11,6 +11,12 @@ pub enum Error {
     /// No policy of this name, neither in the configuration nor in the log.
     #[error("group '{0}' does not exist; create it with PUT /v1/groups/{0}")]
     UnknownGroup(GroupName),
+    /// A group that somebody works for, and that was to be deleted.
+    #[error(
+        "group '{0}' has members, on this gateway or elsewhere, or had some a moment ago; nothing was deleted, try \
+         again when they are gone"
+    )]
+    HasMembers(GroupName),
     /// The policy names a topic that does not exist.
     #[error("topic '{0}' does not exist")]
     UnknownTopic(Topic),

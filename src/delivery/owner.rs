@@ -57,12 +57,37 @@ const TICK: Duration = Duration::from_secs(1);
 /// What members and the service want of a group.
 #[derive(Debug)]
 pub(super) enum Command {
-    Join { join: Box<Join>, reply: oneshot::Sender<Result<Joined, Error>> },
-    Leave { member: MemberId, how: How, reply: oneshot::Sender<()> },
-    Settle { member: MemberId, settlement: Settlement, reply: oneshot::Sender<Result<Vec<Refused>, Error>> },
-    Credit { member: MemberId, credit: u32, reply: oneshot::Sender<Result<(), Error>> },
-    Pause { member: MemberId, is_paused: bool, reply: oneshot::Sender<Result<(), Error>> },
-    Look { reply: oneshot::Sender<Snapshot> },
+    Join {
+        join: Box<Join>,
+        reply: oneshot::Sender<Result<Joined, Error>>,
+    },
+    Leave {
+        member: MemberId,
+        how: How,
+        reply: oneshot::Sender<()>,
+    },
+    Settle {
+        member: MemberId,
+        settlement: Settlement,
+        reply: oneshot::Sender<Result<Vec<Refused>, Error>>,
+    },
+    Credit {
+        member: MemberId,
+        credit: u32,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Pause {
+        member: MemberId,
+        is_paused: bool,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Look {
+        reply: oneshot::Sender<Snapshot>,
+    },
+    /// To end at once, unless somebody works for the group; answers whether it does.
+    Retire {
+        reply: oneshot::Sender<bool>,
+    },
     /// To look at once what it is to follow.
     Follow,
     Drain,

@@ -5,25 +5,26 @@
 //! against the table read to its end, so that of gateways which change a policy at once none undoes the other's part.
 //! Beside them lies when each group was last told to go on ([`resumes`]), and where its offsets were last moved ([`resets`]).
 
+mod entry;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{GroupName, Timestamp, Topic};
 use crate::log::{Draft, EventLog, Table};
 
-use super::resets;
 use super::resumes::{self, Resumed};
 use super::{Config, Error, Policy, PolicyPatch, Put};
+use super::{deletion, resets};
+use entry::{Stored, fingerprint, stored, write};
+
+pub(super) use entry::key;
 
 /// Where policies lie.
 const TABLE: &str = "_weirgate.groups";
-/// Keys of policies; other kinds of entries come with later parts.
-const KEY_PREFIX: &str = "policy/";
 /// More groups than this are refused.
 const GROUPS_MAX: usize = 10_000;
 /// Orders that wait, and are carried out together.
@@ -46,6 +47,8 @@ pub(super) struct Policies {
 enum Order {
     /// One policy, by an administrator.
     Put(Change, oneshot::Sender<Result<Put, Error>>),
+    /// No policy, nor anything else that gateways are told of a group.
+    Delete { group: GroupName, reply: oneshot::Sender<Result<(), Error>> },
     /// All of the file, read again.
     File { config: Box<Config>, reply: oneshot::Sender<Result<(), Error>> },
     /// A group is to go on, as somebody said at this time.
@@ -74,15 +77,6 @@ type Changes = (Vec<Change>, Vec<oneshot::Sender<Result<Put, Error>>>);
 pub(super) struct Keeper {
     policies: Policies,
     orders: mpsc::Receiver<Order>,
-}
-
-/// An entry of the table.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Stored {
-    policy: Policy,
-    /// Hash of the file's policy that was applied last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
 }
 
 impl Policies {
@@ -139,25 +133,23 @@ impl Policies {
 
     /// Creates or changes a policy, durably.
     pub(super) async fn put(&self, group: GroupName, patch: PolicyPatch) -> Result<Put, Error> {
-        let (reply, answer) = oneshot::channel();
-        let order = Order::Put(Change { group, patch: Box::new(patch) }, reply);
-        self.orders.send(order).await.map_err(|_| Error::Closed)?;
-        answer.await.map_err(|_| Error::Closed)?
+        let change = Change { group, patch: Box::new(patch) };
+        self.order(|reply| Order::Put(change, reply)).await
+    }
+
+    /// Deletes a group's policy and whatever else gateways are told of it, durably.
+    pub(super) async fn delete(&self, group: GroupName) -> Result<(), Error> {
+        self.order(|reply| Order::Delete { group, reply }).await
     }
 
     /// Creates and updates what another reading of the file says, durably, and takes its defaults for groups to come.
     pub(super) async fn follow(&self, config: Config) -> Result<(), Error> {
-        let (reply, answer) = oneshot::channel();
-        let order = Order::File { config: Box::new(config), reply };
-        self.orders.send(order).await.map_err(|_| Error::Closed)?;
-        answer.await.map_err(|_| Error::Closed)?
+        self.order(|reply| Order::File { config: Box::new(config), reply }).await
     }
 
     /// Tells a group to go on, durably and on every gateway.
     pub(super) async fn resume(&self, group: GroupName, now: Timestamp) -> Result<(), Error> {
-        let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Resume { group, now, reply }).await.map_err(|_| Error::Closed)?;
-        answer.await.map_err(|_| Error::Closed)?
+        self.order(|reply| Order::Resume { group, now, reply }).await
     }
 
     /// Takes a group's reset further, durably and on every gateway; answers how it is then.
@@ -167,13 +159,21 @@ impl Policies {
         step: resets::Step,
         now: Timestamp,
     ) -> Result<resets::Order, Error> {
+        self.order(|reply| Order::Reset { group, step, now, reply }).await
+    }
+
+    async fn order<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Order,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order::Reset { group, step, now, reply }).await.map_err(|_| Error::Closed)?;
+        self.orders.send(order(reply)).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 
     fn set(&self, table: &Table) {
-        let (all, resumes, resets) = (read(table), resumes::read(table), resets::read(table));
+        let all = entry::read(table, &self.all.load());
+        let (resumes, resets) = (resumes::read(table), resets::read(table));
         let is_same =
             **self.all.load() == all && **self.resumes.load() == resumes && **self.resets.load() == resets;
         if !is_same {
@@ -228,6 +228,12 @@ impl Keeper {
                 Order::Put(change, reply) => {
                     changes.0.push(change);
                     changes.1.push(reply);
+                }
+                Order::Delete { group, reply } => {
+                    self.put(std::mem::take(&mut changes), table, config, log).await;
+                    let outcome = deletion::write(table, &group).await;
+                    self.policies.set(table);
+                    drop(reply.send(outcome));
                 }
                 Order::File { config: file, reply } => {
                     self.put(std::mem::take(&mut changes), table, config, log).await;
@@ -362,35 +368,4 @@ fn with_topics(policy: Policy) -> Result<Policy, Error> {
         return Err(Error::invalid("/topics", "a group reads at least one topic"));
     }
     Ok(policy)
-}
-
-fn fingerprint(policy: &Policy) -> String {
-    let text = serde_json::to_vec(policy).unwrap_or_default();
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn key(group: &GroupName) -> Bytes {
-    format!("{KEY_PREFIX}{group}").into()
-}
-
-fn stored(draft: &Draft<'_>, group: &GroupName) -> Option<Stored> {
-    serde_json::from_slice(&draft.read(&key(group))?).ok()
-}
-
-fn write(draft: &mut Draft<'_>, group: &GroupName, stored: &Stored) -> Result<(), Error> {
-    let value = serde_json::to_vec(stored).map_err(|error| Error::invalid("", error.to_string()))?;
-    draft.write(key(group), Some(value.into()));
-    Ok(())
-}
-
-fn read(table: &Table) -> All {
-    let entry = |(key, value): (Bytes, Bytes)| {
-        let name = std::str::from_utf8(&key).ok()?.strip_prefix(KEY_PREFIX)?;
-        let group = GroupName::parse(name).ok()?;
-        let stored: Stored = serde_json::from_slice(&value)
-            .inspect_err(|error| tracing::error!(%group, %error, "a stored policy cannot be read"))
-            .ok()?;
-        Some((group, Arc::new(stored.policy)))
-    };
-    table.entries().into_iter().filter_map(entry).collect()
 }

@@ -166,7 +166,7 @@ pub(super) async fn write(
     step: &Step,
     now: Timestamp,
 ) -> Result<Order, Error> {
-    let key = Bytes::from(format!("{KEY_PREFIX}{group}"));
+    let key = key(group);
     let update = |draft: &mut Draft<'_>| {
         let before = draft.read(&key).and_then(|value| parse(&value));
         let after = step.apply(before.clone(), now)?;
@@ -186,6 +186,11 @@ pub(super) fn read(table: &Table) -> All {
         Some((GroupName::parse(name).ok()?, Arc::new(parse(&value)?)))
     };
     table.below(KEY_PREFIX.as_bytes()).into_iter().filter_map(entry).collect()
+}
+
+/// Where the reset of a group lies.
+pub(super) fn key(group: &GroupName) -> Bytes {
+    format!("{KEY_PREFIX}{group}").into()
 }
 
 /// What another version wrote and cannot be read here moves nothing.

@@ -36,7 +36,7 @@ struct Stored {
 
 /// Tells a group to go on, durably.
 pub(super) async fn write(table: &Table, group: &GroupName, now: Timestamp) -> Result<(), Error> {
-    let key = Bytes::from(format!("{KEY_PREFIX}{group}"));
+    let key = key(group);
     let update = |draft: &mut Draft<'_>| {
         let before = draft.read(&key).and_then(|value| parse(&value)).map_or(0, |before| before.sequence);
         let stored = Stored { sequence: before.saturating_add(1), at_ms: now.millis() };
@@ -54,6 +54,11 @@ pub(super) fn read(table: &Table) -> All {
         Some((GroupName::parse(name).ok()?, parse(&value)?))
     };
     table.below(KEY_PREFIX.as_bytes()).into_iter().filter_map(entry).collect()
+}
+
+/// Where it lies when a group was told to go on.
+pub(super) fn key(group: &GroupName) -> Bytes {
+    format!("{KEY_PREFIX}{group}").into()
 }
 
 /// What another version wrote and cannot be read here tells nothing.

@@ -45,6 +45,8 @@ pub(super) enum Act<'a> {
     CancelRedrive(&'a RedriveId),
     /// Make a group or change its policy.
     PutGroup(&'a GroupName),
+    /// Delete a group.
+    DeleteGroup(&'a GroupName),
     /// Move a group's offsets.
     ResetGroup(&'a GroupName),
     /// Tell a group to go on.
@@ -81,6 +83,7 @@ impl Act<'_> {
             Self::BeginRedrive(_) => "redrive.begin",
             Self::CancelRedrive(_) => "redrive.cancel",
             Self::PutGroup(_) => "group.put",
+            Self::DeleteGroup(_) => "group.delete",
             Self::ResetGroup(_) => "group.reset",
             Self::ResumeGroup(_) => "group.resume",
             Self::RegisterSchema(_) => "schema.register",
@@ -105,7 +108,9 @@ impl Act<'_> {
             | Self::Redrive(..)
             | Self::BeginRedrive(_)
             | Self::CancelRedrive(_) => Operation::DeadLetterRedrive,
-            Self::PutGroup(_) | Self::ResetGroup(_) | Self::ResumeGroup(_) => Operation::GroupAdmin,
+            Self::PutGroup(_) | Self::DeleteGroup(_) | Self::ResetGroup(_) | Self::ResumeGroup(_) => {
+                Operation::GroupAdmin
+            }
             Self::RegisterSchema(_)
             | Self::DeleteSubject(_)
             | Self::RemoveSubject(_)
@@ -132,9 +137,10 @@ impl fmt::Display for Act<'_> {
             }
             Self::BeginRedrive(group) => write!(formatter, "groups/{group}/redrives"),
             Self::CancelRedrive(id) => write!(formatter, "redrives/{id}"),
-            Self::PutGroup(group) | Self::ResetGroup(group) | Self::ResumeGroup(group) => {
-                write!(formatter, "groups/{group}")
-            }
+            Self::PutGroup(group)
+            | Self::DeleteGroup(group)
+            | Self::ResetGroup(group)
+            | Self::ResumeGroup(group) => write!(formatter, "groups/{group}"),
             Self::RegisterSchema(subject) | Self::DeleteSubject(subject) | Self::RemoveSubject(subject) => {
                 write!(formatter, "registry/subjects/{subject}")
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde_json::json;
 
@@ -86,6 +86,22 @@ pub(super) async fn put(
     answer::json_of(status, &view)
 }
 
+/// Deletes a group that nobody works for.
+pub(super) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    call: Call,
+    segments: Segments,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    if let Some((_, RESET | RESUME)) = segments.verb(0) {
+        return Ok(only("POST"));
+    }
+    let group = administered(&shared, &call, segments.get(0), query.as_deref())?;
+    audit::tell(&shared, &call, Act::DeleteGroup(&group)).await?;
+    shared.parts.delivery.delete_group(&group).await.map_err(|error| problem_of(&error))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 /// `POST …/{group}:reset` and `:resume`.
 pub(super) async fn act(
     State(shared): State<Arc<Shared>>,
@@ -108,7 +124,7 @@ pub(super) async fn act(
             let view = shared.parts.delivery.resume(&group).await.map_err(|error| problem_of(&error))?;
             answer::json_of(StatusCode::OK, &view)
         }
-        Some(_) | None => Ok(only("GET, PUT")),
+        Some(_) | None => Ok(only("GET, PUT, DELETE")),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/v1/event-types/{eventType}", get(event_types::one).post(event_types::act)),
         ("/v1/event-types/{eventType}/diff", get(event_types::difference)),
         ("/v1/groups", get(groups::list)),
-        ("/v1/groups/{group}", get(groups::one).put(groups::put).post(groups::act)),
+        ("/v1/groups/{group}", get(groups::one).put(groups::put).delete(groups::delete).post(groups::act)),
         ("/v1/groups/{group}/dead-letters", get(dead_letters::list)),
         ("/v1/groups/{group}/dead-letters/{id}", get(dead_letters::one).post(dead_letters::act)),
         ("/v1/dead-letters", get(dead_letters::counts)),

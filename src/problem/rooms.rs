@@ -229,7 +229,8 @@ impl From<&delivery::Error> for Problem {
                 return Self::new(Code::InvalidParameter, error.to_string())
                     .with_errors(vec![place(pointer, "reset", problem)]);
             }
-            delivery::Error::ResetUnderWay
+            delivery::Error::HasMembers(_)
+            | delivery::Error::ResetUnderWay
             | delivery::Error::ResetOvertaken
             | delivery::Error::NotOurs { .. } => Code::Conflict,
             delivery::Error::InvalidCursor

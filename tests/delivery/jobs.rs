@@ -213,6 +213,19 @@ async fn letters_whose_read_stalls_are_not_left_out() {
 }
 
 #[tokio::test]
+async fn a_redrive_of_a_group_that_is_deleted_fails_with_its_reason() {
+    let (world, other) = two(100).await;
+    let begun = begin(&other.delivery, Some(1)).await.unwrap();
+    let knows = async || world.delivery.redrive(&begun.id).ok();
+    eventually_within(PATIENCE, "the other gateway knows of it", knows).await;
+    in_time(PATIENCE, "the deletion", world.delivery.delete_group(&group())).await.unwrap();
+    let ended = until_ended(&other.delivery, &begun.id).await;
+    assert_eq!(ended.state, RedriveState::Failed, "{ended:?}");
+    assert_eq!(ended.reason.as_deref(), Some("group 'inventory-sync' was deleted"));
+    world.until_metric("weirgate_redrives_running 0").await;
+}
+
+#[tokio::test]
 async fn of_each_group_the_last_redrives_are_kept() {
     let (world, _other) = two(2).await;
     let mut all = Vec::new();

@@ -18,6 +18,8 @@ mod waiting;
 
 /// Where a group begins in what comes back to it.
 mod beginnings;
+/// Groups that are deleted.
+mod deletion;
 /// Many dead letters sent back.
 mod jobs;
 /// Dead letters as people handle them.

@@ -98,7 +98,7 @@ impl Script {
         self.moods.never_takes_back.store(true, Ordering::Relaxed);
     }
 
-    /// From now on offsets may be set by hand.
+    /// From now on offsets may be set by hand, and forgotten.
     pub(crate) fn have_no_members(&self) {
         self.moods.has_no_members.store(true, Ordering::Relaxed);
     }
@@ -186,7 +186,10 @@ impl Groups for Scripted {
     }
 
     async fn forget(&self, _: &GroupName) -> Result<(), Error> {
-        Err(Error::NotSupported("forgetting offsets"))
+        if !self.moods.has_no_members.load(Ordering::Relaxed) {
+            return Err(Error::NotSupported("forgetting offsets"));
+        }
+        Ok(())
     }
 
     async fn groups(&self) -> Result<Vec<GroupName>, Error> {

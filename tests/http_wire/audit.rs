@@ -60,6 +60,7 @@ fn acts_are_told_with_who_did_them_and_without_what_was_seen_or_written() {
     assert_eq!(gateway.send("POST", &letter(":discard"), &[SHOP], "").status, 200);
     assert_eq!(gateway.send("PUT", GROUP, &[SHOP, JSON], POLICY).status, 200);
     assert_eq!(gateway.send("POST", &format!("{GROUP}:resume"), &[SHOP], "").status, 200);
+    assert_eq!(gateway.send("DELETE", "/v1/groups/absent", &[SHOP], "").status, 404);
     // What then fails is told all the same.
     assert_eq!(gateway.send("POST", "/v1/admin/reload", &[SHOP], "").status, 409);
     // Who sees no payload, and who may not at all, does nothing that is told.
@@ -75,6 +76,7 @@ fn acts_are_told_with_who_did_them_and_without_what_was_seen_or_written() {
         "dead_letter.discard",
         "group.put",
         "group.resume",
+        "group.delete",
         "config.reload",
     ];
     assert_eq!(methods, expected);
@@ -197,6 +199,7 @@ fn what_cannot_be_told_is_not_done() {
         ("POST", format!("{GROUP}:reset"), r#"{"to":"earliest"}"#),
         ("PUT", GROUP.to_owned(), POLICY),
         ("POST", format!("{GROUP}:resume"), ""),
+        ("DELETE", GROUP.to_owned(), ""),
         ("POST", "/v1/admin/reload".to_owned(), ""),
     ] {
         let headers: &[(&str, &str)] = if body.is_empty() { &[SHOP] } else { &[SHOP, JSON] };

@@ -115,8 +115,9 @@ fn a_group_is_told_to_go_on_by_who_may() {
     for (method, path, allowed) in [
         ("GET", resume, "POST"),
         ("PUT", resume, "POST"),
-        ("POST", "/v1/groups/inventory-sync", "GET, PUT"),
-        ("POST", "/v1/groups/inventory-sync:stop", "GET, PUT"),
+        ("DELETE", resume, "POST"),
+        ("POST", "/v1/groups/inventory-sync", "GET, PUT, DELETE"),
+        ("POST", "/v1/groups/inventory-sync:stop", "GET, PUT, DELETE"),
     ] {
         let refused = gateway.send(method, path, &[SHOP], "");
         assert_eq!((refused.status, refused.header("allow")), (405, Some(allowed)), "{method} {path}");
@@ -157,6 +158,23 @@ fn a_groups_offsets_are_moved_by_who_may() {
     assert_eq!(absent.code(), "group_not_found");
     let refused = gateway.send("GET", path, &[SHOP], "");
     assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
+}
+
+#[test]
+fn a_group_is_deleted_by_who_may() {
+    let gateway = Gateway::start();
+    until("the gateway is ready", || gateway.send("GET", "/readyz", &[], "").status == 200);
+    let path = "/v1/groups/inventory-sync";
+    let json = ("content-type", "application/json");
+    assert_eq!(gateway.send("PUT", path, &[SHOP, json], r#"{"topics":["orders.v1"]}"#).status, 201);
+    assert_eq!(gateway.send("DELETE", path, &[READER], "").code(), "forbidden");
+    let odd = gateway.send("DELETE", &format!("{path}?force=true"), &[SHOP], "");
+    assert_eq!(odd.code(), "invalid_parameter");
+    // The states of dead letters may still be loading.
+    until("the group is deleted", || gateway.send("DELETE", path, &[SHOP], "").status == 204);
+    assert_eq!(gateway.send("GET", path, &[SHOP], "").code(), "group_not_found");
+    assert_eq!(gateway.send("DELETE", path, &[SHOP], "").code(), "group_not_found");
+    assert_eq!(gateway.send("PUT", path, &[SHOP, json], r#"{"topics":["orders.v1"]}"#).status, 201);
 }
 
 #[test]

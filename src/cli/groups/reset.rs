@@ -1,6 +1,6 @@
 //! `weirgate groups reset`: shows what would be moved, asks, and moves it.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -85,7 +85,11 @@ impl Reset {
             body.remove("dryRun");
             let is_wanted = self.dry_run && self.json;
             output::print(&if is_wanted { format!("{plan}\n") } else { told(&plan) })?;
-            if self.dry_run || !self.is_confirmed()? {
+            if self.dry_run {
+                return Ok(ExitCode::SUCCESS);
+            }
+            if !super::is_confirmed(&format!("\nMove group {} so? [y/N] ", self.group))? {
+                output::print("nothing was moved\n")?;
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -107,17 +111,6 @@ impl Reset {
             body.insert("topics".to_owned(), json!(self.topic));
         }
         Ok(body)
-    }
-
-    fn is_confirmed(&self) -> anyhow::Result<bool> {
-        output::print(&format!("\nMove group {} so? [y/N] ", self.group))?;
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line)?;
-        let is_yes = matches!(line.trim(), "y" | "Y" | "yes");
-        if !is_yes {
-            output::print("nothing was moved\n")?;
-        }
-        Ok(is_yes)
     }
 }
 

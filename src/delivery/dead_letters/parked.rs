@@ -185,6 +185,11 @@ impl States {
     }
 }
 
+/// What the keys of all that a group has parked begin with.
+pub(super) fn prefixes_of(group: &GroupName) -> [String; 2] {
+    [format!("{KEYS_PREFIX}{group}/"), format!("{MARKS_PREFIX}{group}/")]
+}
+
 impl Place<'_> {
     pub(super) fn prefix(&self) -> String {
         format!("{KEYS_PREFIX}{}/{}/{}/", self.group, self.topic, self.partition)

@@ -26,7 +26,8 @@ use crate::event::Topic;
 
 use super::{DeadLetterFilter, DeadLetterId};
 
-pub(super) use book::entries;
+pub(super) use book::{ended_prefix, entries};
+pub(super) use handle::end_of;
 pub(in crate::delivery) use keeper::keep;
 
 pub use handle::RedrivePage;

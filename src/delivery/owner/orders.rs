@@ -34,6 +34,7 @@ impl Owner {
                 drop(reply.send(self.known(member).map(|()| self.pause(member, is_paused))));
             }
             Command::Look { reply } => drop(reply.send(self.look())),
+            Command::Retire { reply } => drop(reply.send(self.retire())),
             Command::Follow => self.follow(),
             Command::Drain => Self::drain(self),
         }
@@ -113,14 +114,36 @@ impl Owner {
         if self.mailboxes.contains_key(&member.number()) { Ok(()) } else { Err(Error::Closed) }
     }
 
+    fn retire(&mut self) -> bool {
+        let has_members = self.machine.seats().next().is_some() || !self.mailboxes.is_empty();
+        if !has_members {
+            self.end("the group is to be deleted");
+        }
+        !has_members
+    }
+
+    /// Ends the task, whoever is here.
+    fn end(&mut self, reason: &str) {
+        match self.phase {
+            Phase::Serving | Phase::Restarting(_) => {
+                tracing::info!(group = %self.group, reason, "group ends");
+                self.phase = Phase::Ending;
+                self.recall(|_| true);
+                self.machine.drain(self.now());
+            }
+            Phase::Ending | Phase::Draining => {}
+        }
+    }
+
     /// Follows what all gateways are told of the group.
     pub(super) fn follow(&mut self) {
         let (policy, resumed) = {
             let policies = &self.shared.policies;
             (policies.get(&self.group), policies.resumed(&self.group))
         };
-        if let Some(policy) = policy {
-            self.follow_policy(policy);
+        match policy {
+            Some(policy) => self.follow_policy(policy),
+            None => self.end("the group was deleted"),
         }
         if let Some(resumed) = resumed {
             self.machine.resume(resumed, self.now());

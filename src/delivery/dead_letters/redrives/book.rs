@@ -150,7 +150,8 @@ fn running_key(group: &GroupName) -> Bytes {
     format!("{RUNNING_PREFIX}{group}").into()
 }
 
-fn ended_prefix(group: &GroupName) -> String {
+/// What the keys of a group's redrives that ended begin with.
+pub(in crate::delivery::dead_letters) fn ended_prefix(group: &GroupName) -> String {
     format!("{ENDED_PREFIX}{group}/")
 }
 

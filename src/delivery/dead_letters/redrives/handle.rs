@@ -2,6 +2,7 @@
 
 use crate::event::GroupName;
 
+use super::super::super::shared::Shared;
 use super::super::super::{Delivery, Error};
 use super::book::Book;
 use super::{Redrive, RedriveId, RedriveOrder, RedrivePlan, RedriveState, begin, plan};
@@ -88,4 +89,16 @@ impl Delivery {
             RedriveState::Done | RedriveState::Failed => Err(Error::RedriveEnded(redrive.state)),
         }
     }
+}
+
+/// Ends the redrive of a group that runs, whichever gateway carries it out: nobody can go on with it.
+pub(in crate::delivery::dead_letters) async fn end_of(
+    shared: &Shared,
+    group: &GroupName,
+    reason: &str,
+) -> Result<(), Error> {
+    let book = Book::open(&shared.states)?;
+    let Some(job) = book.running(group) else { return Ok(()) };
+    let now = shared.clock.now();
+    book.change(&job.told.id, |job| job.abandon(reason, now)).await.map(drop)
 }

@@ -189,6 +189,12 @@ impl Job {
         Ok(())
     }
 
+    /// Nobody can go on with it, whoever works on it.
+    pub(super) fn abandon(&mut self, reason: &str, now: Timestamp) {
+        self.told.reason = Some(reason.to_owned());
+        self.end(RedriveState::Failed, now);
+    }
+
     /// Somebody ends it; what is on its way goes on.
     pub(super) fn cancel(&mut self, by: &str, now: Timestamp) {
         self.told.cancelled_by = Some(by.to_owned());

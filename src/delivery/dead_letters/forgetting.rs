@@ -1,0 +1,25 @@
+//! What is known of the dead letters of a group that is deleted. How its letters stand stays for as long as they do.
+
+use crate::event::GroupName;
+use crate::log::Draft;
+
+use super::super::Error;
+use super::super::shared::Shared;
+use super::{parked, redrives};
+
+/// Ends the redrive of a group that is deleted, and forgets those before it and which keys are parked, durably.
+pub(in crate::delivery) async fn forget_group(shared: &Shared, group: &GroupName) -> Result<(), Error> {
+    let [keys, marks] = parked::prefixes_of(group);
+    let prefixes = [keys, marks, redrives::ended_prefix(group)];
+    let forget = |draft: &mut Draft<'_>| {
+        for prefix in &prefixes {
+            for (key, _) in draft.below(prefix.as_bytes()) {
+                draft.write(key, None);
+            }
+        }
+        Ok::<_, Error>(())
+    };
+    shared.states.table()?.update(forget).await?;
+    // Who watches it learns why it ended.
+    redrives::end_of(shared, group, &format!("group '{group}' was deleted")).await
+}
