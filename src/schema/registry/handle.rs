@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use crate::event::{EventType, Format, Subject, json};
+use crate::event::Subject;
 use crate::log::Table;
+use crate::schema::SchemaId;
 use crate::schema::compat::{ChangeLevel, Comparer};
-use crate::schema::{self, Checked, Contract, SchemaId};
 
 use super::change::{self, Force, Refusal, Wanted};
 use super::compatibility::{self, Compared, Side, Terms};
@@ -20,6 +20,7 @@ use super::live::Live;
 use super::reading::{self, Comparison, Deleted, Versioned, Which};
 use super::{admission, rows};
 
+mod events;
 mod keeper;
 
 pub use keeper::Keeper;
@@ -299,38 +300,6 @@ impl Registry {
     /// When there was none, or the log fails.
     pub async fn reset_mode(&self, subject: Option<&Subject>) -> Result<Mode, Error> {
         self.table()?.update(|draft| change::reset_mode(draft, subject)).await
-    }
-
-    /// Judges an event's data by the latest version of `{event type}-value`, without a lock or a wait.
-    pub(in crate::schema) fn judge_event(
-        &self,
-        event_type: &EventType,
-        format: Format,
-        data: &json::Value<'_>,
-    ) -> Result<Checked, schema::Error> {
-        let table = self.0.table.load();
-        let table = table.as_ref().ok_or(schema::Error::NotReady)?;
-        self.0.live.check(&**table, event_type, format, data)
-    }
-
-    /// A pointer into an event in the words of its data, where its type's schema has others.
-    pub(in crate::schema) fn spelled(
-        &self,
-        event_type: &EventType,
-        data: &json::Value<'_>,
-        pointer: &json::Pointer,
-    ) -> Option<json::Pointer> {
-        self.0.live.spelled(&**self.0.table.load().as_ref()?, event_type, data, pointer)
-    }
-
-    /// What the data of a type must satisfy, where it has a schema.
-    pub(in crate::schema) fn contract(&self, event_type: &EventType) -> Option<Arc<Contract>> {
-        self.0.live.contract(&**self.0.table.load().as_ref()?, event_type)
-    }
-
-    /// The event types that events are judged of, sorted.
-    pub(in crate::schema) fn event_types(&self) -> Vec<EventType> {
-        self.0.live.event_types()
     }
 
     pub(super) fn live(&self) -> &Live {
