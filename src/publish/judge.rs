@@ -3,6 +3,8 @@
 //! Checks run in the order of the public contract: grant, topic, source, schema; then key and size. A refusal
 //! keeps the event's lane (topic and key) where it is known, since it aborts the later events of that lane.
 
+mod schemas;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,9 +12,7 @@ use uuid::{NoContext, Uuid};
 
 use crate::auth::{Object, Operation, Principal};
 use crate::event::envelope::{self, Sealed};
-use crate::event::{
-    Catalogue, Draft, Enforcement, EventId, EventType, Fill, Partition, Timestamp, Topic, TopicRule,
-};
+use crate::event::{Catalogue, Draft, EventId, EventType, Fill, Partition, Timestamp, Topic, TopicRule};
 use crate::log::{NewRecord, TopicInfo};
 use crate::schema::framing::Framed;
 use crate::schema::{self, Checked, SchemaId, Schemas, Violation};
@@ -230,65 +230,6 @@ impl Parts {
         Ok(info)
     }
 
-    fn check_schema(
-        &self,
-        request: Request<'_>,
-        rule: &TopicRule,
-        draft: &Draft<'_>,
-        labels: &Labels,
-    ) -> Result<(Checked, Vec<Violation>), Error> {
-        let error = match self.schemas.check(&draft.event_type, rule.format, draft.data) {
-            Ok(checked) if rule.is_schema_required => {
-                return Ok((checked.into_required(&draft.event_type)?, Vec::new()));
-            }
-            Ok(checked) => return Ok((checked, Vec::new())),
-            // Nothing is known of the data then, whatever a violation would do.
-            Err(
-                error @ (schema::Error::NotReady
-                | schema::Error::Unavailable { .. }
-                | schema::Error::Unusable { .. }
-                | schema::Error::Nameless { .. }
-                | schema::Error::OtherFormat { .. }),
-            ) => return Err(error.into()),
-            Err(error) => error,
-        };
-        // What is only tried is nobody's violation.
-        if !request.options.dry_run {
-            self.count_violation(request.principal, rule, labels, &error);
-        }
-        let broken = |schema| Checked { schema, ..Checked::default() };
-        match (rule.enforcement, error) {
-            (Enforcement::Observe, error) => Ok((broken(schema_id(&error)), Vec::new())),
-            (Enforcement::Warn, schema::Error::Violation { schema_id, errors, .. }) => {
-                Ok((broken(Some(schema_id)), errors))
-            }
-            (Enforcement::Warn, schema::Error::PatternLimit { schema_id, .. }) => {
-                let message = "a pattern of the schema takes too many steps on the data".to_owned();
-                let (pointer, keyword) = ("/data".to_owned(), "pattern".to_owned());
-                let place = pointer.clone();
-                Ok((broken(Some(schema_id)), vec![Violation { pointer, place, keyword, message }]))
-            }
-            (Enforcement::Enforce | Enforcement::Warn, error) => Err(error.into()),
-        }
-    }
-
-    fn count_violation(
-        &self,
-        principal: &Principal,
-        rule: &TopicRule,
-        labels: &Labels,
-        error: &schema::Error,
-    ) {
-        self.metrics
-            .schema_violations
-            .with_label_values(&[labels.event_type(), labels.topic(), rule.enforcement.as_str()])
-            .inc();
-        self.violators.count(principal.id(), error);
-        if let Some(event_type) = &labels.event_type {
-            self.sightings.count(event_type, error);
-        }
-    }
-
     /// The record's value, and the headers that the envelope and the schema put beside it.
     fn seal(&self, draft: &Draft<'_>, outline: &Outline, checked: &Checked) -> Result<Sealed, Error> {
         let rule = &outline.rule;
@@ -417,18 +358,4 @@ fn random_id(now: Timestamp) -> EventId {
     let millis = u64::try_from(now.millis()).unwrap_or(0);
     let nanos = u32::try_from(millis % 1_000 * 1_000_000).unwrap_or(0);
     EventId::from_uuid(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1_000, nanos)))
-}
-
-const fn schema_id(error: &schema::Error) -> Option<SchemaId> {
-    match error {
-        schema::Error::Violation { schema_id, .. } | schema::Error::PatternLimit { schema_id, .. } => {
-            Some(*schema_id)
-        }
-        schema::Error::Missing { .. }
-        | schema::Error::Unusable { .. }
-        | schema::Error::OtherFormat { .. }
-        | schema::Error::Nameless { .. }
-        | schema::Error::Unavailable { .. }
-        | schema::Error::NotReady => None,
-    }
 }
