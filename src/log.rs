@@ -21,4 +21,4 @@ pub use groups::{
     Assigned, Commit, Commits, Committed, GroupSubscription, Groups, MemberEvent, MemberEvents, Membership,
     Start,
 };
-pub use table::{Draft, Size, Table};
+pub use table::{Draft, ENTRY_BYTES, PACKED_BYTES, PackedValue, Packing, Shape, Size, Table, Words};

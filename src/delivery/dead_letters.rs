@@ -20,6 +20,7 @@ mod keeper;
 mod letter;
 mod list;
 mod moves;
+mod packing;
 mod parked;
 mod reading;
 mod redrives;

@@ -47,6 +47,7 @@ pub(super) struct Letters {
     pub(super) oldest_open: RatioBy,
     pub(super) states: Gauge,
     pub(super) state_bytes: Gauge,
+    pub(super) state_bytes_max: Gauge,
     pub(super) redriven: CounterBy,
     /// That run here.
     pub(super) redrives: Gauge,
@@ -168,8 +169,10 @@ impl Letters {
                 .gauge("weirgate_dlq_states", "Dead letters with a state or notes, and parked keys."),
             state_bytes: registry.gauge(
                 "weirgate_dlq_states_bytes",
-                "Bytes of what is known of dead letters, bounded by dead_letters.states_bytes_max.",
+                "Bytes of memory of what is known of dead letters, bounded by dead_letters.states_bytes_max; without parked keys.",
             ),
+            state_bytes_max: registry
+                .gauge("weirgate_dlq_states_bytes_max", "What dead_letters.states_bytes_max says."),
             redriven: registry.counter_by(
                 "weirgate_redrive_messages_total",
                 "Dead letters that redrives sent back, by outcome: moved, failed or skipped.",

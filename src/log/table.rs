@@ -10,6 +10,7 @@
 //! decides by what the one before it wrote.
 
 mod entries;
+mod packed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
@@ -26,7 +27,8 @@ use crate::event::{Offset, Partition, Record, Topic, partition_of};
 use self::entries::Entries;
 use super::{Append, Cleanup, Error, EventLog, NewRecord, Purpose, Reader, TopicSpec};
 
-pub use self::entries::Size;
+pub use self::entries::{ENTRY_BYTES, Shape, Size};
+pub use self::packed::{PACKED_BYTES, PackedValue, Packing, Words};
 
 const READ_BYTES: usize = 1 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -87,6 +89,19 @@ impl Table {
     /// # Errors
     /// What the engine says.
     pub async fn open(log: Arc<dyn EventLog>, topic: Topic, partitions: u32) -> Result<Self, Error> {
+        Self::open_shaped(log, topic, partitions, Shape::default()).await
+    }
+
+    /// The same, held in memory as its shape says.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_shaped(
+        log: Arc<dyn EventLog>,
+        topic: Topic,
+        partitions: u32,
+        shape: Shape,
+    ) -> Result<Self, Error> {
         let known = log.topic(&topic).map_or(0, |info| info.spec.partitions);
         let spec = TopicSpec {
             name: topic.clone(),
@@ -96,7 +111,7 @@ impl Table {
             retention_bytes: None,
         };
         let partitions = log.ensure_topic(&spec).await?.spec.partitions;
-        let state = Arc::new(State::new(partitions));
+        let state = Arc::new(State::new(partitions, shape));
         let mut readers = Vec::new();
         for number in (0..partitions).map(Partition::new) {
             let bounds = log.bounds(&topic, number).await?;
@@ -123,8 +138,7 @@ impl Table {
     /// All entries by key.
     #[must_use]
     pub fn entries(&self) -> Vec<(Bytes, Bytes)> {
-        let entries = self.state.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.all().collect()
+        self.below(b"")
     }
 
     /// How much it holds now.
@@ -137,6 +151,13 @@ impl Table {
     #[must_use]
     pub fn below(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
         self.state.below(prefix)
+    }
+
+    /// The entries whose keys begin with `prefix` and come after `after`, by key, at most so many: the way through a
+    /// large table without holding all of it once more.
+    #[must_use]
+    pub fn page(&self, prefix: &[u8], after: Option<&[u8]>, entries_max: usize) -> Vec<(Bytes, Bytes)> {
+        self.state.entries.read().unwrap_or_else(PoisonError::into_inner).page(prefix, after, entries_max)
     }
 
     /// Writes a value, or removes the key with `None`; returns when it is durable and visible in this table.
@@ -266,6 +287,12 @@ impl Draft<'_> {
         self.state.size()
     }
 
+    /// What an entry would take in memory, about.
+    #[must_use]
+    pub fn weight(&self, key: &[u8], value: &[u8]) -> usize {
+        self.state.entries.read().unwrap_or_else(PoisonError::into_inner).weight(key, value)
+    }
+
     /// Changes a value, or removes the key with `None`.
     pub fn write(&mut self, key: Bytes, value: Option<Bytes>) {
         self.latest.insert(key.clone(), value.clone());
@@ -274,9 +301,9 @@ impl Draft<'_> {
 }
 
 impl State {
-    fn new(partitions: u32) -> Self {
+    fn new(partitions: u32, shape: Shape) -> Self {
         Self {
-            entries: RwLock::default(),
+            entries: RwLock::new(Entries::new(shape)),
             changes: watch::channel(0).0,
             updating: Mutex::new(()),
             places: (0..partitions).map(|_| watch::channel(Ok(Offset::ZERO)).0).collect(),
@@ -292,7 +319,7 @@ impl State {
     }
 
     fn below(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).below(prefix)
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).page(prefix, None, usize::MAX)
     }
 
     /// How far the entries follow a partition.

@@ -39,7 +39,7 @@ fn letter(partition: u32, number: u64) -> NewRecord {
 }
 
 /// Letters of these numbers, in both partitions in turn, as gateways write them.
-async fn bury(world: &World, numbers: std::ops::Range<u64>) {
+pub(crate) async fn bury(world: &World, numbers: std::ops::Range<u64>) {
     if world.log.topic(&topic(LETTERS)).is_none() {
         world.create(LETTERS, 2).await;
     }
@@ -67,7 +67,7 @@ async fn two(letters: u64) -> (World, Neighbour) {
     (world, other)
 }
 
-async fn begin(delivery: &Delivery, rate_per_second: Option<u32>) -> Result<Redrive, Error> {
+pub(crate) async fn begin(delivery: &Delivery, rate_per_second: Option<u32>) -> Result<Redrive, Error> {
     delivery.begin_redrive(&group(), order(rate_per_second)).await
 }
 
@@ -78,13 +78,18 @@ fn order(rate_per_second: Option<u32>) -> RedriveOrder {
 }
 
 /// Waits until a gateway sees that a redrive is as it should be.
-async fn until(delivery: &Delivery, id: &RedriveId, what: &str, is_so: impl Fn(&Redrive) -> bool) -> Redrive {
+pub(crate) async fn until(
+    delivery: &Delivery,
+    id: &RedriveId,
+    what: &str,
+    is_so: impl Fn(&Redrive) -> bool,
+) -> Redrive {
     // It may still have to hear of it.
     let seen = async || delivery.redrive(id).ok().filter(&is_so);
     eventually_within(PATIENCE, what, seen).await
 }
 
-async fn until_ended(delivery: &Delivery, id: &RedriveId) -> Redrive {
+pub(crate) async fn until_ended(delivery: &Delivery, id: &RedriveId) -> Redrive {
     until(delivery, id, "the redrive has ended", |told| told.state != RedriveState::Running).await
 }
 

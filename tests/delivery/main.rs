@@ -20,6 +20,8 @@ mod waiting;
 mod beginnings;
 /// Groups that are deleted.
 mod deletion;
+/// What holds when what is known of dead letters takes all its room.
+mod full;
 /// Many dead letters sent back.
 mod jobs;
 /// Dead letters as people handle them.

@@ -18,7 +18,7 @@ use super::waiting::eventually_within;
 pub(crate) const PARKING: &str =
     r#"{"onExhausted":"park_key","ordering":"key","maxRetries":0,"breaker":false}"#;
 
-async fn reject(worker: &Worker, got: &Got) {
+pub(crate) async fn reject(worker: &Worker, got: &Got) {
     let reject = Settlement::Reject { tag: got.tag, reason: None };
     assert_eq!(worker.settle(reject).await, []);
 }

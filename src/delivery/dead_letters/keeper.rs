@@ -12,14 +12,14 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::event::{Offset, Partition, Timestamp, Topic};
-use crate::log::{self, Bounds, Draft, Table};
+use crate::log::{self, Bounds, Draft, Shape, Table};
 
 use super::super::Error;
 use super::super::burial::topic_of;
 use super::super::shared::Shared;
-use super::redrives;
+use super::packing::LetterPacking;
 use super::states::{self, Entry, KEY_PREFIX, TABLE};
-use super::unread;
+use super::{parked, redrives, unread};
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -38,20 +38,29 @@ struct Seen {
     changed_at: Timestamp,
 }
 
-/// What entries there are of each partition of a dead-letter topic.
-type Places = BTreeMap<(Topic, Partition), Vec<Seen>>;
+/// What is there of a partition of a dead-letter topic.
+#[derive(Debug, Clone, Copy)]
+enum There {
+    Records(Bounds),
+    /// It has gone, or this gateway does not know of it yet.
+    Nothing,
+    /// Its leader may be away.
+    Unknown,
+}
 
 /// Opens the table and keeps it. Ends when dropped.
 pub(in crate::delivery) async fn keep(shared: &Shared) {
     shared.states.load(open(shared).await);
     let table = shared.states.loaded().await;
+    let bytes_max = i64::try_from(shared.states.bytes_max()).unwrap_or(i64::MAX);
+    shared.metrics.letters.state_bytes_max.set(bytes_max);
     let mut changes = table.changes();
     let (mut next, mut next_unread) = (Instant::now(), Instant::now());
     loop {
         let size = table.size();
         let letters = size.entries.saturating_sub(redrives::entries(table));
         shared.metrics.letters.states.set(i64::try_from(letters).unwrap_or(i64::MAX));
-        shared.metrics.letters.state_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
+        shared.metrics.letters.state_bytes.set(i64::try_from(states::taken(size)).unwrap_or(i64::MAX));
         // All branches are cancel safe.
         tokio::select! {
             () = sleep_until(next) => {
@@ -78,7 +87,8 @@ async fn open(shared: &Shared) -> Table {
     loop {
         let opening = async {
             let topic = Topic::parse(TABLE).map_err(|_| log::Error::NotSupported("this table's name"))?;
-            Table::open(Arc::clone(&shared.log), topic, 1).await
+            let shape = Shape { packing: Some(Arc::new(LetterPacking)), apart: Some(parked::APART) };
+            Table::open_shaped(Arc::clone(&shared.log), topic, 1, shape).await
         };
         match opening.await {
             Ok(table) => return table,
@@ -103,30 +113,58 @@ async fn sweep_unread(shared: &Shared, table: &Table) -> Duration {
     SWEEP_EVERY
 }
 
-/// Removes the entries of letters whose records have gone with retention, or with their topic.
+/// Removes the entries of letters whose records have gone with retention, or with their topic: some at a time, since all
+/// together may be very many.
 async fn sweep(shared: &Shared, table: &Table) -> Result<(), Error> {
     let old = shared.clock.now().plus_millis(-GRACE_MS);
-    for ((topic, partition), entries) in places(table).await {
-        let bounds = match shared.log.topic(&topic) {
-            Some(info) if partition.number() < info.spec.partitions => {
-                // The partition's leader may be away; its letters are looked at another time.
-                let Ok(bounds) = shared.log.bounds(&topic, partition).await else { continue };
-                Some(bounds)
+    let mut known: BTreeMap<(Topic, Partition), There> = BTreeMap::new();
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let some = table.page(KEY_PREFIX.as_bytes(), after.as_deref(), STEP);
+        let Some((last, _)) = some.last() else { break };
+        after = Some(last.clone());
+        let mut gone = Vec::new();
+        for (key, value) in some {
+            let Some((place, seen)) = seen(key, value) else { continue };
+            let there = match known.get(&place) {
+                Some(there) => *there,
+                None => {
+                    let there = look(shared, &place).await?;
+                    *known.entry(place).or_insert(there)
+                }
+            };
+            let bounds = match there {
+                There::Records(bounds) => Some(bounds),
+                There::Nothing => None,
+                // Looked at another time.
+                There::Unknown => continue,
+            };
+            if seen.is_gone(bounds, old) {
+                gone.push(seen);
             }
-            Some(_) | None => {
-                shared.log.topics_known()?;
-                None
-            }
-        };
-        let gone: Vec<Seen> = entries.into_iter().filter(|seen| seen.is_gone(bounds, old)).collect();
-        for some in gone.chunks(STEP) {
-            table.update(|draft| remove(draft, some)).await?;
         }
         if !gone.is_empty() {
-            tracing::debug!(%topic, %partition, count = gone.len(), "dead letters have gone");
+            table.update(|draft| remove(draft, &gone)).await?;
+            count += gone.len();
         }
+        yield_now().await;
+    }
+    if count > 0 {
+        tracing::debug!(count, "dead letters have gone");
     }
     Ok(())
+}
+
+async fn look(shared: &Shared, (topic, partition): &(Topic, Partition)) -> Result<There, Error> {
+    match shared.log.topic(topic) {
+        Some(info) if partition.number() < info.spec.partitions => {
+            Ok(shared.log.bounds(topic, *partition).await.map_or(There::Unknown, There::Records))
+        }
+        Some(_) | None => {
+            shared.log.topics_known()?;
+            Ok(There::Nothing)
+        }
+    }
 }
 
 /// Removes those entries that are still what they were.
@@ -139,22 +177,11 @@ fn remove(draft: &mut Draft<'_>, gone: &[Seen]) -> Result<(), Error> {
     Ok(())
 }
 
-async fn places(table: &Table) -> Places {
-    let mut places = Places::new();
-    let entries = table.below(KEY_PREFIX.as_bytes());
-    for some in entries.chunks(STEP) {
-        for (key, value) in some {
-            let Some(Entry { topic, partition, offset, changed_at, .. }) = states::parse(value) else {
-                continue;
-            };
-            let name = states::group_of(key).and_then(|group| topic_of(&topic, &group));
-            let Some(name) = name else { continue };
-            let seen = Seen { key: key.clone(), value: value.clone(), offset, changed_at };
-            places.entry((name, partition)).or_default().push(seen);
-        }
-        yield_now().await;
-    }
-    places
+/// An entry, and the partition of the dead-letter topic that its record lies in.
+fn seen(key: Bytes, value: Bytes) -> Option<((Topic, Partition), Seen)> {
+    let Entry { topic, partition, offset, changed_at, .. } = states::parse(&value)?;
+    let name = topic_of(&topic, &states::group_of(&key)?)?;
+    Some(((name, partition), Seen { key, value, offset, changed_at }))
 }
 
 impl Seen {

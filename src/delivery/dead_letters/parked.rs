@@ -17,6 +17,8 @@ use super::super::Error;
 use super::super::key_hash::KeyHash;
 use super::States;
 
+/// What the keys of both begin with: they have room of their own in the table.
+pub(super) const APART: &str = "park";
 /// Keys of parked keys; partitions that have some have marks.
 pub(super) const KEYS_PREFIX: &str = "parked/";
 const MARKS_PREFIX: &str = "parking/";
@@ -103,7 +105,7 @@ impl States {
     ) -> Result<usize, Error> {
         let group_prefix = format!("{KEYS_PREFIX}{group}/");
         let park = |draft: &mut Draft<'_>| {
-            let mut bytes = draft.size().bytes;
+            let mut bytes = draft.size().bytes_apart;
             let mut count = draft.below(group_prefix.as_bytes()).len();
             for (done, new) in keys.iter().enumerate() {
                 let place = Place { group, topic: &new.topic, partition: new.partition };
@@ -119,8 +121,8 @@ impl States {
                 let value =
                     serde_json::to_vec(&entry).map_err(|error| Error::InvalidNote(error.to_string()))?;
                 count += usize::from(before.is_none());
-                bytes += key.len() + value.len();
-                bytes -= before.map_or(0, |before| key.len() + before.len()).min(bytes);
+                bytes += draft.weight(&key, &value);
+                bytes -= before.map_or(0, |before| draft.weight(&key, &before)).min(bytes);
                 match self.check_parked(count, bytes) {
                     Ok(()) => draft.write(key, Some(value.into())),
                     Err(full) if done == 0 => return Err(full),

@@ -1,7 +1,8 @@
 //! What became of dead letters: a table that all gateways share, in which a letter without an entry is open.
 //!
 //! An entry says where a record of its letter lies, so that it can go when that has gone. All entries together have a
-//! bound in bytes, each its share of notes; whatever would make the table larger than that is refused.
+//! bound in bytes, each its share of notes; whatever would make the table larger than that is refused. Parked keys have
+//! room of their own.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use tokio::sync::SetOnce;
 use tokio::task::yield_now;
 
 use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
-use crate::log::{Draft, Table};
+use crate::log::{Draft, Size, Table};
 
 use super::super::Error;
 use super::DeadLetterId;
@@ -179,9 +180,10 @@ impl States {
         topic: &Topic,
         places: &BTreeMap<Partition, Offset>,
     ) -> Result<u64, Error> {
-        let entries = self.table()?.below(format!("{KEY_PREFIX}{group}/").as_bytes());
-        let mut count = 0;
-        for some in entries.chunks(STEP) {
+        let (table, prefix) = (self.table()?, prefix_of(group));
+        let (mut count, mut after) = (0, None);
+        loop {
+            let some = table.page(prefix.as_bytes(), after.as_deref(), STEP);
             let entries = some.iter().filter_map(|(_, value)| parse(value));
             let is_meant = |entry: &Entry| {
                 let from = places.get(&entry.partition);
@@ -190,9 +192,10 @@ impl States {
                     && from.is_some_and(|from| entry.offset >= *from)
             };
             count += u64::try_from(entries.filter(is_meant).count()).unwrap_or(0);
+            let Some((last, _)) = some.into_iter().last() else { return Ok(count) };
+            after = Some(last);
             yield_now().await;
         }
-        Ok(count)
     }
 
     /// How a letter stands.
@@ -275,7 +278,7 @@ impl States {
         decide: impl Fn(&C, Option<&Entry>) -> Result<(T, Option<Entry>), Error>,
     ) -> Result<Vec<T>, Error> {
         let update = |draft: &mut Draft<'_>| {
-            let mut bytes = draft.size().bytes;
+            let mut bytes = taken(draft.size());
             let mut answers = Vec::with_capacity(changes.len());
             for change in changes {
                 let key = key_of(change);
@@ -283,14 +286,14 @@ impl States {
                 let (answer, entry) = decide(change, stored.as_deref().and_then(parse).as_ref())?;
                 answers.push(answer);
                 let Some(entry) = entry else { continue };
-                let value =
-                    serde_json::to_vec(&entry).map_err(|error| Error::InvalidNote(error.to_string()))?;
-                let freed = stored.map_or(0, |stored| key.len() + stored.len());
-                bytes = bytes.saturating_sub(freed) + key.len() + value.len();
-                if bytes > self.bytes_max && room == Room::Bounded {
+                let value = written(&entry)?;
+                let freed = stored.map_or(0, |stored| draft.weight(&key, &stored));
+                let added = draft.weight(&key, &value);
+                bytes = bytes.saturating_sub(freed) + added;
+                if added > freed && bytes > self.bytes_max && room == Room::Bounded {
                     return Err(self.full());
                 }
-                draft.write(key, Some(value.into()));
+                draft.write(key, Some(value));
             }
             Ok(answers)
         };
@@ -304,13 +307,19 @@ impl States {
         ))
     }
 
-    /// Refuses what would make the table larger than it may be.
+    /// Refuses what would make the table much larger than it may be. A redrive may begin where it has to wait for room.
     pub(super) fn require_room(&self, draft: &Draft<'_>, added: usize) -> Result<(), Error> {
-        if draft.size().bytes + added > self.bytes_max { Err(self.full()) } else { Ok(()) }
+        let bytes_max = self.bytes_max.saturating_add(self.bytes_max / 8);
+        if taken(draft.size()) + added > bytes_max { Err(self.full()) } else { Ok(()) }
     }
 
-    /// Whether a group may have so many parked keys, in a table of so many bytes. Some room stays for what settles their
-    /// letters.
+    /// The most that what is known of letters may take.
+    pub(super) const fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Whether a group may have so many parked keys, and those of all groups so many bytes: they have half as much room
+    /// again as letters, and of their own, so that letters that are settled keep no key from being parked.
     pub(super) fn check_parked(&self, count: usize, bytes: usize) -> Result<(), Error> {
         let count_max = self.parked_keys_max;
         if count > count_max {
@@ -318,8 +327,13 @@ impl States {
                 "the group has {count_max} parked keys already (dead_letters.parked_keys_max)"
             )));
         }
-        let is_full = bytes.saturating_add(self.bytes_max / 4) > self.bytes_max;
-        if is_full { Err(self.full()) } else { Ok(()) }
+        let bytes_max = self.bytes_max / 2;
+        if bytes > bytes_max {
+            return Err(Error::DeadLettersFull(format!(
+                "the parked keys of all groups would take more than {bytes_max} bytes, half of dead_letters.states_bytes_max"
+            )));
+        }
+        Ok(())
     }
 
     pub(super) fn table(&self) -> Result<&Table, Error> {
@@ -355,6 +369,11 @@ fn newest(id: &DeadLetterId, before: Option<&Entry>) -> (Partition, Offset) {
     (id.partition(), known.map_or_else(|| id.offset(), |entry| entry.offset))
 }
 
+/// What all but parked keys takes.
+pub(super) const fn taken(size: Size) -> usize {
+    size.bytes.saturating_sub(size.bytes_apart)
+}
+
 /// What the keys of a group's letters begin with.
 pub(super) fn prefix_of(group: &GroupName) -> String {
     format!("{KEY_PREFIX}{group}/")
@@ -369,6 +388,12 @@ pub(super) fn key(group: &GroupName, name: &str) -> Bytes {
 pub(super) fn group_of(key: &[u8]) -> Option<GroupName> {
     let (group, _) = std::str::from_utf8(key).ok()?.strip_prefix(KEY_PREFIX)?.split_once('/')?;
     GroupName::parse(group).ok()
+}
+
+/// An entry as it lies in the table.
+pub(super) fn written(entry: &Entry) -> Result<Bytes, Error> {
+    let written = serde_json::to_vec(entry).map_err(|error| Error::InvalidNote(error.to_string()))?;
+    Ok(written.into())
 }
 
 /// Reads an entry; one that a later version wrote otherwise counts as none.

@@ -53,7 +53,7 @@ impl<'s> Book<'s> {
             let number = u64::try_from(now.millis()).unwrap_or(0).max(least);
             let job = make(RedriveId::new(group.clone(), number));
             let value = written(&job)?;
-            self.states.require_room(draft, key.len() + value.len())?;
+            self.states.require_room(draft, draft.weight(&key, &value))?;
             draft.write(key, Some(value));
             // Its own place in the history is made when it ends.
             Ok(job.told)

@@ -53,7 +53,7 @@ pub(super) struct Run<'r> {
 enum Halt {
     /// Nothing more is to be sent.
     Told,
-    /// The log cannot serve now.
+    /// The log cannot serve now, or there is no room to write down what becomes of letters.
     Later(Error),
     /// What it needs is not there now, for this reason.
     Gone(String),
@@ -317,7 +317,10 @@ impl From<Error> for Halt {
     fn from(error: Error) -> Self {
         match error {
             Error::Log(error) => error.into(),
-            Error::NotLoaded | Error::Closed | Error::Draining => Self::Later(error),
+            // Room comes when letters go, or with a larger bound.
+            Error::DeadLettersFull(_) | Error::NotLoaded | Error::Closed | Error::Draining => {
+                Self::Later(error)
+            }
             error => Self::Never(error.to_string()),
         }
     }
