@@ -1,6 +1,7 @@
 //! Writing dead letters: `dlq.{topic}.{group}`, awaited, with every header of the design.
 //!
-//! The letter keeps the record's partition, key, value, headers and time. Over the log's size limit the error's
+//! The letter keeps the record's partition, key, value and headers, and in a header its time: its own time is that of its
+//! writing, from which retention counts. Over the log's size limit the error's
 //! text is shortened, then a pointer to the source record is written instead. Whatever else fails is tried again,
 //! for ever: the source record counts as settled only when the log has the letter.
 
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
-use crate::event::{GroupName, HeaderName, Headers, Offset, Partition, Record, Topic};
+use crate::event::{GroupName, HeaderName, Headers, Offset, Partition, Record, Timestamp, Topic};
 use crate::log::{self, Append, Cleanup, NewRecord, TopicSpec};
 
 use super::dead_letters::{DeadLetterId, Fate, Verdict};
@@ -31,7 +32,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Headers that a letter sets, and so never copies.
-pub(super) const LETTER_HEADERS: [&str; 13] = [
+pub(super) const LETTER_HEADERS: [&str; 14] = [
     "__dlq.errors.topic",
     "__dlq.errors.partition",
     "__dlq.errors.offset",
@@ -45,7 +46,11 @@ pub(super) const LETTER_HEADERS: [&str; 13] = [
     "weirgate-dlq-first-failed-at",
     "weirgate-dlq-last-failed-at",
     "weirgate-dlq-redrives",
+    TIMESTAMP,
 ];
+
+/// The record's time, in milliseconds. Letters that were written before there was this header have it as their own.
+const TIMESTAMP: &str = "weirgate-dlq-timestamp";
 
 /// Where a pointer without its record's key says which key that is.
 const KEY_HASH: &str = "keyHash";
@@ -107,6 +112,12 @@ pub(super) fn key_of(letter: &Record) -> Option<KeyHash> {
     let pointer = letter.value.as_ref().filter(|_| is_pointer)?;
     let place: serde_json::Value = serde_json::from_slice(pointer).ok()?;
     KeyHash::parse(place.get(KEY_HASH)?.as_str()?)
+}
+
+/// The time of the record that a letter is of.
+pub(super) fn source_time(letter: &Record) -> Timestamp {
+    let said = letter.headers.last_text(TIMESTAMP).and_then(|text| text.parse().ok());
+    said.map_or(letter.timestamp, Timestamp::from_millis)
 }
 
 /// The dead-letter topic of a group's topic.
@@ -279,7 +290,7 @@ fn letter(group: &GroupName, topic: &Topic, identity: Identity, burial: &Burial,
     let error_max = if form == Form::Whole { ERROR_BYTES_MAX } else { ERROR_BYTES_SHORT };
     let reason = form.reason(burial.reason);
     let error = shorten(burial.error.as_deref().unwrap_or_else(|| burial.reason.words()), error_max);
-    let values: [String; 13] = [
+    let values: [String; 14] = [
         topic.to_string(),
         slot.partition.to_string(),
         offset.to_string(),
@@ -293,6 +304,7 @@ fn letter(group: &GroupName, topic: &Topic, identity: Identity, burial: &Burial,
         burial.first_failed.to_string(),
         burial.last_failed.to_string(),
         identity.redrives.to_string(),
+        record.timestamp.millis().to_string(),
     ];
     let kept = record.headers.iter().filter(|(name, _)| !is_pointer && !LETTER_HEADERS.contains(&&***name));
     let mut headers: Vec<(HeaderName, Option<Bytes>)> =
@@ -309,7 +321,8 @@ fn letter(group: &GroupName, topic: &Topic, identity: Identity, burial: &Burial,
         key: record.key.clone().filter(|_| form != Form::BarePointer),
         value: if is_pointer { Some(pointer().to_string().into()) } else { record.value.clone() },
         headers: Headers::new(headers),
-        timestamp: Some(record.timestamp),
+        // Of its own: Kafka's retention counts from there, and the record may be older than that.
+        timestamp: None,
     }
 }
 
@@ -428,13 +441,14 @@ mod tests {
             ("weirgate-dlq-last-failed-at", "1970-01-01T00:00:03.000Z"),
             ("weirgate-dlq-id", "5f70bf18a086007016e948b04aed3b82"),
             ("weirgate-dlq-redrives", "2"),
+            ("weirgate-dlq-timestamp", "1000"),
             ("traceparent", "00-1"),
             ("ce_id", "7"),
         ] {
             assert_eq!(letter.headers.last_text(name), Some(value), "{name}");
             assert_eq!(letter.headers.iter().filter(|(have, _)| &***have == name).count(), 1, "{name}");
         }
-        assert_eq!(letter.timestamp, Some(Timestamp::from_millis(1_000)));
+        assert_eq!(letter.timestamp, None, "it is kept from when it is written");
         assert_eq!(letter.key, Some(Bytes::from("42")));
         assert_eq!(letter.value, Some(Bytes::from("{}")));
     }

@@ -71,7 +71,7 @@ impl Builder {
     pub(super) fn new(log: LogId, base: Offset, time: Timestamp, capacity: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + capacity);
         bytes.resize(HEADER_BYTES, 0);
-        // Age counts from the append at the earliest: a dead letter keeps its source's time and its own retention.
+        // Age counts from the append at the earliest, however old a record says that it is.
         Self { log, base, time, time_max: time, count: 0, bytes }
     }
 

@@ -8,7 +8,7 @@ use weirgate::delivery::{
     AckMode, DeadLetter, DeadLetterId, DeadLetterState, Delivery, Error, How, Join, Push, Settlement,
     Standing,
 };
-use weirgate::event::{GroupName, Offset, Partition};
+use weirgate::event::{Clock, GroupName, Offset, Partition, Record, Timestamp};
 use weirgate::log::{Append, NewRecord, Purpose, Table};
 
 use super::engine::PATIENCE;
@@ -157,6 +157,40 @@ async fn only_the_group_that_failed_gets_it_as_it_was_and_an_ack_resolves_it() {
     assert!(matches!(refused, Err(Error::DeadLetterSettled { .. })), "{refused:?}");
     world.publish(0, "42", 1).await;
     assert_eq!(other.delivery().await.offset(), 1, "nothing came to the other group meanwhile");
+}
+
+/// The letter's record.
+async fn record_of(world: &World, id: &DeadLetterId) -> Record {
+    let offset = id.to_string().rsplit('-').next().unwrap().parse().unwrap();
+    let name = topic("dlq.orders.v1.inventory-sync");
+    let reader = world.log.reader(&name, Partition::new(0), Offset::new(offset), Purpose::CatchUp).await;
+    let fetched = in_time(PATIENCE, "the letter's record", reader.unwrap().next(1)).await.unwrap();
+    fetched.records.into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn a_letter_is_kept_from_when_it_was_written_and_its_record_has_its_time_again() {
+    let (world, mut worker) = begin(r#"{"maxRetries":0}"#, &[]).await;
+    let (begun, old) = (Clock::system().now(), Timestamp::from_millis(1_000_000_000_123));
+    let record = NewRecord {
+        key: Some(Bytes::from_static(b"42")),
+        value: Some(Bytes::from_static(b"{}")),
+        timestamp: Some(old),
+        ..NewRecord::default()
+    };
+    let append = Append { topic: topic("orders.v1"), partition: Partition::new(0), records: vec![record] };
+    world.log.append(append).await.unwrap();
+    let mut letter = reject_all(&world, &mut worker, 1).await.remove(0);
+    for redrives in 1..3 {
+        let record = record_of(&world, &letter.id).await;
+        assert!(record.timestamp >= begun, "retention counts from its writing: {:?}", record.timestamp);
+        assert_eq!(record.headers.last_text("weirgate-dlq-timestamp"), Some("1000000000123"));
+        redrive(&world, &letter.id).await.unwrap();
+        let got = worker.delivery().await;
+        assert_eq!(got.frame["timestamp"], "2001-09-09T01:46:40.123Z");
+        worker.nack(&got).await;
+        letter = until_redrives(&world, redrives).await;
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::event::{HeaderName, Headers, Offset, Partition, Record, Timestamp, Topic};
 use crate::log::NewRecord;
 
-use super::super::burial::LETTER_HEADERS;
+use super::super::burial::{LETTER_HEADERS, source_time};
 use super::super::dead_letters::DeadLetterId;
 
 const TOPIC: &str = "__dlq.errors.topic";
@@ -70,8 +70,10 @@ pub(super) fn source_of(letter: &Record) -> Option<(Topic, Partition, Offset)> {
 /// same but for a letter that only points at its source.
 pub(super) fn outgoing(letter: &Record, source: &Record) -> NewRecord {
     let redrives = letter.headers.last_text(REDRIVES).and_then(|text| text.parse().ok()).unwrap_or(0_u32);
-    let own =
-        [(REDRIVES, redrives.saturating_add(1).to_string()), (TIME, source.timestamp.millis().to_string())];
+    let own = [
+        (REDRIVES, redrives.saturating_add(1).to_string()),
+        (TIME, source_time(letter).millis().to_string()),
+    ];
     let is_letter = |name: &HeaderName| LETTER_HEADERS.contains(&&**name);
     let is_own = |name: &HeaderName| own.iter().any(|(own, _)| **name == **own);
     let of_source = source.headers.iter().filter(|(name, _)| !is_letter(name) && !is_own(name));
@@ -113,10 +115,11 @@ mod tests {
             header("weirgate-dlq-error", "no such sku"),
             header(FIRST_FAILED_AT, "2026-11-21T10:00:00.000Z"),
             header(REDRIVES, "1"),
+            header("weirgate-dlq-timestamp", "1000"),
         ];
         Record {
             offset: Offset::new(7),
-            timestamp: Timestamp::from_millis(1_000),
+            timestamp: Timestamp::from_millis(8_000_000),
             key: Some(Bytes::from_static(b"\xff42")),
             value: Some(Bytes::from_static(b"{}")),
             headers: Headers::new(headers),
@@ -158,6 +161,16 @@ mod tests {
         assert_eq!(seen.record.value.as_deref(), Some(b"whole".as_slice()));
         assert_eq!(seen.record.headers.last_text("big"), Some("x"));
         assert_eq!((seen.redrives, seen.record.headers.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_letter_that_does_not_say_its_sources_time_has_it_as_its_own() {
+        let all = letter();
+        let headers = all.headers.iter().filter(|(name, _)| ***name != *"weirgate-dlq-timestamp");
+        let headers = headers.map(|(name, value)| (Arc::clone(name), value.cloned())).collect();
+        let old = Record { headers, ..all };
+        let seen = Redriven::read(&stored(outgoing(&old, &old), 0), Partition::new(2)).unwrap();
+        assert_eq!(seen.record.timestamp, Timestamp::from_millis(8_000_000));
     }
 
     #[test]
