@@ -12,7 +12,7 @@ use super::harness::{Neighbour, Worker, World, group, topic};
 use super::waiting::eventually_within;
 
 /// A group with a member and a blocked lane, as another gateway sees it.
-async fn seen_elsewhere() -> (World, Worker, Neighbour) {
+async fn seen_elsewhere() -> (World, Worker, Neighbour, Value) {
     let world = World::start(2, "{}").await;
     let mut worker = world.join("c-1", 8).await;
     world.publish(0, "a", 2).await;
@@ -22,10 +22,10 @@ async fn seen_elsewhere() -> (World, Worker, Neighbour) {
     let neighbour = world.neighbour().await;
     let is_seen = async || {
         let view = neighbour.view().await;
-        (view["partitions"][0]["lanesBlocked"][0]["offset"] == 0).then_some(())
+        (view["partitions"][0]["lanesBlocked"][0]["offset"] == 0).then_some(view)
     };
-    eventually_within(PATIENCE, "the other gateway shows the lane", is_seen).await;
-    (world, worker, neighbour)
+    let view = eventually_within(PATIENCE, "the other gateway shows the lane", is_seen).await;
+    (world, worker, neighbour, view)
 }
 
 async fn until_seen_no_more(neighbour: &Neighbour) {
@@ -42,8 +42,7 @@ async fn until_seen_no_more(neighbour: &Neighbour) {
 
 #[tokio::test]
 async fn another_gateway_shows_a_groups_members_partitions_and_blocked_lanes_until_theirs_dies() {
-    let (mut world, worker, neighbour) = seen_elsewhere().await;
-    let view = neighbour.view().await;
+    let (mut world, worker, neighbour, view) = seen_elsewhere().await;
     assert_eq!(
         view["members"],
         json!([{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 0}])
@@ -69,7 +68,7 @@ async fn another_gateway_shows_a_groups_members_partitions_and_blocked_lanes_unt
 
 #[tokio::test]
 async fn a_gateway_that_stops_takes_what_it_told_of_groups_back() {
-    let (mut world, _worker, neighbour) = seen_elsewhere().await;
+    let (mut world, _worker, neighbour, _) = seen_elsewhere().await;
     world.restart().await;
     let table = Table::open(Arc::clone(&world.log), topic("_weirgate.group_states"), 1).await.unwrap();
     assert_eq!(table.entries(), []);
@@ -111,6 +110,19 @@ async fn members_and_blocked_lanes_are_shown() {
     assert_eq!((&blocked["offset"], &blocked["attempts"]), (&0.into(), &1.into()));
     assert_eq!(blocked["reason"], "retrying");
     worker.leave(How::Clean).await;
+}
+
+#[tokio::test]
+async fn a_group_in_which_nothing_happens_is_told_of_once() {
+    let (world, _worker, _neighbour, _) = seen_elsewhere().await;
+    let table = Table::open(Arc::clone(&world.log), topic("_weirgate.group_states"), 1).await.unwrap();
+    let before = *table.changes().borrow();
+    let is_quiet = async || {
+        let keys = table.changed_since(before).unwrap();
+        let last = keys.last_chunk::<3>()?;
+        last.iter().all(|key| key.starts_with(b"gateway/")).then_some(())
+    };
+    eventually_within(PATIENCE, "three beats follow one another", is_quiet).await;
 }
 
 #[tokio::test]
