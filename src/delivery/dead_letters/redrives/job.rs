@@ -176,7 +176,7 @@ impl Job {
         self.parts.clone_from(&copy.parts);
         self.beat += 1;
         if self.parts.is_empty() {
-            self.end(RedriveState::Done, now);
+            self.end(RedriveState::Done, None, now);
         }
         Ok(())
     }
@@ -184,21 +184,19 @@ impl Job {
     /// Its owner cannot go on.
     pub(super) fn fail(&mut self, life: &str, copy: &Self, reason: &str, now: Timestamp) -> Result<(), Lost> {
         self.record(life, copy, now)?;
-        self.end(RedriveState::Failed, now);
-        self.told.reason = Some(reason.to_owned());
+        self.end(RedriveState::Failed, Some(reason), now);
         Ok(())
     }
 
     /// Nobody can go on with it, whoever works on it.
     pub(super) fn abandon(&mut self, reason: &str, now: Timestamp) {
-        self.told.reason = Some(reason.to_owned());
-        self.end(RedriveState::Failed, now);
+        self.end(RedriveState::Failed, Some(reason), now);
     }
 
     /// Somebody ends it; what is on its way goes on.
     pub(super) fn cancel(&mut self, by: &str, now: Timestamp) {
         self.told.cancelled_by = Some(by.to_owned());
-        self.end(RedriveState::Cancelled, now);
+        self.end(RedriveState::Cancelled, None, now);
     }
 
     /// What became of the first part, which is `of`, up to an offset.
@@ -252,9 +250,9 @@ impl Job {
         if self.is_run_by(life) { Ok(()) } else { Err(Lost) }
     }
 
-    fn end(&mut self, state: RedriveState, now: Timestamp) {
+    fn end(&mut self, state: RedriveState, reason: Option<&str>, now: Timestamp) {
         self.told.state = state;
-        self.told.reason = None;
+        self.told.reason = reason.map(str::to_owned);
         self.told.ended_at = Some(now);
     }
 }

@@ -101,6 +101,14 @@ fn a_job_that_cannot_go_on_says_why() {
 }
 
 #[test]
+fn a_job_that_nobody_can_go_on_with_says_why() {
+    let mut table = job(vec![part(0, 0, 9)]);
+    table.abandon("group 'inventory-sync' was deleted", at(4));
+    assert_eq!(table.told.reason.as_deref(), Some("group 'inventory-sync' was deleted"));
+    assert_eq!((table.told.state, table.told.ended_at), (RedriveState::Failed, Some(at(4))));
+}
+
+#[test]
 fn letters_that_are_named_are_looked_at_one_by_one() {
     let only = [3, 4, 9].map(Offset::new).to_vec();
     let mut table = job(vec![Part { only: Some(only), ..part(0, 3, 10) }]);
