@@ -9,6 +9,7 @@ use crate::history::{Deed, Entry, Kind};
 use crate::run::{Plan, Run};
 use crate::settling::Settling;
 use crate::verdict::Verdict;
+use crate::watchers::Watchers;
 use crate::{rounds, until};
 
 /// How long the publishers may take to go on with the other gateway.
@@ -79,8 +80,11 @@ async fn restarted(name: &'static str, engine: Engine) -> Verdict {
     let mut told = Vec::new();
     let verdict = Run::rounds(name, Plan::retrying(engine), CONTROL_STALL_MAX, async |run| {
         for victim in 0..run.gateways.len() {
+            let name = format!("watchers{}", told.len());
+            let watchers = Watchers::join(&name, &run.gateways[victim].target, &run.names.topic).await;
             told.push(run.book.now());
-            run.gateways[victim].terminate().await;
+            let took = run.gateways[victim].terminate().await;
+            watchers.assert_spread(took, &run.book).await;
             if run.gateways.len() > 1 {
                 run.publishers.go_on(5, PATIENCE).await;
             }

@@ -23,6 +23,7 @@
 //! - `redrives`: dead letters that are sent back, twice.
 //! - `settling`: what workers say of what they are given.
 //! - `topics`: topics that refuse a record, or are taken away.
+//! - `watchers`: many sockets of a gateway that ends.
 //! - `run`, `verdict`: one run from its beginning to passed, failed, or void.
 //!
 //! `WEIRGATE_FAULT_ROUNDS` repeats every fault so often within its run; with more than one, outages are longer, too.
@@ -62,6 +63,7 @@ mod socket;
 mod subscribers;
 mod topics;
 mod verdict;
+mod watchers;
 
 use std::time::Duration;
 
