@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 use tokio::task::block_in_place;
 
 use crate::broker::Cluster;
+use crate::links::Links;
 use crate::proxy::{Proxy, Weather};
 use crate::until;
 
@@ -32,6 +33,9 @@ pub(crate) type Held = OwnedMutexGuard<Brokers>;
 pub(crate) struct Brokers {
     cluster: Cluster,
     proxies: Vec<Proxy>,
+    /// Where those lead.
+    behind: Vec<String>,
+    links: Links,
     /// What clients are told that come through the proxies.
     doors: Vec<String>,
     is_paused: [bool; NODES],
@@ -63,12 +67,14 @@ impl Brokers {
         let ports: Vec<u16> = listeners.iter().map(|one| one.local_addr().unwrap().port()).collect();
         let mut cluster = Cluster::prepare(NODES);
         let behind = cluster.listen_behind(&ports);
-        let proxies = listeners.into_iter().zip(behind);
+        let proxies = listeners.into_iter().zip(behind.clone());
         let proxies = proxies.map(|(door, address)| Proxy::start(runtime.handle(), door, address)).collect();
+        let links = Links::start(runtime.handle(), &mut cluster);
         cluster.start_nodes();
-        let doors = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let doors = ports.iter().map(|port| door(*port)).collect();
         let asking = client_of(&cluster).create().unwrap();
-        Self { cluster, proxies, doors, is_paused: [false; NODES], asking, runtime: Some(runtime) }
+        let is_paused = [false; NODES];
+        Self { cluster, proxies, behind, links, doors, is_paused, asking, runtime: Some(runtime) }
     }
 
     /// Where the brokers are found through the proxies.
@@ -120,9 +126,39 @@ impl Brokers {
         }
     }
 
+    /// No other broker reaches this one, nor it them; clients do.
+    pub(crate) fn isolate(&self, node: usize) {
+        self.links.isolate(node);
+    }
+
+    /// Lets all brokers reach one another.
+    pub(crate) fn mend(&self) {
+        self.links.mend();
+    }
+
+    /// SIGTERM. The node comes back behind another door, and nobody is behind the old one.
+    pub(crate) fn move_away(&mut self, node: usize) {
+        self.terminate(node);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let new = door(listener.local_addr().unwrap().port());
+        let old = std::mem::replace(&mut self.doors[node], new);
+        self.cluster.move_door(node, &old, &self.doors[node]);
+        let runtime = self.runtime.as_ref().expect("it runs");
+        self.proxies[node] = Proxy::start(runtime.handle(), listener, self.behind[node].clone());
+        self.start_missing();
+    }
+
+    /// Lets the first of its replicas lead each partition.
+    pub(crate) fn elect_preferred(&self) {
+        const ELECTION: &str = "org.apache.kafka.tools.LeaderElectionCommand";
+        let arguments = ["--election-type", "preferred", "--all-topic-partitions"];
+        block_in_place(|| self.cluster.tool(ELECTION, &arguments));
+    }
+
     /// Ends every fault, and waits until all brokers have all that was written.
     pub(crate) async fn heal(&mut self) {
         self.weather_everywhere(Weather::Clear);
+        self.links.mend();
         for node in 0..NODES {
             if std::mem::take(&mut self.is_paused[node]) {
                 self.cluster.resume_node(node);
@@ -131,7 +167,7 @@ impl Brokers {
         self.start_missing();
         until("all replicas are in sync", HEAL_MAX, async || {
             let partitions = self.partitions();
-            partitions.is_some_and(|all| all.iter().all(|one| one.in_sync == NODES)).then_some(())
+            partitions.is_some_and(|all| all.iter().all(Partition::is_whole)).then_some(())
         })
         .await;
     }
@@ -156,10 +192,16 @@ impl Brokers {
 
     fn leaders_of(&self, topic: &str) -> Option<BTreeMap<i32, usize>> {
         let mut leaders = BTreeMap::new();
-        for partition in self.partitions()?.into_iter().filter(|one| one.topic == topic) {
+        for partition in self.partitions_of(topic)? {
             leaders.insert(partition.number, partition.leader?);
         }
         (!leaders.is_empty()).then_some(leaders)
+    }
+
+    /// The partitions of a topic, as some broker tells of them.
+    pub(crate) fn partitions_of(&self, topic: &str) -> Option<Vec<Partition>> {
+        let all = self.partitions()?.into_iter();
+        Some(all.filter(|one| one.topic == topic).collect())
     }
 
     fn partitions(&self) -> Option<Vec<Partition>> {
@@ -182,6 +224,10 @@ impl Brokers {
     }
 }
 
+fn door(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
 fn client_of(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.addresses().join(",")).set("reconnect.backoff.max.ms", "1000");
@@ -202,10 +248,23 @@ impl Drop for Brokers {
     }
 }
 
+/// A partition, as a broker tells of it.
 #[derive(Debug)]
-struct Partition {
+pub(crate) struct Partition {
     topic: String,
     number: i32,
     leader: Option<usize>,
     in_sync: usize,
+}
+
+impl Partition {
+    /// Whether all its replicas have everything.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.in_sync == NODES
+    }
+
+    /// Whether it is this one, and this node leads it.
+    pub(crate) fn is_led_by(&self, number: i32, node: usize) -> bool {
+        self.number == number && self.leader == Some(node)
+    }
 }

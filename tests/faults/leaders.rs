@@ -85,6 +85,29 @@ async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it()
     verdict.assert_stalls("SIGSTOP", &paused, None);
 }
 
+/// Nobody answers at the address that the gateways were told; where it is now they hear from the others.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
+async fn a_leader_that_comes_back_at_another_address_is_found_there() {
+    let mut moved = Vec::new();
+    let verdict = Run::rounds("leader-moved", Plan::default(), Duration::from_secs(30), async |run| {
+        let (leader, from) = (run.leader().await, run.book.now());
+        run.brokers_mut().move_away(leader);
+        run.publishers.go_on(5, PATIENCE).await;
+        run.brokers_mut().heal().await;
+        // It is the first of the replicas, or would not have led.
+        run.brokers().elect_preferred();
+        until("it leads again", PATIENCE, async || (run.leader().await == leader).then_some(())).await;
+        run.publishers.go_on(5, PATIENCE).await;
+        run.group_goes_on(PATIENCE).await;
+        moved.push(from..run.book.now());
+    })
+    .await;
+    assert_eq!(verdict.counts.duplicates, 0);
+    assert_eq!(verdict.refusals(), Vec::<&Entry>::new(), "whose fault it is not");
+    verdict.assert_stalls("another address", &moved, None);
+}
+
 /// One of three can neither elect a leader nor store anything that two must have.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]

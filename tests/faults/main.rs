@@ -13,8 +13,10 @@
 //! - `gateways`: gateways that die, and that are restarted one after the other.
 //! - `ground`: where events lie: in Kafka or in a gateway's own log.
 //! - `history`: what every client did, as lines of JSON.
+//! - `isolation`: a broker that the others do not reach.
 //! - `leaders`: brokers that die, stand still, and come back.
 //! - `letters`: a dead letter that cannot be written.
+//! - `links`: the paths among brokers.
 //! - `log`: what lies in Kafka, and what groups have committed.
 //! - `members`: members that come, go, break, and do not do their part.
 //! - `network`: a bad network between gateways and brokers.
@@ -49,8 +51,10 @@ mod gateway;
 mod gateways;
 mod ground;
 mod history;
+mod isolation;
 mod leaders;
 mod letters;
+mod links;
 mod log;
 mod members;
 mod network;

@@ -62,6 +62,10 @@ impl Proxy {
         self.sky.send_modify(|sky| sky.weather = weather);
     }
 
+    pub(crate) fn weather(&self) -> Weather {
+        self.sky.borrow().weather
+    }
+
     /// Resets every open connection; new ones have the weather there is.
     pub(crate) fn break_all(&self) {
         self.sky.send_modify(|sky| sky.breaks += 1);

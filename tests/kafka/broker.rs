@@ -8,7 +8,7 @@ mod settings;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -73,7 +73,10 @@ pub(crate) struct Cluster {
 #[derive(Debug)]
 struct Node {
     address: String,
+    controller: u16,
     file: PathBuf,
+    /// Options of its Java alone.
+    options: Vec<String>,
     process: Option<Process>,
 }
 
@@ -115,10 +118,11 @@ impl Cluster {
         let data = tempfile::Builder::new().prefix("kafka-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         settings::write_logging(data.path());
         let ports = free_ports(count);
-        let node = |(id, (port, _)): (usize, &(u16, u16))| {
+        let node = |(id, (port, controller)): (usize, &(u16, u16))| {
             let file = settings::write(data.path(), &ports, id);
             format(&jars, data.path(), &file, &[]);
-            Node { address: format!("127.0.0.1:{port}"), file, process: None }
+            let address = format!("127.0.0.1:{port}");
+            Node { address, controller: *controller, file, options: Vec::new(), process: None }
         };
         let nodes = (1..).zip(&ports).map(node).collect();
         Self { jars, nodes, data }
@@ -206,6 +210,27 @@ impl Cluster {
         self.nodes.iter().zip(doors.iter().zip(&ports)).map(listen).collect()
     }
 
+    /// Tells clients of a node to find it at another place than before.
+    pub(crate) fn move_door(&self, index: usize, old: &str, new: &str) {
+        let file = &self.nodes[index].file;
+        let text = fs::read_to_string(file).unwrap();
+        fs::write(file, text.replace(&format!("DOOR://{old}"), &format!("DOOR://{new}"))).unwrap();
+    }
+
+    /// Lets prepared nodes know one another by name, each by addresses that `address` gives it of the others: what stands
+    /// there passes on to the same ports of 127.0.0.1. Answers which ports those are.
+    pub(crate) fn know_by_name(&mut self, address: fn(usize, usize) -> Ipv4Addr) -> Vec<[u16; 2]> {
+        let controllers: Vec<u16> = self.nodes.iter().map(|node| node.controller).collect();
+        let ports: Vec<[u16; 2]> = controllers.iter().map(|port| [free_port(), *port]).collect();
+        for (from, node) in self.nodes.iter_mut().enumerate() {
+            settings::name_nodes(&node.file, from + 1, ports[from], &controllers);
+            let addresses = (0..ports.len()).map(|to| address(from, to));
+            let hosts = settings::write_hosts(self.data.path(), from + 1, addresses);
+            node.options = vec![format!("-Djdk.net.hosts.file={}", hosts.display())];
+        }
+        ports
+    }
+
     /// Where the brokers listen.
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.address.clone()).collect()
@@ -213,7 +238,9 @@ impl Cluster {
 
     fn launch(&mut self, index: usize, before: &str) {
         let node = &mut self.nodes[index];
-        node.process = Some(launch(before, &self.jars, self.data.path(), &node.file));
+        let mut options = options(&self.jars, self.data.path());
+        options.extend(node.options.iter().cloned());
+        node.process = Some(launch(before, options, &node.file));
     }
 
     fn wait(&self, index: usize) {
@@ -325,7 +352,7 @@ fn options(jars: &Path, data: &Path) -> Vec<String> {
     ]
 }
 
-fn launch(before: &str, jars: &Path, data: &Path, file: &Path) -> Process {
+fn launch(before: &str, options: Vec<String>, file: &Path) -> Process {
     // Descriptors that came down from the runner are closed, or its locks would live as long as the broker.
     const SHELL: &str = "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done
 \"$@\" </dev/null & node=$!
@@ -337,7 +364,7 @@ kill -9 $node 2>/dev/null
 wait $node 2>/dev/null";
     let mut shell = Command::new("sh")
         .args(["-c", &format!("{before}{SHELL}"), "kafka", "java"])
-        .args(options(jars, data))
+        .args(options)
         .arg("kafka.Kafka")
         .arg(file)
         .stdin(Stdio::piped())

@@ -1,6 +1,7 @@
 //! What a node is told: its properties, and what it logs.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 /// What nodes log.
@@ -66,6 +67,30 @@ pub(super) fn write(data: &Path, ports: &[(u16, u16)], id: usize) -> PathBuf {
     );
     let file = data.join(format!("node{id}.properties"));
     fs::write(&file, text).unwrap();
+    file
+}
+
+/// Lets nodes speak to one another at names, `node1` and so on: brokers at a listener of their own, at the first of the
+/// ports, and controllers, at the second.
+pub(super) fn name_nodes(file: &Path, id: usize, [broker, controller]: [u16; 2], controllers: &[u16]) {
+    add_listener(file, "INNER", "PLAINTEXT", &format!("127.0.0.1:{broker}"), &format!("node{id}:{broker}"));
+    let mut text = fs::read_to_string(file).unwrap();
+    let names = "\ncontroller.listener.names";
+    text = text.replacen(names, &format!(",CONTROLLER://node{id}:{controller}{names}"), 1);
+    for (id, port) in (1..).zip(controllers) {
+        text = text.replace(&format!("{id}@127.0.0.1:{port}"), &format!("{id}@node{id}:{port}"));
+    }
+    text.push_str("inter.broker.listener.name=INNER\n");
+    fs::write(file, text).unwrap();
+}
+
+/// Writes what a node takes for the addresses of names; answers where.
+pub(super) fn write_hosts(data: &Path, id: usize, nodes: impl Iterator<Item = Ipv4Addr>) -> PathBuf {
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let nodes = (1..).zip(nodes).map(|(id, address)| format!("{address} node{id}\n"));
+    let hosts = format!("127.0.0.1 localhost {}\n{}", own.trim(), String::from_iter(nodes));
+    let file = data.join(format!("hosts{id}"));
+    fs::write(&file, hosts).unwrap();
     file
 }
 
