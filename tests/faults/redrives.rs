@@ -1,6 +1,7 @@
 //! Dead letters that are sent back, and once more where they fail again, though the gateway that does so is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -214,7 +215,8 @@ impl Aside {
         let (status, told) = ask(&targets[0], Method::PUT, &format!("/v1/groups/{group}"), &policy).await;
         assert!(status < 300, "{told}");
         let (seen, stop) = (Seen::default(), CancellationToken::new());
-        let work = tokio::spawn(work_aside(run.book.clone(), targets, group, seen.clone(), stop.clone()));
+        let watched = Arc::clone(&seen);
+        let work = tokio::spawn(work_aside(run.book.clone(), targets, group, watched, stop.clone()));
         Self { seen, stop, work }
     }
 
