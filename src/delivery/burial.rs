@@ -20,7 +20,7 @@ use crate::log::{self, Append, Cleanup, NewRecord, TopicSpec};
 use super::dead_letters::{DeadLetterId, Fate, Verdict};
 use super::group::{Burial, Reason, Slot};
 use super::key_hash::KeyHash;
-use super::redrive::Redriven;
+use super::redrive::{Rank, Redriven};
 use super::shared::Shared;
 
 pub(super) use ordered::bury_in_order;
@@ -78,6 +78,8 @@ pub(super) struct Death {
     redriven: Option<Redriven>,
     /// After so many redrives a letter is held for a person.
     redrives_max: u32,
+    /// Its place among the letters of its key, where it was redriven and later ones are not to pass it.
+    rank: Option<Rank>,
 }
 
 /// Which letter was written, and where it lies.
@@ -151,23 +153,28 @@ impl Death {
         mut burial: Burial,
         redriven: Option<Redriven>,
         redrives_max: u32,
+        rank: Option<Rank>,
     ) -> Self {
         let taken = burial.record.offset;
         if let Some(Redriven { record, first_failed, .. }) = &redriven {
             burial.record = record.clone();
             burial.first_failed = first_failed.unwrap_or(burial.first_failed);
         }
-        Self { topic, burial, taken, redriven, redrives_max }
+        Self { topic, burial, taken, redriven, redrives_max, rank }
     }
 
     fn identity(&self, group: &GroupName, incarnation: u64) -> Identity {
         // Its source may have been made anew while it was a letter.
         match &self.redriven {
-            Some(redriven) => {
-                Identity { name: redriven.letter.name().to_owned(), redrives: redriven.redrives }
-            }
+            Some(redriven) => Identity { name: redriven.letter.name().to_owned(), redrives: self.redrives() },
             None => Identity::of(group, &self.topic, incarnation, &self.burial),
         }
+    }
+
+    /// How often it was redriven; a time that it was not tried does not count.
+    fn redrives(&self) -> u32 {
+        let redrives = self.redriven.as_ref().map_or(0, |redriven| redriven.redrives);
+        redrives.saturating_sub(u32::from(self.burial.reason == Reason::KeyParked))
     }
 
     /// Its letter, which was written now, if this is its first.
@@ -178,13 +185,14 @@ impl Death {
 
     /// Its letter lies there.
     fn buried(self, letter: Offset) -> Buried {
-        let Self { burial, taken, redriven, redrives_max, .. } = self;
+        let redrives = self.redrives();
+        let Self { burial, taken, redriven, redrives_max, rank, .. } = self;
         let verdict = redriven.map(|redriven| {
             let partition = Partition::new(burial.slot.partition);
-            let is_held = redriven.redrives >= redrives_max;
+            let is_held = redrives >= redrives_max;
             Verdict {
                 letter: redriven.letter.name().into(),
-                fate: Fate::Failed { partition, offset: letter, is_held },
+                fate: Fate::Failed { partition, offset: letter, is_held, rank },
             }
         });
         Buried {

@@ -9,6 +9,7 @@
 //!                     └─ redrives: many of them sent back
 //! ```
 
+mod bars;
 mod count;
 mod filter;
 mod forgetting;

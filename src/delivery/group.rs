@@ -22,6 +22,7 @@ mod members;
 mod model;
 mod parking;
 mod resetting;
+mod returning;
 mod settlement;
 mod source;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use super::breaker::Breaker;
 use super::key_hash::KeyHash;
 use super::lane::Lane;
 use super::metadata::Progress;
+use super::redrive::Ranked;
 use super::resumes::Resumed;
 use super::retry::Random;
 use super::roster::Roster;
@@ -108,6 +110,8 @@ struct Kept {
     lane: Option<LaneId>,
     /// Where its key can be parked.
     key: Option<KeyHash>,
+    /// Which letter it is, where it comes back and its key's order is kept.
+    letter: Option<Ranked>,
     error: Option<Arc<str>>,
 }
 

@@ -9,8 +9,10 @@
 //! time is that of the append, since a letter's own may be older than anything is kept; that is a header.
 
 mod pointer;
+mod rank;
 mod record;
 mod send;
 
+pub(super) use rank::{Rank, Ranked};
 pub(super) use record::Redriven;
 pub(super) use send::{Failure, Letter, Outcome, send};

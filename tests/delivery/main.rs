@@ -40,6 +40,8 @@ mod reborn;
 mod redrives;
 /// Offsets that are moved on purpose.
 mod resets;
+/// The order of letters on their way back.
+mod returning;
 /// Settlement, retries and dead letters as a member sees them.
 mod settlement;
 /// Groups that stand still, and how they go on.

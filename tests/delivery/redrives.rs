@@ -15,7 +15,7 @@ use super::engine::PATIENCE;
 use super::harness::{Got, Worker, World, group, join, offsets, patch, topic};
 use super::waiting::{eventually_within, in_time};
 
-const REDRIVES: &str = "_weirgate.redrive.inventory-sync";
+pub(crate) const REDRIVES: &str = "_weirgate.redrive.inventory-sync";
 
 pub(crate) async fn until_loaded(delivery: &Delivery) {
     let is_loaded = async || delivery.has_dead_letter_states().then_some(());

@@ -4,6 +4,7 @@
 use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 
 use super::super::Error;
+use super::super::redrive::Rank;
 use super::states::{Entry, Room, States, key};
 use super::{DeadLetterId, DeadLetterState, Settled};
 
@@ -63,8 +64,9 @@ pub(in crate::delivery) struct Verdict {
 pub(in crate::delivery) enum Fate {
     /// It was acknowledged.
     Resolved,
-    /// It failed again: its newest record lies here, and it is open, or held for a person.
-    Failed { partition: Partition, offset: Offset, is_held: bool },
+    /// It failed again: its newest record lies here, and it is open, or held for a person. It has a rank where later ones
+    /// of its key are not to pass it.
+    Failed { partition: Partition, offset: Offset, is_held: bool, rank: Option<Rank> },
 }
 
 impl States {
@@ -87,6 +89,7 @@ impl States {
             }
             let was = Before { state: standing.state, settled: standing.settled.clone() };
             let mut entry = Entry::at((id.partition(), id.offset()), topic, asked.now, standing);
+            entry.rank = before.and_then(|before| before.rank);
             entry.standing.state = DeadLetterState::Redriving;
             entry.standing.settled = Some(Settled { at: asked.now, by: asked.by.to_owned() });
             Ok((Begun::Marked(was), Some(entry)))
@@ -138,8 +141,10 @@ impl States {
                     Fate::Failed { is_held: false, .. } => (DeadLetterState::Open, None),
                     Fate::Failed { is_held: true, .. } => (DeadLetterState::Held, settled),
                 };
-                if let Fate::Failed { partition, offset, .. } = verdict.fate {
+                entry.rank = None;
+                if let Fate::Failed { partition, offset, rank, .. } = verdict.fate {
                     (entry.partition, entry.offset) = (partition, offset.max(entry.offset));
+                    entry.rank = rank;
                 }
                 let is_known = verdict.fate == Fate::Resolved && entry.standing.state == state;
                 (entry.standing.state, entry.standing.settled) = (state, settled);

@@ -1,4 +1,4 @@
-//! How what is known of letters is held in few bytes: all but those with notes, so that a million settled ones fit.
+//! How what is known of letters is held in few bytes: all but those with notes, or of letters that bar others, so that a million settled ones fit.
 
 use bytes::Bytes;
 
@@ -30,9 +30,10 @@ impl Packing for LetterPacking {
     }
 
     fn pack(&self, value: &[u8], words: &mut Words) -> Option<PackedValue> {
-        let Entry { topic, partition, offset, changed_at, standing } = serde_json::from_slice(value).ok()?;
+        let Entry { topic, partition, offset, changed_at, rank, standing } =
+            serde_json::from_slice(value).ok()?;
         let Standing { state, settled, notes } = standing;
-        if !notes.is_empty() {
+        if !notes.is_empty() || rank.is_some() {
             return None;
         }
         let (settled_at, by) = match settled {

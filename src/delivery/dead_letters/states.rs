@@ -14,6 +14,7 @@ use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use crate::log::{Draft, Size, Table};
 
 use super::super::Error;
+use super::super::redrive::Rank;
 use super::DeadLetterId;
 
 /// Where states lie.
@@ -116,6 +117,9 @@ pub(super) struct Entry {
     pub(super) offset: Offset,
     /// When the entry was written last.
     pub(super) changed_at: Timestamp,
+    /// Of a letter that died again, where later ones of its key are not to pass it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rank: Option<Rank>,
     #[serde(flatten)]
     pub(super) standing: Standing,
 }
@@ -260,7 +264,9 @@ impl States {
                 return Ok((standing, None));
             }
             let place = newest(change.id, before);
-            let entry = Entry::at(place, change.topic, change.now, standing.clone());
+            let is_discarded = standing.state == DeadLetterState::Discarded;
+            let rank = before.and_then(|entry| entry.rank).filter(|_| !is_discarded);
+            let entry = Entry { rank, ..Entry::at(place, change.topic, change.now, standing.clone()) };
             Ok((standing, Some(entry)))
         };
         let key_of = |(): &()| key(change.group, change.id.name());
@@ -348,7 +354,7 @@ impl Entry {
         changed_at: Timestamp,
         standing: Standing,
     ) -> Self {
-        Self { topic: topic.clone(), partition, offset, changed_at, standing }
+        Self { topic: topic.clone(), partition, offset, changed_at, rank: None, standing }
     }
 
     /// Whether it knows of a later record of the letter than that of this id.

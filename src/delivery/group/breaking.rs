@@ -99,7 +99,7 @@ impl Group {
     }
 
     fn probe_lane(&mut self, id: LaneId, now: Moment) -> Turn {
-        let Some((slot, offset)) = self.due(id, now) else { return Turn::Idle };
+        let Some((slot, offset)) = self.next_due(id, now) else { return Turn::Idle };
         // A probe is the head of its lane; what was sent before the breaker opened may still settle.
         if self.lanes.get(&id).is_some_and(|seat| seat.lane.in_flight() > 0) {
             return Turn::Parked;

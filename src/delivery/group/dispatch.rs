@@ -1,5 +1,6 @@
 //! Who gets what: ready lanes meet members with room.
 
+use super::returning::Way;
 use super::source::Phase;
 use super::{Action, Group, LaneId, Moment, Outgoing, Slot};
 
@@ -41,7 +42,7 @@ impl Group {
     }
 
     fn take_turn(&mut self, id: LaneId, now: Moment) -> Turn {
-        let Some((slot, offset)) = self.due(id, now) else { return Turn::Idle };
+        let Some((slot, offset)) = self.next_due(id, now) else { return Turn::Idle };
         let Some(seat) = self.lanes.get(&id) else { return Turn::Idle };
         let in_flight = seat.lane.in_flight();
         let owner = seat.owner.filter(|_| !seat.is_moving);
@@ -56,8 +57,21 @@ impl Group {
         Turn::Sent
     }
 
+    /// What a lane sends next, and of which partition. What was sent before an earlier letter of its key died again and came
+    /// back since is not sent once more.
+    pub(super) fn next_due(&mut self, id: LaneId, now: Moment) -> Option<(Slot, u64)> {
+        loop {
+            let (slot, offset) = self.due(id, now)?;
+            match self.way(slot, offset) {
+                Way::Free => return Some((slot, offset)),
+                Way::Taken => return None,
+                Way::Barred => self.bury_untried(slot, offset, now),
+            }
+        }
+    }
+
     /// What a lane may send now, and of which partition.
-    pub(super) fn due(&self, id: LaneId, now: Moment) -> Option<(Slot, u64)> {
+    fn due(&self, id: LaneId, now: Moment) -> Option<(Slot, u64)> {
         let seat = self.lanes.get(&id)?;
         let source = self.sources.get(&seat.slot)?;
         let is_going = source.phase == Phase::Active && !source.is_halted();

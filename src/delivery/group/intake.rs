@@ -8,6 +8,7 @@ use super::super::Ordering;
 use super::super::lane::Lane;
 use super::super::tracker::Taken;
 use super::parking::Place;
+use super::returning::Way;
 use super::source::{Phase, Source};
 use super::{Action, Beginning, Group, Kept, LaneId, LaneKey, LaneSeat, Moment, Slot, Withdrawal};
 
@@ -156,14 +157,18 @@ impl Group {
             (Ordering::Key, None) | (Ordering::None, _) => LaneKey::Record(offset),
         };
         let attempts_max = self.policy.attempts_max();
-        let hash = self.key_hash(slot, record.key.as_ref());
+        let hash = self.key_hash(record.key.as_ref());
+        let letter = self.ranked(slot, &record);
         let Some(source) = self.sources.get_mut(&slot) else { return };
         source.revision += u64::from(offset > source.tracker.next());
-        if source.tracker.take(offset, Kept { record, lane: None, key: hash, error: None }) == Taken::Known {
+        let kept = Kept { record, lane: None, key: hash, letter, error: None };
+        if source.tracker.take(offset, kept) == Taken::Known {
             source.revision += 1;
             return;
         }
         let place = source.parking.place(hash, offset);
+        let is_barred = self.way(slot, offset) == Way::Barred;
+        let place = if is_barred { Place::Grave } else { place };
         if place == Place::Grave {
             self.bury_untried(slot, offset, now);
             return;

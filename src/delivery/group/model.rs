@@ -2,8 +2,9 @@
 //!
 //! The model keeps plain sets: what was settled, what is in flight with whom, what the log holds. After every step
 //! it checks the promises of the design: a commit never passes an unresolved record, nothing is lost, nothing
-//! overtakes inside a lane, attempts never go down, nothing of a parked key is sent. Now and then the consumer is down for
-//! a while and fails all it has: then no record is given up once ten failed in a row, and one delivery at a time is tried.
+//! overtakes inside a lane, attempts never go down, nothing of a parked key is sent, nothing that comes back passes a letter
+//! of its key that died again. Now and then the consumer is down for a while and fails all it has: then no record is given
+//! up once ten failed in a row, and one delivery at a time is tried.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -17,6 +18,7 @@ mod members;
 mod parking;
 mod reading;
 mod resetting;
+mod returning;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,7 @@ use super::super::retry::Random;
 use super::super::{Exhausted, Ordering, Policy, Tag};
 use super::{Beginning, CommitEnd, Group, Moment, Slot, SourceCommit};
 use parking::Buried;
+use returning::{BACK, BACK_SLOT, Letters};
 
 const STEPS: usize = 100_000;
 const PARTITIONS: u32 = 3;
@@ -86,6 +89,7 @@ struct World {
     commit: Option<Vec<SourceCommit>>,
     burials: Vec<Buried>,
     parking: parking::Log,
+    letters: Letters,
     /// Whether the consumer fails all it is given.
     is_down: bool,
     /// Whether the breaker is open, and what was tried last since.
@@ -103,7 +107,7 @@ struct World {
 }
 
 fn slot(partition: u32) -> Slot {
-    Slot { topic: 0, partition }
+    if partition == BACK { BACK_SLOT } else { Slot { topic: 0, partition } }
 }
 
 impl World {
@@ -130,6 +134,7 @@ impl World {
             commit: None,
             burials: Vec::new(),
             parking: parking::Log::default(),
+            letters: Letters::default(),
             is_down: false,
             is_open: false,
             probe: None,
@@ -141,6 +146,9 @@ impl World {
             sent: 0,
             steps: BTreeMap::new(),
         };
+        if world.parks() {
+            world.partitions.insert(BACK, Partition::default());
+        }
         world.assign_all();
         world
     }
@@ -204,6 +212,7 @@ impl World {
             61 => self.reject(),
             62 => self.extend(),
             63 => self.turn(),
+            64..=66 if self.parks() => self.letter_step(),
             71..=75 | 80..=83 if self.parks() => self.park_step(),
             64..=75 => self.pass_time(),
             76..=83 => self.end_commit(),
@@ -243,6 +252,8 @@ impl World {
                 partition.committed = Some((one.offset, one.metadata));
             }
         }
+        // What became of letters is written before they are committed.
+        self.letters.write(true);
         self.group.committed(CommitEnd::Done, self.now);
         self.forget_moves();
         "commit"
@@ -257,6 +268,9 @@ impl World {
             return "letter";
         }
         let Buried { slot, epoch, offset, .. } = self.burials.remove(at);
+        if slot == BACK_SLOT {
+            self.letters.died(offset);
+        }
         let partition = self.partitions.get_mut(&slot.partition).unwrap();
         partition.settle(offset);
         self.group.buried(slot, epoch, offset, self.now);
@@ -265,7 +279,7 @@ impl World {
 
     /// The latest deliveries of a lane turn out never to have left the gateway.
     fn recall(&mut self) -> &'static str {
-        let number = self.below(PARTITIONS as usize) as u32;
+        let number = self.below(self.partitions.len()) as u32;
         let partition = self.partitions.get_mut(&number).unwrap();
         let Some((&offset, _)) = partition.flights.last_key_value() else { return "nothing in flight" };
         let flight = partition.flights.remove(&offset).unwrap();
@@ -274,7 +288,7 @@ impl World {
     }
 
     fn rebalance(&mut self) -> &'static str {
-        let number = self.below(PARTITIONS as usize) as u32;
+        let number = self.below(self.partitions.len()) as u32;
         if self.partitions[&number].reading.is_none() {
             return "gone already";
         }
@@ -294,6 +308,10 @@ impl World {
         let is_through = self.below(2) == 0;
         let running = self.commit.iter_mut().flatten().find(|one| one.slot.partition == number);
         let landed = running.filter(|_| is_through).map(|one| (one.offset, one.metadata.clone()));
+        if number == BACK {
+            let is_written = landed.is_some() || self.below(2) == 0;
+            self.letters.write(is_written);
+        }
         for one in self.commit.iter_mut() {
             one.retain(|one| one.slot.partition != number);
         }
@@ -318,7 +336,7 @@ impl World {
         self.is_open = false;
         self.failing = consumer::Failing::default();
         self.members.clear();
-        for number in 0..PARTITIONS {
+        for number in 0..self.partitions.len() as u32 {
             self.gone(number);
         }
         self.commit = None;
@@ -362,7 +380,7 @@ fn run(ordering: Ordering, on_exhausted: Exhausted, seed: u64) {
     assert!(is_enough, "the run did too little: {} {:?}", world.sent, world.steps);
     assert!(count("opened") > 5 && count("tried") > 10, "the breaker did too little: {:?}", world.steps);
     assert_eq!(count("halted") > 20, on_exhausted == Exhausted::Halt, "{:?}", world.steps);
-    for name in ["parked", "released", "not released"] {
+    for name in ["parked", "released", "not released", "barred"] {
         assert_eq!(count(name) > 5, world.parks(), "{name}: {:?}", world.steps);
     }
     world.finish();

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use super::super::key_hash::KeyHash;
 use super::super::{Exhausted, Policy};
 use super::source::{Phase, Source};
-use super::{Group, Moment, Reason, Slot};
+use super::{Group, LaneId, Moment, Reason, Slot};
 
 /// What is to be taken of a key that is parked.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ struct Park {
 /// The parked keys of a partition; their number is bounded by who makes them durable.
 #[derive(Debug, Default)]
 pub(super) struct Parking {
-    /// Whether the log was not asked yet which keys are parked: nothing is taken before.
+    /// Whether the log was not asked yet which keys are parked, or barred: nothing is taken before.
     is_unknown: bool,
     keys: HashMap<KeyHash, Park>,
     /// Letters being written, by key.
@@ -56,7 +56,7 @@ impl Group {
         now: Moment,
     ) {
         let Some(source) = self.source_of(slot, epoch) else { return };
-        source.parking.is_unknown = false;
+        source.parking.be_known();
         for (key, from) in keys {
             self.park(slot, key, from, now);
         }
@@ -124,11 +124,9 @@ impl Group {
         self.park(slot, key, offset, now);
     }
 
-    /// What stands for a record's key, where that can be parked: a dead letter that comes back is what its key is parked
-    /// for.
-    pub(super) fn key_hash(&self, slot: Slot, key: Option<&bytes::Bytes>) -> Option<KeyHash> {
+    /// What stands for a record's key, where keys can be parked.
+    pub(super) fn key_hash(&self, key: Option<&bytes::Bytes>) -> Option<KeyHash> {
         match self.policy.on_exhausted {
-            Exhausted::ParkKey if slot.is_redriven() => None,
             Exhausted::ParkKey => key.map(|key| KeyHash::of(key)),
             Exhausted::Skip | Exhausted::Halt => None,
         }
@@ -175,11 +173,15 @@ impl Group {
     fn followers(&self, slot: Slot, key: KeyHash, from: u64) -> Vec<u64> {
         let Some(source) = self.sources.get(&slot) else { return Vec::new() };
         let its = source.tracker.iter().filter(|(offset, one)| *offset >= from && one.kept.key == Some(key));
-        let waiting = its.filter(|(offset, one)| {
-            let seat = one.kept.lane.and_then(|id| self.lanes.get(&id));
-            seat.is_some_and(|seat| seat.lane.flight(*offset).is_none() && !seat.lane.is_burying(*offset))
-        });
-        waiting.map(|(offset, _)| offset).collect()
+        its.filter(|(offset, one)| self.is_waiting(one.kept.lane, *offset))
+            .map(|(offset, _)| offset)
+            .collect()
+    }
+
+    /// Whether a record is neither in flight nor being buried.
+    pub(super) fn is_waiting(&self, lane: Option<LaneId>, offset: u64) -> bool {
+        let seat = lane.and_then(|id| self.lanes.get(&id));
+        seat.is_some_and(|seat| seat.lane.flight(offset).is_none() && !seat.lane.is_burying(offset))
     }
 
     /// What waited for a release is tried.
@@ -205,9 +207,13 @@ impl Group {
 
 impl Parking {
     /// Of a partition that just came.
-    pub(super) fn new(slot: Slot, policy: &Policy) -> Self {
-        let parks = policy.on_exhausted == Exhausted::ParkKey && !slot.is_redriven();
-        Self { is_unknown: parks, ..Self::default() }
+    pub(super) fn new(policy: &Policy) -> Self {
+        Self { is_unknown: policy.on_exhausted == Exhausted::ParkKey, ..Self::default() }
+    }
+
+    /// The log was asked.
+    pub(super) const fn be_known(&mut self) {
+        self.is_unknown = false;
     }
 
     pub(super) const fn is_unknown(&self) -> bool {

@@ -81,8 +81,10 @@ impl Group {
             seat.lane.settle(offset, now.elapsed);
             self.touch(id, now);
         }
-        if let Some(key) = resolved.kept.key {
-            self.died(slot, offset, key, now);
+        match (resolved.kept.letter, resolved.kept.key) {
+            (Some(letter), _) => self.died_again(slot, letter, now),
+            (None, Some(key)) if !slot.is_redriven() => self.died(slot, offset, key, now),
+            (None, _) => {}
         }
         self.admit(slot, now);
     }
@@ -151,24 +153,29 @@ impl Group {
         let Some(source) = self.sources.get_mut(&slot) else { return };
         let epoch = source.epoch;
         let Some(one) = source.tracker.get(offset) else { return };
+        let parks = !slot.is_redriven()
+            && one.kept.key.is_some()
+            && source.parking.place(one.kept.key, offset) != Place::Grave;
         let burial = Burial {
             slot,
             epoch,
             record: one.kept.record.clone(),
             key: one.kept.key,
-            parks: one.kept.key.is_some() && source.parking.place(one.kept.key, offset) != Place::Grave,
+            parks,
             reason,
             error: one.kept.error.clone(),
             attempts: one.attempts(),
             first_failed: one.first_failed().unwrap_or(now.wall),
             last_failed: one.last_failed().unwrap_or(now.wall),
         };
-        let (lane, parks) = (one.kept.lane, burial.parks);
+        let (lane, is_followed) = (one.kept.lane, parks || one.kept.letter.is_some());
         source.burying += 1;
-        burial.key.into_iter().for_each(|key| source.parking.note_dying(key));
+        if let Some(key) = burial.key.filter(|_| !slot.is_redriven()) {
+            source.parking.note_dying(key);
+        }
         self.actions.push(Action::Bury(Box::new(burial)));
         let Some(seat) = lane.and_then(|id| self.lanes.get_mut(&id)) else { return };
-        if parks {
+        if is_followed {
             // Later ones of its key may be among those in flight.
             let returned = seat.lane.bury_and_rewind(offset);
             self.withdraw(slot, &returned, Withdrawal::Rewind);
@@ -246,7 +253,10 @@ impl Group {
         self.landed(slot, flight.member);
         self.note_success(found);
         if let Some(source) = self.sources.get_mut(&slot) {
-            source.tracker.resolve(offset);
+            let resolved = source.tracker.resolve(offset);
+            if let Some(letter) = resolved.and_then(|one| one.kept.letter) {
+                source.bars.remove(letter.rank);
+            }
             source.settled_since += 1;
             source.revision += 1;
         }

@@ -8,6 +8,7 @@ use crate::event::Record;
 use super::super::Policy;
 use super::super::tracker::Tracker;
 use super::parking::Parking;
+use super::returning::Bars;
 use super::{Beginning, Kept, LaneId, LaneKey, Reason};
 
 /// Above this part of the metadata's limit nothing new is taken.
@@ -51,6 +52,7 @@ pub(super) struct Source {
     /// Records without attempts that the partition waits for, and why they have none.
     pub(super) halted: BTreeMap<u64, Reason>,
     pub(super) parking: Parking,
+    pub(super) bars: Bars,
     /// The durable offset.
     pub(super) committed: u64,
     /// Grows with everything a commit would say.
@@ -77,7 +79,8 @@ impl Source {
             in_flight: 0,
             burying: 0,
             halted: BTreeMap::new(),
-            parking: Parking::new(beginning.slot, policy),
+            parking: Parking::new(policy),
+            bars: Bars::default(),
             committed: beginning.position,
             revision: u64::from(is_new),
             committed_revision: 0,

@@ -3,7 +3,7 @@
 //! are released.
 //!
 //! ```text
-//! assigned ── read ── machine.parked
+//! assigned ── read ── machine.parked, or machine.barred of letters that come back
 //! Bury ── grave ── letters, in order ──┬──────────────────── machine.buried
 //!                                      └ parks its key ── table ──┘
 //! tick ── letters changed? ── judge ── machine.begin_release ── table ── machine.end_release
@@ -21,12 +21,13 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use crate::event::Offset;
+use crate::event::{Offset, Partition};
 
 use super::super::burial::{Buried, bury_in_order};
 use super::super::dead_letters::{Finding, NewPark, Place, Readings, Unparked, judge};
 use super::super::group::{Burial, Slot};
 use super::super::key_hash::KeyHash;
+use super::super::redrive::Ranked;
 use super::super::{Error, Exhausted};
 use super::{Owner, Pending};
 use graves::Graves;
@@ -67,6 +68,8 @@ struct Ward {
 #[derive(Debug)]
 pub(super) enum Done {
     Read(Slot, u64, Arc<str>, Vec<(KeyHash, u64)>),
+    /// Letters that died again.
+    Barred(Slot, u64, Vec<Ranked>),
     Buried(Slot, Vec<Buried>),
     /// How many of them are.
     Parked(Vec<Buried>, Result<usize, Error>),
@@ -80,9 +83,13 @@ impl Owner {
         if self.machine.policy().on_exhausted != Exhausted::ParkKey {
             return;
         }
-        for slot in slots.iter().filter(|slot| !slot.is_redriven()) {
+        for slot in slots {
             let Some(epoch) = self.machine.epoch(*slot) else { continue };
             let Some((topic, partition)) = self.place(*slot) else { continue };
+            if slot.is_redriven() {
+                self.read_bars(*slot, epoch);
+                continue;
+            }
             let (shared, group, slot) = (Arc::clone(&self.shared), self.group.clone(), *slot);
             let mark: Arc<str> = format!("{epoch}-{:016x}", super::seed()).into();
             self.parking.work.push(Box::pin(async move {
@@ -101,6 +108,23 @@ impl Owner {
         }
     }
 
+    /// A partition of letters that come back waits to hear which of them died again.
+    fn read_bars(&self, slot: Slot, epoch: u64) {
+        let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
+        self.parking.work.push(Box::pin(async move {
+            let mut failures = 0;
+            loop {
+                match shared.states.bars(&group, Partition::new(slot.partition)).await {
+                    Ok(bars) => return Done::Barred(slot, epoch, bars),
+                    Err(error) => {
+                        tracing::warn!(%group, partition = slot.partition, %error, "it cannot be read yet which letters died again; those that come back wait");
+                    }
+                }
+                back_off(&mut failures).await;
+            }
+        }));
+    }
+
     pub(super) fn on_parking(&mut self, done: Done) {
         let now = self.now();
         match done {
@@ -115,6 +139,7 @@ impl Owner {
                     self.judge_next();
                 }
             }
+            Done::Barred(slot, epoch, bars) => self.machine.barred(slot, epoch, bars, now),
             Done::Buried(slot, buried) => {
                 self.parking.graves.end(slot);
                 for one in buried {

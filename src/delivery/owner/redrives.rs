@@ -8,10 +8,11 @@ use tokio::time::timeout;
 use crate::event::{GroupName, Partition, Record, Topic};
 use crate::log::{Commit, Commits, EventLog};
 
+use super::super::Exhausted;
 use super::super::burial::Death;
 use super::super::dead_letters::{Fate, Verdict};
 use super::super::group::{Burial, CommitEnd, Outcome, Settled, Slot};
-use super::super::redrive::Redriven;
+use super::super::redrive::{Rank, Ranked, Redriven};
 use super::super::shared::Shared;
 use super::perform::{COMMIT_MAX, commit_through};
 use super::{Owner, Phase};
@@ -84,10 +85,29 @@ impl Owner {
             let redriven = Redriven::read(record, Partition::new(slot.partition));
             redriven.is_some_and(|one| !self.shared.states.is_done(&self.group, &one.letter))
         });
+        self.forget_bars(slot, &records);
         let is_last_kept = records.last().map(|record| record.offset) == last;
         self.machine.records(slot, records, now);
         if let Some(last) = last.filter(|_| !is_last_kept) {
             self.machine.gap(slot, last.next().number(), now);
+        }
+    }
+
+    /// Letters that bar the way of those that come and were settled meanwhile, or have gone, bar it no more.
+    fn forget_bars(&mut self, slot: Slot, records: &[Record]) {
+        if self.machine.policy().on_exhausted != Exhausted::ParkKey {
+            return;
+        }
+        for record in records {
+            let Some(Ranked { rank, .. }) = Ranked::of(record, Partition::new(slot.partition)) else {
+                continue;
+            };
+            while let Some((first, letter)) = self.machine.first_bar(slot, rank.key)
+                && first.offset < rank.offset
+                && self.shared.states.is_out_of_the_way(&self.group, letter)
+            {
+                self.machine.unbar(slot, first);
+            }
         }
     }
 
@@ -112,7 +132,9 @@ impl Owner {
         };
         let topic =
             redriven.as_ref().map_or_else(|| self.topic(slot).cloned(), |one| Some(one.topic.clone()))?;
-        Some(Death::new(topic, burial, redriven, redrives_max))
+        let is_ranked = self.machine.policy().on_exhausted == Exhausted::ParkKey;
+        let rank = redriven.as_ref().filter(|_| is_ranked).and_then(Rank::of);
+        Some(Death::new(topic, burial, redriven, redrives_max, rank))
     }
 
     /// Notes that a letter is resolved.

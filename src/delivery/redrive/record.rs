@@ -93,6 +93,35 @@ pub(super) fn outgoing(letter: &Record, source: &Record) -> NewRecord {
 }
 
 #[cfg(test)]
+impl Redriven {
+    /// A record of a redrive topic, of this letter of `orders.v1`, whose number is its source offset.
+    pub(in crate::delivery) fn sample(
+        partition: Partition,
+        offset: u64,
+        key: Option<u8>,
+        letter: u64,
+    ) -> Record {
+        let values = [
+            (TOPIC, "orders.v1".to_owned()),
+            (PARTITION, partition.to_string()),
+            (OFFSET, letter.to_string()),
+            (ID, format!("{letter:032x}")),
+            (REDRIVES, "1".to_owned()),
+            (TIME, "5".to_owned()),
+        ];
+        let headers = values.map(|(name, value)| (HeaderName::from(name), Some(Bytes::from(value))));
+        Record {
+            offset: Offset::new(offset),
+            timestamp: Timestamp::from_millis(5),
+            key: key.map(|key| Bytes::copy_from_slice(&[key])),
+            value: None,
+            headers: Headers::new(headers.into()),
+            decoded: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -58,7 +58,11 @@ impl World {
         let partition = &self.partitions[&burial.slot.partition];
         assert!(!partition.is_settled(offset), "a settled record died");
         if burial.reason == Reason::KeyParked {
-            self.check_parked(burial);
+            if burial.slot.is_redriven() {
+                self.check_barred(burial);
+            } else {
+                self.check_parked(burial);
+            }
             return;
         }
         assert!(burial.attempts >= 1);
@@ -161,6 +165,9 @@ impl World {
                 self.settled(flight.tag);
             }
             self.pump();
+            if self.parks() {
+                self.read_back();
+            }
             for number in 0..PARTITIONS {
                 let partition = self.partitions.get_mut(&number).unwrap();
                 if let Some(reading) = partition.reading.filter(|_| !partition.is_held) {

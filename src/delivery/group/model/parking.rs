@@ -6,7 +6,7 @@ use crate::delivery::key_hash::KeyHash;
 use crate::delivery::{Exhausted, Tag};
 
 use super::super::{Burial, Slot};
-use super::{Partition, World, slot};
+use super::{BACK, Partition, World, slot};
 
 /// A letter that is to be written.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ impl Log {
         partitions: &BTreeMap<u32, Partition>,
     ) -> bool {
         let Buried { slot, offset, parks, is_written, .. } = burials[at];
+        if slot.is_redriven() {
+            return true;
+        }
         let Some(key) = partitions[&slot.partition].keys[offset as usize] else { return true };
         let key = (slot.partition, key);
         if !is_written {
@@ -127,6 +130,9 @@ impl World {
     }
 
     fn read_parked(&mut self, number: u32) -> &'static str {
+        if number == BACK {
+            return self.read_bars();
+        }
         let Some(epoch) = self.group.epoch(slot(number)) else { return "gone already" };
         let entries = self.parking.table.iter().filter(|((partition, _), _)| *partition == number);
         let keys: Vec<_> = entries.map(|((_, key), (from, _))| (hash(*key), *from)).collect();
@@ -193,6 +199,10 @@ impl World {
     /// Between its dead letter and its release nothing of a key is sent but what came before that.
     pub(super) fn check_not_parked(&self, tag: Tag) {
         if !self.parks() {
+            return;
+        }
+        if tag.partition == BACK {
+            self.check_not_barred(tag.offset);
             return;
         }
         assert!(!self.parking.unread.contains(&tag.partition), "nobody knows yet which keys are parked");

@@ -4,11 +4,14 @@ use bytes::Bytes;
 
 use crate::event::{Headers, Offset, Record, Timestamp};
 
-use super::{KEYS, PARTITIONS, World, slot};
+use super::{BACK, KEYS, PARTITIONS, World, slot};
 
 impl World {
     pub(super) fn read(&mut self) -> &'static str {
-        let number = self.below(PARTITIONS as usize) as u32;
+        let number = self.below(self.partitions.len()) as u32;
+        if number == BACK {
+            return self.read_back();
+        }
         let count = 1 + self.below(8);
         let new_keys: Vec<Option<usize>> = (0..count)
             .map(|_| {

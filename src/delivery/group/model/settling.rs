@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use crate::delivery::{Settlement, Tag};
 
-use super::{Flight, World};
+use super::{BACK, Flight, World};
 
 impl World {
     pub(super) fn settled(&mut self, tag: Tag) {
         let partition = self.partitions.get_mut(&tag.partition).unwrap();
         assert!(partition.flights.remove(&tag.offset).is_some());
         partition.settle(tag.offset);
+        if tag.partition == BACK {
+            self.letters.resolved(tag.offset);
+        }
     }
 
     pub(super) fn settle_one(&mut self) -> &'static str {
