@@ -13,13 +13,14 @@ mod assignments;
 mod endings;
 mod events;
 mod gaps;
+mod mailboxes;
 mod orders;
 mod parking;
 mod perform;
 mod redrives;
 mod resets;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,15 +35,15 @@ use crate::log::{self, Commits, MemberEvent, MemberEvents, Membership};
 
 use super::dead_letters::Verdict;
 use super::group::{Blocked, Group, Moment, REDRIVES, Slot};
-use super::mailbox::Mailbox;
 use super::member::{MemberGuard, MemberId};
 use super::resets::Order;
 use super::retry::Random;
 use super::shared::Shared;
 use super::view::MemberView;
-use super::{Breaker, Error, How, Join, Policy, Refused, Settlement};
+use super::{Error, How, Join, Policy, Refused, Settlement};
 use assignments::Measured;
 use gaps::Gaps;
+use mailboxes::Mailboxes;
 use parking::Parking;
 use redrives::{Committing, Reading};
 use resets::Resets;
@@ -159,7 +160,7 @@ pub(super) struct Owner {
     /// Tell that what groups are to follow has changed.
     policies: watch::Receiver<u64>,
     machine: Group,
-    mailboxes: BTreeMap<u32, Arc<Mailbox>>,
+    mailboxes: Mailboxes,
     news: Arc<Notify>,
     joining: Option<Pending<(Membership, Reading)>>,
     /// The topic through which dead letters come back, and whether it is read.
@@ -180,7 +181,6 @@ pub(super) struct Owner {
     empty_since: Option<Instant>,
     read_again_at: Option<Instant>,
     next_tick: Instant,
-    told: HashMap<u32, (Vec<Slot>, Breaker)>,
     to_tell: HashMap<u32, Vec<Slot>>,
     tell_at: Option<Instant>,
     /// What the gauges show.
@@ -210,7 +210,7 @@ impl Owner {
             commands,
             sender: sender.downgrade(),
             policies,
-            mailboxes: BTreeMap::new(),
+            mailboxes: Mailboxes::default(),
             news: Arc::new(Notify::new()),
             joining: None,
             redrives,
@@ -228,7 +228,6 @@ impl Owner {
             empty_since: Some(now),
             read_again_at: None,
             next_tick: now + TICK,
-            told: HashMap::new(),
             to_tell: HashMap::new(),
             tell_at: None,
             shown: Vec::new(),

@@ -18,6 +18,7 @@ use super::super::group::{Action, Slot};
 use super::super::shared::Shared;
 use super::super::{Breaker, Lag, Push};
 use super::Owner;
+use super::mailboxes::Told;
 
 /// Changes of the assignment are told together.
 const TELL_AFTER: Duration = Duration::from_millis(50);
@@ -69,7 +70,8 @@ impl Owner {
 
     /// Remembers who works on what, to be told soon.
     pub(super) fn note_assignments(&mut self, assignments: Vec<(u32, Vec<Slot>)>) {
-        let is_beginning = self.told.is_empty() && assignments.iter().all(|(_, slots)| slots.is_empty());
+        let is_beginning =
+            self.mailboxes.have_told_nothing() && assignments.iter().all(|(_, slots)| slots.is_empty());
         self.to_tell = assignments.into_iter().collect();
         self.tell_at = Some(Instant::now() + if is_beginning { NOTHING_AFTER } else { TELL_AFTER });
     }
@@ -113,9 +115,9 @@ impl Owner {
         let wall = self.now().wall.millis();
         let breaker = Breaker::of(self.machine.open_for(self.now()).is_some());
         for (member, slots) in members {
-            let Some(mailbox) = self.mailboxes.get(&member) else { continue };
-            let is_known = |(told, state): &(Vec<Slot>, Breaker)| *told == slots && *state == breaker;
-            if self.told.get(&member).is_some_and(is_known) {
+            let Some(mailbox) = self.mailboxes.get(member) else { continue };
+            let is_known = |(told, state): &Told| *told == slots && *state == breaker;
+            if self.mailboxes.told(member).is_some_and(is_known) {
                 continue;
             }
             let mut partitions: BTreeMap<Topic, Vec<Partition>> = BTreeMap::new();
@@ -134,7 +136,7 @@ impl Owner {
             }
             let lag = lag_of(&places, wall);
             mailbox.tell(Push::Assignment { partitions, lag, breaker });
-            self.told.insert(member, (slots, breaker));
+            self.mailboxes.note_told(member, (slots, breaker));
         }
     }
 }

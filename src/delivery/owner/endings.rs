@@ -50,13 +50,13 @@ impl Owner {
         self.committing = None;
         self.parking = Parking::default();
         self.ends.clear();
-        self.told.clear();
+        self.mailboxes.forget_told();
         self.join_log();
         tracing::info!(group = %self.group, "group begins again");
     }
 
     pub(super) fn end_members(&mut self) {
-        for mailbox in std::mem::take(&mut self.mailboxes).into_values() {
+        for mailbox in self.mailboxes.take() {
             mailbox.close();
         }
     }
@@ -67,7 +67,7 @@ impl Owner {
         }
         self.phase = Phase::Draining;
         self.recall(|_| true);
-        for mailbox in self.mailboxes.values() {
+        for (_, mailbox) in self.mailboxes.all() {
             mailbox.tell(Push::Draining);
         }
         self.machine.drain(self.now());
@@ -75,7 +75,7 @@ impl Owner {
 
     /// Takes back what members have not pulled.
     pub(super) fn recall(&mut self, is_meant: impl Fn(&Tag) -> bool) {
-        let tags = self.mailboxes.values().flat_map(|mailbox| mailbox.recall(&is_meant)).collect();
+        let tags = self.mailboxes.all().flat_map(|(_, mailbox)| mailbox.recall(&is_meant)).collect();
         self.machine.unsent(tags, self.now());
     }
 

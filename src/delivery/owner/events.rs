@@ -93,7 +93,7 @@ impl Owner {
             return;
         }
         let gap = Push::Gap { topic: topic.clone(), partition, from, to, reason: GapReason::Retention };
-        for mailbox in self.mailboxes.values() {
+        for (_, mailbox) in self.mailboxes.all() {
             mailbox.tell(gap.clone());
         }
         if self.mailboxes.is_empty() {

@@ -42,7 +42,7 @@ impl Owner {
 
     /// What members did without a word: pulled what counts as settled, or were dropped.
     pub(super) fn read_news(&mut self) {
-        let all: Vec<_> = self.mailboxes.iter().map(|(member, mailbox)| (*member, mailbox.news())).collect();
+        let all: Vec<_> = self.mailboxes.all().map(|(member, mailbox)| (member, mailbox.news())).collect();
         for (member, (settled, left)) in all {
             if !settled.is_empty() {
                 // What was taken back meanwhile is not settled and comes again, as always.
@@ -71,7 +71,7 @@ impl Owner {
             self.tell_successor(member.number());
         }
         for before in &replaced {
-            if let Some(before) = self.mailboxes.remove(before) {
+            if let Some(before) = self.mailboxes.remove(*before) {
                 // What it was handed meanwhile is now in the new member's name.
                 let settled = Settlement::Ack(before.hand_over(&mailbox));
                 let _refused = self.machine.settle(member.number(), &settled, self.now());
@@ -87,7 +87,7 @@ impl Owner {
     }
 
     fn leave(&mut self, member: MemberId, how: How) {
-        let Some(mailbox) = self.mailboxes.remove(&member.number()) else { return };
+        let Some(mailbox) = self.mailboxes.remove(member.number()) else { return };
         let (settled, _) = mailbox.news();
         let now = self.now();
         if !settled.is_empty() {
@@ -99,11 +99,10 @@ impl Owner {
         }
         mailbox.close();
         self.machine.leave(member.number(), how, now);
-        self.told.remove(&member.number());
     }
 
     fn pause(&mut self, member: MemberId, is_paused: bool) {
-        if is_paused && let Some(mailbox) = self.mailboxes.get(&member.number()) {
+        if is_paused && let Some(mailbox) = self.mailboxes.get(member.number()) {
             let unsent = mailbox.recall(|_| true);
             self.machine.unsent(unsent, self.now());
         }
@@ -111,7 +110,7 @@ impl Owner {
     }
 
     fn known(&self, member: MemberId) -> Result<(), Error> {
-        if self.mailboxes.contains_key(&member.number()) { Ok(()) } else { Err(Error::Closed) }
+        if self.mailboxes.get(member.number()).is_some() { Ok(()) } else { Err(Error::Closed) }
     }
 
     fn retire(&mut self) -> bool {

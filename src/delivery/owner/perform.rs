@@ -29,7 +29,7 @@ impl Owner {
             match action {
                 Action::Send(outgoing) => self.send(outgoing),
                 Action::Withdraw { member, tags, reason } => {
-                    if let Some(mailbox) = self.mailboxes.get(&member) {
+                    if let Some(mailbox) = self.mailboxes.get(member) {
                         mailbox.withdraw(tags, reason);
                     }
                 }
@@ -44,7 +44,7 @@ impl Owner {
                 Action::Release(slot) => self.hold(slot, false),
                 Action::GiveBack(slot) => given_back.extend(self.place(slot)),
                 Action::Close { member } => {
-                    if let Some(mailbox) = self.mailboxes.remove(&member) {
+                    if let Some(mailbox) = self.mailboxes.remove(member) {
                         mailbox.close();
                     }
                 }
@@ -126,7 +126,7 @@ impl Owner {
             let waited = self.shared.clock.now().millis().saturating_sub(appended.millis());
             metrics.delivery_latency.observe(seconds(waited));
         }
-        if let Some(mailbox) = self.mailboxes.get(&member) {
+        if let Some(mailbox) = self.mailboxes.get(member) {
             let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
             mailbox.deliver(Parcel { tag, attempt, deadline_ms, topic, record, redrives });
         }
