@@ -15,7 +15,8 @@ use crate::event::Timestamp;
 
 use super::metadata::{Attempts, Progress};
 
-/// Uncounted returns of one record in a row that count as one attempt.
+/// Uncounted returns of one record in a row, within one assignment of its partition, that count as one attempt. With the
+/// partition their count goes: what comes back unharmed costs nothing that would have to outlive a gateway.
 pub(super) const RETURNS_MAX: u32 = 10;
 
 /// What became of a record that was read.
