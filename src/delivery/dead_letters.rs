@@ -31,6 +31,7 @@ mod unread;
 use crate::event::{GroupName, Record, RecordView, Storage, Topic};
 
 use super::Error;
+use super::group::Reason;
 use super::redrive::{self, Letter, Outcome};
 use super::shared::Shared;
 use reading::LetterTopic;
@@ -57,14 +58,12 @@ pub use redrives::{
 pub use states::{DeadLetterState, Note, Settled, Standing};
 
 /// Why a letter can be dead, as its header says.
-pub const REASONS: [&str; 7] = [
-    "retries_exhausted",
-    "rejected",
-    "expired",
-    "undecodable",
-    "schema_violation",
-    "key_parked",
-    "too_large",
+pub const REASONS: [&str; 5] = [
+    Reason::RetriesExhausted.as_str(),
+    Reason::Rejected.as_str(),
+    Reason::Expired.as_str(),
+    Reason::KeyParked.as_str(),
+    Reason::TooLarge.as_str(),
 ];
 
 /// A letter with its record.

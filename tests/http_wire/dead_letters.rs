@@ -111,6 +111,7 @@ fn a_list_is_narrowed_by_filters_and_goes_on_by_its_cursor() {
     let types = get(&gateway, "/v1/event-types?limit=1")["cursor"].as_str().unwrap().to_owned();
     for query in [
         "reason=whatever",
+        "reason=undecodable",
         "state=gone",
         "from=yesterday",
         "to=2026-11-21",
