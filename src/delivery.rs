@@ -55,6 +55,7 @@ pub use member::{
 };
 pub use policy::{Backoff, BackoffPatch, Exhausted, Ordering, Policy, PolicyPatch, Start};
 pub use resets::{Move, Reset, ResetState, ResetTo, ResetView};
+pub use resumes::{GivenUp, Resume};
 pub use service::{Config, Delivery, Put, Service};
 pub use tag::{Tag, TagError};
 pub use view::{

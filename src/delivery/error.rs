@@ -42,6 +42,14 @@ pub enum Error {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// A word to go on that cannot be.
+    #[error("{problem}")]
+    InvalidResume {
+        /// Where in the request, as a JSON pointer.
+        pointer: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// Another reset of the group moves its partitions.
     #[error("another reset of the group is under way; try again when `reset` is gone from the group")]
     ResetUnderWay,
@@ -116,6 +124,10 @@ pub enum Error {
 impl Error {
     pub(super) fn invalid_reset(pointer: &str, problem: impl Into<String>) -> Self {
         Self::InvalidReset { pointer: pointer.to_owned(), problem: problem.into() }
+    }
+
+    pub(super) fn invalid_resume(pointer: &str, problem: impl Into<String>) -> Self {
+        Self::InvalidResume { pointer: pointer.to_owned(), problem: problem.into() }
     }
 
     pub(super) fn invalid(pointer: &str, problem: impl Into<String>) -> Self {

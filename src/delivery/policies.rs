@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::event::{GroupName, Timestamp, Topic};
 use crate::log::{Draft, EventLog, Table};
 
-use super::resumes::{self, Resumed};
+use super::resumes::{self, GivenUp, Resumed};
 use super::{Config, Error, Policy, PolicyPatch, Put};
 use super::{deletion, resets};
 use entry::{Stored, fingerprint, stored, write};
@@ -52,7 +52,12 @@ enum Order {
     /// All of the file, read again.
     File { config: Box<Config>, reply: oneshot::Sender<Result<(), Error>> },
     /// A group is to go on, as somebody said at this time.
-    Resume { group: GroupName, now: Timestamp, reply: oneshot::Sender<Result<(), Error>> },
+    Resume {
+        group: GroupName,
+        given_up: Arc<[GivenUp]>,
+        now: Timestamp,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
     /// A group's reset comes further.
     Reset {
         group: GroupName,
@@ -106,7 +111,7 @@ impl Policies {
 
     /// The last time a group was told to go on.
     pub(super) fn resumed(&self, group: &GroupName) -> Option<Resumed> {
-        self.resumes.load().get(group).copied()
+        self.resumes.load().get(group).cloned()
     }
 
     /// The last reset of a group.
@@ -148,8 +153,13 @@ impl Policies {
     }
 
     /// Tells a group to go on, durably and on every gateway.
-    pub(super) async fn resume(&self, group: GroupName, now: Timestamp) -> Result<(), Error> {
-        self.order(|reply| Order::Resume { group, now, reply }).await
+    pub(super) async fn resume(
+        &self,
+        group: GroupName,
+        given_up: Arc<[GivenUp]>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.order(|reply| Order::Resume { group, given_up, now, reply }).await
     }
 
     /// Takes a group's reset further, durably and on every gateway; answers how it is then.
@@ -244,9 +254,9 @@ impl Keeper {
                     }
                     drop(reply.send(outcome));
                 }
-                Order::Resume { group, now, reply } => {
+                Order::Resume { group, given_up, now, reply } => {
                     self.put(std::mem::take(&mut changes), table, config, log).await;
-                    let outcome = resumes::write(table, &group, now).await;
+                    let outcome = resumes::write(table, &group, &given_up, now).await;
                     self.policies.set(table);
                     drop(reply.send(outcome));
                 }

@@ -26,7 +26,7 @@ use super::owner::{Command, Owner};
 use super::policies::{Keeper, Policies};
 use super::resets;
 use super::shared::Shared;
-use super::{Error, GroupView, Join, Member, Policy, PolicyPatch};
+use super::{Error, GroupView, Join, Member, Policy, PolicyPatch, Resume};
 
 /// A group's task that does not answer a look by then is shown without what it knows.
 const LOOK_MAX: Duration = Duration::from_secs(1);
@@ -284,14 +284,15 @@ impl Delivery {
         Ok((put, self.group(group).await?))
     }
 
-    /// Tells a group to go on, durably and on every gateway: a breaker closes, halted partitions try their record anew,
-    /// where nobody serves them now, when somebody does.
+    /// Tells a group to go on, durably and on every gateway: a breaker closes, halted partitions try their record anew, or
+    /// make a dead letter of it; where nobody serves them now, when somebody does.
     ///
     /// # Errors
-    /// [`Error::UnknownGroup`], or what the log says.
-    pub async fn resume(&self, group: &GroupName) -> Result<GroupView, Error> {
-        self.known(group)?;
-        self.shared.policies.resume(group.clone(), self.shared.clock.now()).await?;
+    /// [`Error::UnknownGroup`], [`Error::InvalidResume`], or what the log says.
+    pub async fn resume(&self, group: &GroupName, resume: Resume) -> Result<GroupView, Error> {
+        resume.check(&*self.known(group)?)?;
+        let now = self.shared.clock.now();
+        self.shared.policies.resume(group.clone(), resume.dead_letter.into(), now).await?;
         // The task hears of it with the table's other changes; told here, it has heard before it is looked at.
         let told = async { self.owner(group).await?.send(Command::Follow).await.ok() };
         drop(timeout(LOOK_MAX, told).await);

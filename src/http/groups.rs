@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde_json::json;
 
 use crate::auth::{Object, Operation};
-use crate::delivery::{PolicyPatch, Put, Reset, ResetState};
+use crate::delivery::{PolicyPatch, Put, Reset, ResetState, Resume};
 use crate::event::GroupName;
 use crate::problem::{Code, Problem};
 
@@ -119,9 +120,16 @@ pub(super) async fn act(
             reset(&shared, &call, &group, &wish).await
         }
         Some((name, RESUME)) => {
+            let resume = if request.body().is_end_stream() {
+                Resume::default()
+            } else {
+                let request = media::require_json(request, &shared.config.limits).await?;
+                going_on(&body::read(request.into_body(), &shared, &call).await?)?
+            };
             let group = administered(&shared, &call, name, query.as_deref())?;
             audit::tell(&shared, &call, Act::ResumeGroup(&group)).await?;
-            let view = shared.parts.delivery.resume(&group).await.map_err(|error| problem_of(&error))?;
+            let resumed = shared.parts.delivery.resume(&group, resume).await;
+            let view = resumed.map_err(|error| problem_of(&error))?;
             answer::json_of(StatusCode::OK, &view)
         }
         Some(_) | None => Ok(only("GET, PUT, DELETE")),
@@ -145,6 +153,14 @@ fn wish(body: &[u8]) -> Result<Reset, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         let code = if error.is_data() { Code::InvalidParameter } else { Code::MalformedJson };
         Problem::new(code, format!("the body must say where to, as in {{\"to\": \"earliest\"}}: {error}"))
+    })
+}
+
+fn going_on(body: &[u8]) -> Result<Resume, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
+        let code = if error.is_data() { Code::InvalidParameter } else { Code::MalformedJson };
+        let wanted = r#"{"deadLetter": [{"topic": "orders.v1", "partition": 0, "offset": 17}]}"#;
+        Problem::new(code, format!("the body is empty, or says what is given up, as in {wanted}: {error}"))
     })
 }
 

@@ -229,6 +229,10 @@ impl From<&delivery::Error> for Problem {
                 return Self::new(Code::InvalidParameter, error.to_string())
                     .with_errors(vec![place(pointer, "reset", problem)]);
             }
+            delivery::Error::InvalidResume { pointer, problem } => {
+                return Self::new(Code::InvalidParameter, error.to_string())
+                    .with_errors(vec![place(pointer, "resume", problem)]);
+            }
             delivery::Error::HasMembers(_)
             | delivery::Error::ResetUnderWay
             | delivery::Error::ResetOvertaken

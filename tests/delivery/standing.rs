@@ -1,9 +1,10 @@
 //! Groups that stand still, since their consumer is down or a partition halted, and how they go on.
 
-use weirgate::delivery::{Breaker, DeadLetterQuery, Push};
+use weirgate::delivery::{Breaker, DeadLetterQuery, Error, GivenUp, Push, Resume};
+use weirgate::event::{Offset, Partition};
 
 use super::engine::PATIENCE;
-use super::harness::{Got, Worker, World, group};
+use super::harness::{Got, Worker, World, group, topic};
 use super::waiting::eventually_within;
 
 const HALTING: &str = r#"{"onExhausted":"halt","maxRetries":0}"#;
@@ -82,7 +83,7 @@ async fn a_consumer_that_is_down_is_probed_and_loses_nothing_meanwhile() {
 async fn a_breaker_is_closed_by_hand_on_any_gateway() {
     let (world, mut worker) = broken_consumer().await;
     let neighbour = world.neighbour().await;
-    let seen = neighbour.delivery.resume(&group()).await.unwrap();
+    let seen = neighbour.delivery.resume(&group(), Resume::default()).await.unwrap();
     assert_eq!(seen.breaker, Breaker::Closed, "it serves nobody");
     ack_all(&mut worker, 11).await;
     world.until_committed(0, 30).await;
@@ -107,7 +108,7 @@ async fn a_halted_partition_waits_to_be_resumed() {
     assert!(worker.is_idle().await);
     let halted = r#"weirgate_partition_halted{group="inventory-sync",partition="0",topic="orders.v1"} 1"#;
     world.until_metric(halted).await;
-    let view = world.delivery.resume(&group()).await.unwrap();
+    let view = world.delivery.resume(&group(), Resume::default()).await.unwrap();
     let view = serde_json::to_value(view).unwrap();
     assert_ne!(view["partitions"][0]["lanesBlocked"][0]["reason"], "halted", "{view}");
     let again = worker.delivery().await;
@@ -124,7 +125,7 @@ async fn a_halted_partition_waits_to_be_resumed() {
 async fn another_gateway_is_asked_to_resume_and_the_owner_does() {
     let (world, mut worker) = halted().await;
     let neighbour = world.neighbour().await;
-    neighbour.delivery.resume(&group()).await.unwrap();
+    neighbour.delivery.resume(&group(), Resume::default()).await.unwrap();
     let again = worker.delivery().await;
     assert_eq!((again.offset(), again.attempt()), (0, 1));
 }
@@ -139,8 +140,32 @@ async fn a_partition_is_halted_after_a_restart_and_a_group_resumed_without_membe
     assert!(worker.is_idle().await);
     drop(worker);
     world.restart().await;
-    world.delivery.resume(&group()).await.unwrap();
+    world.delivery.resume(&group(), Resume::default()).await.unwrap();
     let mut worker = world.join("c-3", 1).await;
     let again = worker.delivery().await;
     assert_eq!((again.offset(), again.attempt()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_halted_record_is_given_up_by_somebodys_word() {
+    let (world, mut worker) = halted().await;
+    let neighbour = world.neighbour().await;
+    let knows = async || neighbour.delivery.policy(&group());
+    eventually_within(PATIENCE, "the other gateway knows the group", knows).await;
+    let place = |name| GivenUp { topic: topic(name), partition: Partition::new(0), offset: Offset::new(0) };
+    let foreign = Resume { dead_letter: vec![place("orders.v1"), place("bills.v1")] };
+    let refused = neighbour.delivery.resume(&group(), foreign).await;
+    assert!(
+        matches!(&refused, Err(Error::InvalidResume { pointer, .. }) if pointer == "/deadLetter/1/topic"),
+        "{refused:?}"
+    );
+    let word = Resume { dead_letter: vec![place("orders.v1")] };
+    neighbour.delivery.resume(&group(), word).await.unwrap();
+    let got = worker.delivery().await;
+    assert_eq!((got.offset(), got.attempt()), (1, 1), "the one behind it");
+    worker.ack(&got).await;
+    world.until_committed(0, 2).await;
+    let letters = world.letters().await.dead_letters;
+    assert_eq!((letters.len(), letters[0].offset, letters[0].attempts), (1, Offset::new(0), 1));
+    assert_eq!(letters[0].reason, "retries_exhausted");
 }

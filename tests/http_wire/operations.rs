@@ -108,6 +108,18 @@ fn a_group_is_told_to_go_on_by_who_may() {
         assert_eq!((resumed.status, &resumed.json()["group"]), (200, &json!("inventory-sync")));
         assert_eq!(resumed.json()["breaker"], "closed");
     }
+    let halted = r#"{"deadLetter":[{"topic":"orders.v1","partition":0,"offset":17}]}"#;
+    assert_eq!(gateway.send("POST", resume, &[SHOP, json], halted).status, 200);
+    let foreign = gateway.send("POST", resume, &[SHOP, json], &halted.replace("orders", "bills"));
+    assert_eq!(foreign.json()["errors"][0]["pointer"], "/deadLetter/0/topic");
+    for (body, code) in [
+        (r#"{"deadLetter":[{"topic":"orders.v1"}]}"#, "invalid_parameter"),
+        (r#"{"discard":[]}"#, "invalid_parameter"),
+        (r#"{"deadLetter":"#, "malformed_json"),
+    ] {
+        assert_eq!(gateway.send("POST", resume, &[SHOP, json], body).code(), code, "{body}");
+    }
+    assert_eq!(gateway.send("POST", resume, &[SHOP], halted).code(), "unsupported_media_type");
     assert_eq!(gateway.send("POST", resume, &[READER], "").code(), "forbidden");
     assert_eq!(gateway.send("POST", "/v1/groups/absent:resume", &[READER], "").code(), "forbidden");
     assert_eq!(gateway.send("POST", "/v1/groups/absent:resume", &[SHOP], "").code(), "group_not_found");

@@ -2,7 +2,8 @@
 //!
 //! That a record is exhausted lies in its attempts, which are committed: after a crash or on another gateway the
 //! partition halts there again without trying it. Whatever ends a halt takes the record out of [`Source::halted`]:
-//! [`Group::resume`] gives it new attempts, a policy that no longer halts hands it to the dead letters.
+//! [`Group::resume`] gives it new attempts, or hands it to the dead letters where it is named, and so does a policy that no
+//! longer halts.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +21,18 @@ impl Group {
 
     /// Goes on by somebody's word: the breaker closes, and what is halted gets new attempts. Told twice it does nothing.
     pub(in crate::delivery) fn resume(&mut self, resumed: Resumed, now: Moment) {
-        if self.resumed.is_some_and(|before| before.sequence >= resumed.sequence) {
+        if self.resumed.as_ref().is_some_and(|before| before.sequence >= resumed.sequence) {
             return;
         }
         self.resumed = Some(resumed);
         self.close_breaker();
         for slot in self.halted_slots() {
-            for (offset, _) in self.take_halted(slot) {
-                self.try_anew(slot, offset, now);
+            for (offset, reason) in self.take_halted(slot) {
+                if self.is_given_up(slot, offset) {
+                    self.bury(slot, offset, reason, now);
+                } else {
+                    self.try_anew(slot, offset, now);
+                }
             }
             self.touch_source(slot, now);
         }
@@ -47,13 +52,22 @@ impl Group {
         let one = self.sources.get(&slot).and_then(|source| source.tracker.get(offset));
         let first_failed = one.and_then(Unresolved::first_failed);
         let is_halting = self.policy.on_exhausted == Exhausted::Halt && !slot.is_redriven();
-        let was_resumed =
-            self.resumed.zip(first_failed).is_some_and(|(resumed, failed)| failed <= resumed.at);
-        if is_halting && was_resumed {
+        let resumed = self.resumed.as_ref().zip(first_failed);
+        let was_resumed = resumed.is_some_and(|(resumed, failed)| failed <= resumed.at);
+        if is_halting && was_resumed && self.is_given_up(slot, offset) {
+            self.bury(slot, offset, Reason::RetriesExhausted, now);
+        } else if is_halting && was_resumed {
             self.release(slot, offset, now);
         } else {
             self.exhausted(slot, offset, Reason::RetriesExhausted, now);
         }
+    }
+
+    /// Whether who told the group to go on wants this record to be a dead letter.
+    fn is_given_up(&self, slot: Slot, offset: u64) -> bool {
+        let topic = usize::try_from(slot.topic).ok().and_then(|topic| self.policy.topics.get(topic));
+        let resumed = self.resumed.as_ref().zip(topic);
+        resumed.is_some_and(|(resumed, topic)| resumed.gives_up(topic, slot.partition, offset))
     }
 
     /// Another policy may not halt: what waits then goes to the dead letters.

@@ -332,7 +332,7 @@ impl World {
     fn crash(&mut self) -> &'static str {
         let epoch = self.group.last_epoch();
         self.group = Group::new(Arc::clone(&self.policy), epoch, Random::new(epoch));
-        self.group.set_resumed(self.resumed);
+        self.group.set_resumed(self.resumed.clone());
         self.is_open = false;
         self.failing = consumer::Failing::default();
         self.members.clear();

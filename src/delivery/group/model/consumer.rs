@@ -28,9 +28,9 @@ impl World {
     }
 
     pub(super) fn resume(&mut self) -> &'static str {
-        let sequence = self.resumed.map_or(1, |before| before.sequence + 1);
-        let resumed = Resumed { sequence, at: self.now.wall };
-        self.resumed = Some(resumed);
+        let sequence = self.resumed.as_ref().map_or(1, |before| before.sequence + 1);
+        let resumed = Resumed { sequence, at: self.now.wall, given_up: [].into() };
+        self.resumed = Some(resumed.clone());
         self.group.resume(resumed, self.now);
         self.failing = Failing::default();
         for (partition, offset) in std::mem::take(&mut self.halted) {
@@ -55,7 +55,7 @@ impl World {
 
     /// What comes without attempts and failed before the group was resumed has them all again.
     pub(super) fn forget_resumed(&mut self) {
-        let Some(resumed) = self.resumed else { return };
+        let Some(resumed) = &self.resumed else { return };
         for ((partition, offset), _) in self.coming.extract_if(.., |_, failed| *failed <= resumed.at) {
             self.partitions.get_mut(&partition).unwrap().attempts.remove(&offset);
         }

@@ -152,7 +152,7 @@ fn a_resumed_group_delivers_at_once() {
     }
     story.newly_sent();
     assert_eq!(story.group.open_for(story.now), Some(Duration::ZERO));
-    story.group.resume(Resumed { sequence: 1, at: story.now.wall }, story.now);
+    story.group.resume(Resumed { sequence: 1, at: story.now.wall, given_up: [].into() }, story.now);
     story.after(10_000);
     assert_eq!(story.breaker(), [true, false]);
     assert_eq!(story.newly_sent().len(), 20);

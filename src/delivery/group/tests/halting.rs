@@ -1,13 +1,21 @@
 //! Partitions that stop at a record without attempts.
 
-use crate::delivery::resumes::Resumed;
+use crate::delivery::resumes::{GivenUp, Resumed};
+use crate::event::{Offset, Partition, Topic};
 
 use super::{
     Action, Attempts, Exhausted, Ordering, Policy, Progress, Reason, Settlement, Story, Timestamp, policy,
 };
 
 fn halting() -> Policy {
-    Policy { on_exhausted: Exhausted::Halt, max_retries: 1, ..policy() }
+    let topics = vec![Topic::parse("orders.v1").unwrap()];
+    Policy { topics, on_exhausted: Exhausted::Halt, max_retries: 1, ..policy() }
+}
+
+fn giving_up(sequence: u64, offset: u64, at: Timestamp) -> Resumed {
+    let (topic, partition) = (halting().topics[0].clone(), Partition::new(super::SLOT.partition));
+    let given_up = [GivenUp { topic, partition, offset: Offset::new(offset) }].into();
+    Resumed { sequence, at, given_up }
 }
 
 fn exhausted(count: u32) -> Progress {
@@ -23,7 +31,7 @@ impl Story {
     }
 
     fn resume(&mut self, sequence: u64) {
-        self.group.resume(Resumed { sequence, at: self.now.wall }, self.now);
+        self.group.resume(Resumed { sequence, at: self.now.wall, given_up: [].into() }, self.now);
         self.pump();
     }
 
@@ -76,7 +84,7 @@ fn a_resumed_record_waits_until_its_new_attempts_are_durable() {
     let mut story = Story::begin(halting(), 1);
     story.fail_to_the_end(0);
     story.after(2_000);
-    story.group.resume(Resumed { sequence: 1, at: story.now.wall }, story.now);
+    story.group.resume(Resumed { sequence: 1, at: story.now.wall, given_up: [].into() }, story.now);
     let actions = story.group.pump(story.now);
     assert!(actions.iter().any(|one| matches!(one, Action::Commit(_))), "at once: {actions:?}");
     assert!(!actions.iter().any(|one| matches!(one, Action::Send(_))));
@@ -113,7 +121,11 @@ fn a_partition_halts_again_without_a_try_after_a_crash() {
 #[test]
 fn what_was_resumed_while_nobody_had_the_partition_is_tried() {
     let mut story = Story::begin(halting(), 0);
-    story.group.set_resumed(Some(Resumed { sequence: 7, at: Timestamp::from_millis(0) }));
+    story.group.set_resumed(Some(Resumed {
+        sequence: 7,
+        at: Timestamp::from_millis(0),
+        given_up: [].into(),
+    }));
     story.group.lose(&[super::SLOT], story.now);
     story.assign(exhausted(2));
     story.records(0..2);
@@ -122,9 +134,43 @@ fn what_was_resumed_while_nobody_had_the_partition_is_tried() {
 }
 
 #[test]
+fn a_record_that_is_given_up_is_a_dead_letter_and_its_followers_go_on() {
+    let mut story = Story::begin(Policy { lane_window: 1, ..halting() }, 2);
+    story.fail_to_the_end(0);
+    story.group.resume(giving_up(1, 0, story.now.wall), story.now);
+    story.pump();
+    assert_eq!(story.buried(), [(0, Reason::RetriesExhausted, 2)]);
+    assert_eq!(story.sent_offsets().last(), Some(&(1, 1)));
+    assert_eq!(story.blocked(), []);
+}
+
+#[test]
+fn what_was_given_up_while_nobody_had_the_partition_is_a_dead_letter_once() {
+    let mut story = Story::begin(halting(), 0);
+    story.group.set_resumed(Some(giving_up(7, 0, Timestamp::from_millis(0))));
+    story.group.lose(&[super::SLOT], story.now);
+    story.assign(exhausted(2));
+    story.records(0..2);
+    story.pump();
+    assert_eq!((story.halted(), story.buried()), (vec![], vec![(0, Reason::RetriesExhausted, 2)]));
+    // One that fails later, as after a reset, was not meant.
+    let mut story = Story::begin(halting(), 0);
+    story.group.set_resumed(Some(giving_up(7, 0, Timestamp::from_millis(-1))));
+    story.group.lose(&[super::SLOT], story.now);
+    story.assign(exhausted(2));
+    story.records(0..2);
+    story.pump();
+    assert_eq!((story.halted(), story.buried()), (vec![(0, 2)], vec![]));
+}
+
+#[test]
 fn what_failed_since_the_group_was_resumed_halts() {
     let mut story = Story::begin(halting(), 0);
-    story.group.set_resumed(Some(Resumed { sequence: 7, at: Timestamp::from_millis(-1) }));
+    story.group.set_resumed(Some(Resumed {
+        sequence: 7,
+        at: Timestamp::from_millis(-1),
+        given_up: [].into(),
+    }));
     story.group.lose(&[super::SLOT], story.now);
     story.assign(exhausted(2));
     story.records(0..2);
