@@ -54,6 +54,13 @@ async fn redriven_twice(name: &'static str, engine: Engine) {
         let letters = Letters { target, group: run.names.group.clone() };
         letters.until(&[("open", LETTERS), ("resolved", (round - 1) * LETTERS)]).await;
         let its = &places[places.len() - LETTERS..];
+        // Else what was rejected is given again after the kill, is rejected again, and its letter begins anew.
+        for (part, off) in its {
+            until("the letters' events are committed", PATIENCE, async || {
+                run.committed(*part).await.filter(|committed| committed > off)
+            })
+            .await;
+        }
         let heir = redrive_and_kill(&mut run, engine, &letters, its).await;
         let letters = Letters { target: heir, ..letters };
         run.until_all_returned(PATIENCE).await;
