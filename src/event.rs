@@ -12,6 +12,7 @@ mod catalogue;
 mod cursor;
 mod encoding;
 pub mod envelope;
+mod filter;
 pub mod json;
 mod name;
 mod partitioning;
@@ -25,6 +26,8 @@ pub use catalogue::{Catalogue, Enforcement, KeyRule, LiveCatalogue, Partitioner,
 pub use cursor::{Cursor, CursorError, Positions};
 pub use encoding::{Format, Wire};
 pub use envelope::{DataMembers, Draft, Fill};
+pub(crate) use filter::Index as FilterIndex;
+pub use filter::{Filter, FilterError};
 #[expect(clippy::module_name_repetitions, reason = "the envelope's own words: eventId, eventType")]
 pub use name::{EventId, EventType, GroupName, NameError, Subject, Topic};
 pub use partitioning::{murmur2, partition_of};

@@ -18,7 +18,6 @@ mod error;
 mod fake;
 #[cfg(test)]
 mod fake_log;
-mod filter;
 mod frame;
 mod handle;
 mod hub;
@@ -38,7 +37,6 @@ mod tail;
 
 pub use channel::SubscriptionId;
 pub use error::Error;
-pub use filter::{Filter, FilterError};
 pub use frame::{Frame, Gap, GapReason, Push};
 pub use handle::Feed;
 pub use request::{Admission, At, From, OnSlow, Page, PageRequest, Request};

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::event::Pattern;
+use crate::event::{Filter, Pattern};
 
-use super::{Filter, OnSlow};
+use super::OnSlow;
 
 /// The `sub` of a subscription: one number on this node for all that asked for the same topics, filter and options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]

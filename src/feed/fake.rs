@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::event::{Catalogue, Clock, LiveCatalogue, Offset, Partition, Pattern, Positions, TopicRule};
+use crate::event::{
+    Catalogue, Clock, Filter, LiveCatalogue, Offset, Partition, Pattern, Positions, TopicRule,
+};
 use crate::telemetry::Registry;
 
 use super::fake_log::{FakeLog, Port, topic};
-use super::{Admission, Config, Feed, Filter, From, OnSlow, Push, Request, Service, Subscription};
+use super::{Admission, Config, Feed, From, OnSlow, Push, Request, Service, Subscription};
 
 /// A feed that runs over a fake log until it is dropped.
 pub(super) struct TestFeed {

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Cursor, Pattern, Positions, Timestamp, Topic};
+use crate::event::{Cursor, Filter, Pattern, Positions, Timestamp, Topic};
 
-use super::{Filter, Frame, Gap};
+use super::{Frame, Gap};
 
 /// What a reader may see of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,9 +13,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::event::{Offset, RecordView};
+use crate::event::{Filter, Offset, RecordView};
 
-use super::Filter;
 use super::entry::Entry;
 use super::selection::SelectionId;
 

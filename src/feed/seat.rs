@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Offset, Positions, RecordView};
+use crate::event::{Filter, Offset, Positions, RecordView};
 
 use super::backlog::{Backlog, Block};
 use super::bell::Bell;
@@ -11,7 +11,7 @@ use super::metrics::Metrics;
 use super::partition::Partition;
 use super::ring::{Budget, Generation, Read};
 use super::stream::{Joined, Stream};
-use super::{Error, Filter, GapReason, OnSlow, Push, SubscriptionId, start};
+use super::{Error, GapReason, OnSlow, Push, SubscriptionId, start};
 
 /// The places in one topic, and the filter it is read with. Leaves the topic when dropped.
 #[derive(Debug)]

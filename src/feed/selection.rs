@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::event::RecordView;
+use crate::event::{Filter, FilterIndex, RecordView};
 
-use super::Filter;
 use super::bell::{Bell, Bells};
-use super::filter::Index;
 use super::ring::{Since, Wanted};
 
 /// A filter's number within its topic.
@@ -30,7 +28,7 @@ pub(super) struct Selection {
 pub(super) struct Selections {
     everyone: Arc<Selection>,
     filtered: HashMap<Filter, Arc<Selection>>,
-    index: Index<Arc<Selection>>,
+    index: FilterIndex<Arc<Selection>>,
     last_id: u64,
 }
 
@@ -79,7 +77,7 @@ impl Default for Selections {
         Self {
             everyone: Selection::new(0, None, Box::default()),
             filtered: HashMap::new(),
-            index: Index::default(),
+            index: FilterIndex::default(),
             last_id: 0,
         }
     }

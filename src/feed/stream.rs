@@ -8,10 +8,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{self, RecordView, Storage, Topic};
+use crate::event::{self, Filter, RecordView, Storage, Topic};
 use crate::log::{Fetched, Incarnation};
 
-use super::Filter;
 use super::bell::Bell;
 use super::entry::Entry;
 use super::partition::Partition;

@@ -11,8 +11,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::auth::{Authenticator, Object, Operation, Principal, Rows};
-use crate::event::{Cursor, Offset, Partition, Pattern, Timestamp, Topic};
-use crate::feed::{self, Admission, At, Filter, From, Gap, OnSlow, Page, PageRequest};
+use crate::event::{Cursor, Filter, Offset, Partition, Pattern, Timestamp, Topic};
+use crate::feed::{self, Admission, At, From, Gap, OnSlow, Page, PageRequest};
 use crate::problem::{Code, Problem};
 
 use super::answer::{self, problem_of};

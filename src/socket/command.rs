@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::delivery::{AckMode, ConnectionId, Settlement};
-use crate::event::{GroupName, Pattern, Topic};
-use crate::feed::{Filter, From, OnSlow};
+use crate::event::{Filter, GroupName, Pattern, Topic};
+use crate::feed::{From, OnSlow};
 use crate::problem::{Code, Problem, Violation};
 use crate::publish::Options;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::auth::{self, Authenticator, Credential, Object, Operation, Principal, Rows};
-use crate::event::{GroupName, Topic};
-use crate::feed::{Admission, Filter};
+use crate::event::{Filter, GroupName, Topic};
+use crate::feed::Admission;
 use crate::problem::{CloseCode, Code, Problem};
 
 use super::machine::Refused;

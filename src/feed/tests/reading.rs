@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::event::{Offset, Partition};
+use crate::event::{Filter, Offset, Partition};
 use crate::feed::fake::{TestFeed, at, drain, filtered, request, short};
 use crate::feed::fake_log::topic;
-use crate::feed::{Admission, Error, Filter, From, PageRequest, Push, Request, Subscription};
+use crate::feed::{Admission, Error, From, PageRequest, Push, Request, Subscription};
 
 async fn frames(subscription: &mut Subscription) -> Vec<Arc<crate::feed::Frame>> {
     let events = drain(subscription).await.into_iter();

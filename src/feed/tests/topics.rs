@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::event::{Topic, json::Pointer};
+use crate::event::{Filter, Topic, json::Pointer};
 use crate::feed::fake::{TestFeed, at, drain, request, short};
-use crate::feed::{Admission, Error, Filter, From, Request, Subscription};
+use crate::feed::{Admission, Error, From, Request, Subscription};
 
 fn allowing(
     topics: &[&str],

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::delivery::{AckMode, ConnectionId, Settlement, Tag};
-use crate::event::{GroupName, Partition, Pattern, Topic};
-use crate::feed::{Filter, OnSlow};
+use crate::event::{Filter, GroupName, Partition, Pattern, Topic};
+use crate::feed::OnSlow;
 use crate::problem::{Code, Problem};
 use crate::publish::{Ack, Options};
 use crate::socket::place;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::event::json::Value;
+use super::super::json::Value;
 
 /// A JSON scalar. Numbers of equal value are equal however they are written (`42`, `42.0`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

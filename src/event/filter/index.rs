@@ -7,15 +7,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::event::RecordView;
-
+use super::super::RecordView;
 use super::{Filter, Found, Rule, Scalar, Source, Test};
 
 type Anchor = (Source, Scalar<'static>);
 
 /// Filters and what they stand for, found by record.
 #[derive(Debug)]
-pub(in crate::feed) struct Index<T> {
+pub(crate) struct Index<T> {
     by_source: HashMap<Source, HashMap<Scalar<'static>, Vec<Filed<T>>>>,
     unanchored: Vec<Filed<T>>,
     anchors: HashMap<Filter, Vec<Anchor>>,
@@ -37,7 +36,7 @@ impl<T> Default for Index<T> {
 
 impl<T: Clone> Index<T> {
     /// Files a filter that is not filed yet.
-    pub(in crate::feed) fn insert(&mut self, filter: &Filter, target: T) {
+    pub(crate) fn insert(&mut self, filter: &Filter, target: T) {
         let anchors = self.best_anchors(filter);
         let filed = |target| Filed { filter: filter.clone(), is_exact: filter.is_equality(), target };
         for (source, value) in anchors.iter().flatten().cloned() {
@@ -51,7 +50,7 @@ impl<T: Clone> Index<T> {
     }
 
     /// Takes a filter out.
-    pub(in crate::feed) fn remove(&mut self, filter: &Filter) {
+    pub(crate) fn remove(&mut self, filter: &Filter) {
         let Some(anchors) = self.anchors.remove(filter) else { return };
         if anchors.is_empty() {
             self.unanchored.retain(|filed| filed.filter != *filter);
@@ -71,7 +70,7 @@ impl<T: Clone> Index<T> {
     }
 
     /// Calls `hit` for every filter that holds; once per source it is filed under.
-    pub(in crate::feed) fn matching(&self, view: &RecordView<'_>, mut hit: impl FnMut(&T)) {
+    pub(crate) fn matching(&self, view: &RecordView<'_>, mut hit: impl FnMut(&T)) {
         let mut judge = |filed: &Filed<T>| {
             if filed.is_exact || filed.filter.matches(view) {
                 hit(&filed.target);
@@ -87,7 +86,7 @@ impl<T: Clone> Index<T> {
         self.unanchored.iter().for_each(judge);
     }
 
-    pub(in crate::feed) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.anchors.is_empty()
     }
 
@@ -132,8 +131,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use super::super::super::{Headers, Offset, Record, RecordView, Storage, Timestamp};
     use super::{Filter, Index};
-    use crate::event::{Headers, Offset, Record, RecordView, Storage, Timestamp};
 
     fn any_filter() -> impl Strategy<Value = Value> {
         let pointer = prop_oneof![Just("/data/a"), Just("/data/b")];

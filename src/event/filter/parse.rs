@@ -9,8 +9,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::event::json::Pointer;
-
+use super::super::json::Pointer;
 use super::{Filter, FilterError, Order, Scalar, Source, Test};
 
 /// How deep `and`, `or` and `not` may nest.

@@ -8,15 +8,15 @@ mod index;
 mod parse;
 mod scalar;
 
-pub(super) use index::Index;
+pub(crate) use index::Index;
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use scalar::Scalar;
 
-use crate::event::json::Pointer;
-use crate::event::{HeaderName, RecordView};
+use super::json::Pointer;
+use super::{HeaderName, RecordView};
 
 /// A condition on an event, checked and bounded. Cheap to clone; equal filters are one to the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -185,9 +185,9 @@ mod tests {
     use bytes::Bytes;
     use serde_json::{Value, json};
 
+    use super::super::json::Pointer;
+    use super::super::{Headers, Offset, Record, RecordView, Storage, Timestamp};
     use super::Filter;
-    use crate::event::json::Pointer;
-    use crate::event::{Headers, Offset, Record, RecordView, Storage, Timestamp};
 
     fn record(key: Option<&str>, headers: &[(&str, &[u8])], value: &str) -> Record {
         let headers =
