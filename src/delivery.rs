@@ -19,6 +19,7 @@ mod deletion;
 mod error;
 mod gateways;
 mod group;
+mod jobs;
 mod key_hash;
 mod lag;
 pub mod lane;
@@ -45,10 +46,11 @@ mod view;
 
 pub use dead_letters::{
     DeadLetter, DeadLetterCount, DeadLetterCounts, DeadLetterFilter, DeadLetterId, DeadLetterPage,
-    DeadLetterQuery, DeadLetterState, Note, REASONS, Redrive, RedriveCounts, RedriveId, RedriveOf,
-    RedriveOrder, RedrivePage, RedrivePlan, RedriveState, Settled, Standing, WholeDeadLetter,
+    DeadLetterQuery, DeadLetterState, Note, REASONS, Redrive, RedriveCounts, RedriveOf, RedriveOrder,
+    RedrivePage, RedrivePlan, RedriveState, Settled, Standing, WholeDeadLetter,
 };
 pub use error::Error;
+pub use jobs::JobId;
 pub use member::{
     AckMode, ConnectionId, GapReason, How, Join, Lag, Member, MemberControl, MemberId, Push, Refused,
     Settlement, State, Withdrawal,

@@ -52,9 +52,7 @@ pub use filter::DeadLetterFilter;
 pub use id::DeadLetterId;
 pub use letter::DeadLetter;
 pub use list::{DeadLetterPage, DeadLetterQuery};
-pub use redrives::{
-    Redrive, RedriveCounts, RedriveId, RedriveOf, RedriveOrder, RedrivePage, RedrivePlan, RedriveState,
-};
+pub use redrives::{Redrive, RedriveCounts, RedriveOf, RedriveOrder, RedrivePage, RedrivePlan, RedriveState};
 pub use states::{DeadLetterState, Note, Settled, Standing};
 
 /// Why a letter can be dead, as its header says.

@@ -3,7 +3,7 @@
 use crate::event::{GroupName, Partition, Topic};
 use crate::log;
 
-use super::{DeadLetterId, DeadLetterState, RedriveId, RedriveState};
+use super::{DeadLetterId, DeadLetterState, JobId, RedriveState};
 
 /// Why a request to a group failed. Cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -103,7 +103,7 @@ pub enum Error {
     InvalidRedrive(String),
     /// A group has one redrive at a time.
     #[error("redrive '{0}' of this group is running; wait for it, or cancel it")]
-    RedriveRunning(RedriveId),
+    RedriveRunning(JobId),
     /// A redrive that has ended cannot be cancelled.
     #[error("the redrive is {} and cannot be cancelled", .0.as_str())]
     RedriveEnded(RedriveState),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::auth::Operation;
-use crate::delivery::{DeadLetterId, RedriveId};
+use crate::delivery::{DeadLetterId, JobId};
 use crate::event::{GroupName, HeaderName, Headers, Partition, Subject, Timestamp, Topic};
 use crate::log::{self, Append, Cleanup, EventLog, NewRecord, TopicSpec};
 use crate::problem::{Code, Problem};
@@ -42,7 +42,7 @@ pub(super) enum Act<'a> {
     /// Send many letters back.
     BeginRedrive(&'a GroupName),
     /// End that.
-    CancelRedrive(&'a RedriveId),
+    CancelRedrive(&'a JobId),
     /// Make a group or change its policy.
     PutGroup(&'a GroupName),
     /// Delete a group.

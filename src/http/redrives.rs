@@ -11,7 +11,7 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
 use crate::auth::{Object, Operation, Principal};
-use crate::delivery::{self, DeadLetterId, Redrive, RedriveId, RedriveOf, RedriveOrder};
+use crate::delivery::{self, DeadLetterId, JobId, Redrive, RedriveOf, RedriveOrder};
 use crate::event::GroupName;
 use crate::problem::{Code, Problem};
 
@@ -152,7 +152,7 @@ fn find(
     if !shared.parts.authenticator.allows_any(principal, operation) {
         return Err(Problem::hidden(Code::Forbidden));
     }
-    let id = RedriveId::parse(text).ok_or_else(|| problem_of(&delivery::Error::UnknownRedrive))?;
+    let id = JobId::parse(text).ok_or_else(|| problem_of(&delivery::Error::UnknownRedrive))?;
     let found = shared.parts.delivery.redrive(&id).map_err(|error| problem_of(&error))?;
     if may_touch(shared, principal, operation, &found) {
         return Ok(found);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weirgate::delivery::{
-    DeadLetterFilter, DeadLetterQuery, Delivery, Error, Redrive, RedriveId, RedriveOf, RedriveOrder,
-    RedriveState,
+    DeadLetterFilter, DeadLetterQuery, Delivery, Error, JobId, Redrive, RedriveOf, RedriveOrder, RedriveState,
 };
 use weirgate::event::{Headers, Offset, Partition};
 use weirgate::log::{Append, NewRecord, Purpose};
@@ -80,7 +79,7 @@ fn order(rate_per_second: Option<u32>) -> RedriveOrder {
 /// Waits until a gateway sees that a redrive is as it should be.
 pub(crate) async fn until(
     delivery: &Delivery,
-    id: &RedriveId,
+    id: &JobId,
     what: &str,
     is_so: impl Fn(&Redrive) -> bool,
 ) -> Redrive {
@@ -89,7 +88,7 @@ pub(crate) async fn until(
     eventually_within(PATIENCE, what, seen).await
 }
 
-pub(crate) async fn until_ended(delivery: &Delivery, id: &RedriveId) -> Redrive {
+pub(crate) async fn until_ended(delivery: &Delivery, id: &JobId) -> Redrive {
     until(delivery, id, "the redrive has ended", |told| told.state != RedriveState::Running).await
 }
 
@@ -240,7 +239,7 @@ async fn of_each_group_the_last_redrives_are_kept() {
         all.push(begun.id);
     }
     let kept = world.delivery.redrives(&group(), |_| true, 100, None).unwrap().redrives;
-    let kept: Vec<RedriveId> = kept.into_iter().map(|told| told.id).collect();
-    let expected: Vec<RedriveId> = all.into_iter().rev().take(20).collect();
+    let kept: Vec<JobId> = kept.into_iter().map(|told| told.id).collect();
+    let expected: Vec<JobId> = all.into_iter().rev().take(20).collect();
     assert_eq!(kept, expected);
 }

@@ -4,13 +4,15 @@ use crate::event::GroupName;
 use crate::log::Draft;
 
 use super::super::Error;
+use super::super::jobs::{Book, ended_prefix};
 use super::super::shared::Shared;
-use super::{parked, redrives};
+use super::parked;
+use super::redrives::RedriveJob;
 
 /// Ends the redrive of a group that is deleted, and forgets those before it and which keys are parked, durably.
 pub(in crate::delivery) async fn forget_group(shared: &Shared, group: &GroupName) -> Result<(), Error> {
     let [keys, marks] = parked::prefixes_of(group);
-    let prefixes = [keys, marks, redrives::ended_prefix(group)];
+    let prefixes = [keys, marks, ended_prefix::<RedriveJob>(group)];
     let forget = |draft: &mut Draft<'_>| {
         for prefix in &prefixes {
             for (key, _) in draft.below(prefix.as_bytes()) {
@@ -21,5 +23,6 @@ pub(in crate::delivery) async fn forget_group(shared: &Shared, group: &GroupName
     };
     shared.states.table()?.update(forget).await?;
     // Who watches it learns why it ended.
-    redrives::end_of(shared, group, &format!("group '{group}' was deleted")).await
+    let (reason, now) = (format!("group '{group}' was deleted"), shared.clock.now());
+    Book::<RedriveJob>::open(&shared.states)?.abandon(group, &reason, now).await
 }

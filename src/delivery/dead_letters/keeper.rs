@@ -16,10 +16,11 @@ use crate::log::{self, Bounds, Draft, Shape, Table};
 
 use super::super::Error;
 use super::super::burial::topic_of;
+use super::super::jobs;
 use super::super::shared::Shared;
 use super::packing::LetterPacking;
 use super::states::{self, Entry, KEY_PREFIX, TABLE};
-use super::{parked, redrives, unread};
+use super::{parked, unread};
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ pub(in crate::delivery) async fn keep(shared: &Shared) {
     let (mut next, mut next_unread) = (Instant::now(), Instant::now());
     loop {
         let size = table.size();
-        let letters = size.entries.saturating_sub(redrives::entries(table));
+        let letters = size.entries.saturating_sub(jobs::entries(table));
         shared.metrics.letters.states.set(i64::try_from(letters).unwrap_or(i64::MAX));
         shared.metrics.letters.state_bytes.set(i64::try_from(states::taken(size)).unwrap_or(i64::MAX));
         // All branches are cancel safe.

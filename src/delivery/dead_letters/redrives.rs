@@ -11,14 +11,11 @@
 //! out. What dies again lies behind the end that the job was given, so that no job goes on for ever.
 
 mod begin;
-mod book;
 mod handle;
-mod id;
 mod job;
 mod keeper;
 mod pick;
 mod plan;
-mod rate;
 mod run;
 mod scope;
 
@@ -26,12 +23,10 @@ use crate::event::Topic;
 
 use super::{DeadLetterFilter, DeadLetterId};
 
-pub(super) use book::{ended_prefix, entries};
-pub(super) use handle::end_of;
+pub(super) use job::Job as RedriveJob;
 pub(in crate::delivery) use keeper::keep;
 
 pub use handle::RedrivePage;
-pub use id::RedriveId;
 pub use job::{Redrive, RedriveCounts, RedriveState};
 pub use plan::RedrivePlan;
 

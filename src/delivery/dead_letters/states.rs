@@ -313,8 +313,8 @@ impl States {
         ))
     }
 
-    /// Refuses what would make the table much larger than it may be. A redrive may begin where it has to wait for room.
-    pub(super) fn require_room(&self, draft: &Draft<'_>, added: usize) -> Result<(), Error> {
+    /// Refuses what would make the table much larger than it may be. A job may begin where it has to wait for room.
+    pub(in crate::delivery) fn require_room(&self, draft: &Draft<'_>, added: usize) -> Result<(), Error> {
         let bytes_max = self.bytes_max.saturating_add(self.bytes_max / 8);
         if taken(draft.size()) + added > bytes_max { Err(self.full()) } else { Ok(()) }
     }
@@ -342,7 +342,7 @@ impl States {
         Ok(())
     }
 
-    pub(super) fn table(&self) -> Result<&Table, Error> {
+    pub(in crate::delivery) fn table(&self) -> Result<&Table, Error> {
         self.table.get().ok_or(Error::NotLoaded)
     }
 }

@@ -3,14 +3,11 @@
 use crate::event::GroupName;
 
 use super::super::super::Error;
+use super::super::super::jobs::{Book, RATE_MAX};
 use super::super::super::shared::Shared;
-use super::book::Book;
 use super::job::{Job, Redrive, RedriveCounts, RedriveState};
 use super::scope::Scope;
 use super::{RedriveOf, RedriveOrder};
-
-/// The most that a rate can be.
-const RATE_MAX: u32 = 100_000;
 
 /// Refuses a rate that cannot be.
 pub(super) fn check_rate(rate_per_second: Option<u32>) -> Result<(), Error> {
@@ -23,7 +20,7 @@ pub(super) fn check_rate(rate_per_second: Option<u32>) -> Result<(), Error> {
 }
 
 pub(super) async fn begin(shared: &Shared, group: &GroupName, order: RedriveOrder) -> Result<Redrive, Error> {
-    let book = Book::open(&shared.states)?;
+    let book = Book::<Job>::open(&shared.states)?;
     let scope = Scope::of(shared, group, &order.sources, &order.of).await?;
     let letters = scope.letters();
     let filter = match order.of {

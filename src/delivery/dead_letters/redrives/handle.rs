@@ -2,10 +2,10 @@
 
 use crate::event::GroupName;
 
-use super::super::super::shared::Shared;
+use super::super::super::jobs::{Book, JobId};
 use super::super::super::{Delivery, Error};
-use super::book::Book;
-use super::{Redrive, RedriveId, RedriveOrder, RedrivePlan, RedriveState, begin, plan};
+use super::job::Job;
+use super::{Redrive, RedriveOrder, RedrivePlan, RedriveState, begin, plan};
 
 /// Redrives of a group.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -43,8 +43,8 @@ impl Delivery {
     ///
     /// # Errors
     /// [`Error::UnknownRedrive`], [`Error::NotLoaded`].
-    pub fn redrive(&self, id: &RedriveId) -> Result<Redrive, Error> {
-        Book::open(&self.shared.states)?.read(id).ok_or(Error::UnknownRedrive)
+    pub fn redrive(&self, id: &JobId) -> Result<Redrive, Error> {
+        Book::<Job>::open(&self.shared.states)?.read(id).ok_or(Error::UnknownRedrive)
     }
 
     /// The last redrives of a group that `is_meant` lets through.
@@ -59,28 +59,17 @@ impl Delivery {
         cursor: Option<&str>,
     ) -> Result<RedrivePage, Error> {
         self.known(group)?;
-        let after = match cursor {
-            Some(cursor) => Some(RedriveId::parse(cursor).ok_or(Error::InvalidCursor)?),
-            None => None,
-        };
-        if after.as_ref().is_some_and(|after| after.group() != group) {
-            return Err(Error::InvalidCursor);
-        }
-        let mut redrives = Book::open(&self.shared.states)?.of_group(group);
-        redrives
-            .retain(|redrive| after.as_ref().is_none_or(|after| redrive.id < *after) && is_meant(redrive));
-        let has_more = redrives.len() > limit;
-        redrives.truncate(limit);
-        let last = redrives.last().map(|last| last.id.to_string());
-        Ok(RedrivePage { redrives, cursor: last.filter(|_| has_more) })
+        let book = Book::<Job>::open(&self.shared.states)?;
+        let (redrives, cursor) = book.page(group, is_meant, limit, cursor)?;
+        Ok(RedrivePage { redrives, cursor })
     }
 
     /// Ends a redrive, on whichever gateway it runs; what is on its way goes on. Once more changes nothing.
     ///
     /// # Errors
     /// As [`Self::redrive`]; [`Error::RedriveEnded`].
-    pub async fn cancel_redrive(&self, id: &RedriveId, by: &str) -> Result<Redrive, Error> {
-        let book = Book::open(&self.shared.states)?;
+    pub async fn cancel_redrive(&self, id: &JobId, by: &str) -> Result<Redrive, Error> {
+        let book = Book::<Job>::open(&self.shared.states)?;
         let now = self.shared.clock.now();
         book.change(id, |job| job.cancel(by, now)).await?;
         let redrive = self.redrive(id)?;
@@ -89,16 +78,4 @@ impl Delivery {
             RedriveState::Done | RedriveState::Failed => Err(Error::RedriveEnded(redrive.state)),
         }
     }
-}
-
-/// Ends the redrive of a group that runs, whichever gateway carries it out: nobody can go on with it.
-pub(in crate::delivery::dead_letters) async fn end_of(
-    shared: &Shared,
-    group: &GroupName,
-    reason: &str,
-) -> Result<(), Error> {
-    let book = Book::open(&shared.states)?;
-    let Some(job) = book.running(group) else { return Ok(()) };
-    let now = shared.clock.now();
-    book.change(&job.told.id, |job| job.abandon(reason, now)).await.map(drop)
 }

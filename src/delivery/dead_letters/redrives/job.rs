@@ -14,8 +14,9 @@ use std::collections::VecDeque;
 
 use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 
+use super::super::super::Error;
+use super::super::super::jobs::{self, Custody, JobId, Lost};
 use super::super::DeadLetterFilter;
-use super::RedriveId;
 
 /// How a redrive stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -76,7 +77,7 @@ impl std::ops::AddAssign for RedriveCounts {
 #[serde(rename_all = "camelCase")]
 pub struct Redrive {
     /// Which one it is.
-    pub id: RedriveId,
+    pub id: JobId,
     /// Whose letters.
     pub group: GroupName,
     /// How it stands.
@@ -111,16 +112,14 @@ pub struct Redrive {
 /// A redrive that runs, with all that a gateway has to know to go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Job {
+pub(in crate::delivery::dead_letters) struct Job {
     pub(super) told: Redrive,
     /// The dead-letter topics of `told.topics`, as they were made.
     pub(super) incarnations: Vec<u64>,
     /// What is left; the first one is being looked at.
     parts: VecDeque<Part>,
-    /// The life of the gateway that works on it.
-    owner: Option<Box<str>>,
-    /// Grows with every sign of its owner.
-    beat: u64,
+    #[serde(flatten)]
+    custody: Custody,
 }
 
 /// What is left of a partition of a dead-letter topic.
@@ -141,40 +140,60 @@ pub(super) struct Part {
     pub(super) only: Option<Vec<Offset>>,
 }
 
-/// The table says that this gateway no longer works on the redrive: it ended, or somebody else does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lost;
+impl jobs::Job for Job {
+    type Told = Redrive;
+
+    const RUNNING: &'static str = "redriving/";
+    const ENDED: &'static str = "redrive/";
+
+    fn told(&self) -> &Redrive {
+        &self.told
+    }
+
+    fn id_of(told: &Redrive) -> &JobId {
+        &told.id
+    }
+
+    fn is_open(&self) -> bool {
+        self.told.state == RedriveState::Running
+    }
+
+    fn running(id: JobId) -> Error {
+        Error::RedriveRunning(id)
+    }
+
+    fn abandon(&mut self, reason: &str, now: Timestamp) {
+        self.end(RedriveState::Failed, Some(reason), now);
+    }
+}
 
 impl Job {
     /// A job for the gateway of this life. `told` says what is to be done.
     pub(super) fn new(told: Redrive, incarnations: Vec<u64>, parts: Vec<Part>, life: &str) -> Self {
         let parts = parts.into_iter().filter(|part| !part.is_done()).collect();
-        Self { told, incarnations, parts, owner: Some(life.into()), beat: 0 }
+        Self { told, incarnations, parts, custody: Custody::of(life) }
     }
 
     /// A gateway goes on with it.
     pub(super) fn take(&mut self, life: &str) {
-        self.owner = Some(life.into());
+        self.custody.take(life);
         self.told.reason = None;
-        self.beat += 1;
     }
 
     /// Its owner leaves it to whoever wants it.
     pub(super) fn release(&mut self, life: &str) -> Result<(), Lost> {
         self.require(life)?;
-        self.owner = None;
         self.told.reason = None;
-        self.beat += 1;
-        Ok(())
+        self.custody.release(life)
     }
 
     /// Its owner tells how far its own copy has come, the same once more too; with nothing left the job is done.
     pub(super) fn record(&mut self, life: &str, copy: &Self, now: Timestamp) -> Result<(), Lost> {
         self.require(life)?;
+        self.custody.sign(life)?;
         self.told.counts = copy.told.counts;
         self.told.reason.clone_from(&copy.told.reason);
         self.parts.clone_from(&copy.parts);
-        self.beat += 1;
         if self.parts.is_empty() {
             self.end(RedriveState::Done, None, now);
         }
@@ -186,11 +205,6 @@ impl Job {
         self.record(life, copy, now)?;
         self.end(RedriveState::Failed, Some(reason), now);
         Ok(())
-    }
-
-    /// Nobody can go on with it, whoever works on it.
-    pub(super) fn abandon(&mut self, reason: &str, now: Timestamp) {
-        self.end(RedriveState::Failed, Some(reason), now);
     }
 
     /// Somebody ends it; what is on its way goes on.
@@ -234,16 +248,16 @@ impl Job {
     }
 
     pub(super) const fn beat(&self) -> u64 {
-        self.beat
+        self.custody.beat()
     }
 
     pub(super) const fn is_owned(&self) -> bool {
-        self.owner.is_some()
+        self.custody.is_owned()
     }
 
     /// Whether the gateway of this life works on it.
     pub(super) fn is_run_by(&self, life: &str) -> bool {
-        self.told.state == RedriveState::Running && self.owner.as_deref() == Some(life)
+        self.told.state == RedriveState::Running && self.custody.is_of(life)
     }
 
     fn require(&self, life: &str) -> Result<(), Lost> {

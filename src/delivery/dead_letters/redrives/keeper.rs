@@ -1,11 +1,8 @@
 //! Carries redrives out: those that were asked for here, those that another gateway left, and those whose gateway gives
 //! no sign any more.
-//!
-//! Whether a gateway lives is judged by its beats and this gateway's own clock, never by comparing two clocks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -14,49 +11,13 @@ use tokio_util::sync::CancellationToken;
 use crate::event::GroupName;
 
 use super::super::super::Error;
+use super::super::super::jobs::{Book, LOOK_EVERY, Signs};
 use super::super::super::shared::Shared;
-use super::RedriveId;
-use super::book::{self, Book};
 use super::job::Job;
 use super::run::Run;
 
-/// How often it looks whether a redrive has no gateway, though nothing was written.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A redrive whose owner gave no sign in so many looks has none. Looks are counted, and not the time, since this gateway
-/// may have stood still itself.
-const SILENT_LOOKS_MAX: u32 = 10;
 /// Redrives that one gateway carries out at once; the others wait, or go elsewhere.
 const RUNNING_MAX: usize = 32;
-
-/// The last signs of the owners of redrives.
-#[derive(Debug, Default)]
-struct Signs(BTreeMap<RedriveId, Sign>);
-
-#[derive(Debug)]
-struct Sign {
-    beat: u64,
-    /// Looks that found nothing new, and the last one.
-    looks: u32,
-    looked_at: Instant,
-}
-
-impl Signs {
-    /// Whether a redrive's owner, that now has given this sign, is silent for too long.
-    fn is_silent(&mut self, id: &RedriveId, beat: u64, now: Instant) -> bool {
-        let sign = self.0.entry(id.clone()).or_insert(Sign { beat, looks: 0, looked_at: now });
-        if sign.beat != beat {
-            *sign = Sign { beat, looks: 0, looked_at: now };
-        } else if now.duration_since(sign.looked_at) >= LOOK_EVERY {
-            (sign.looks, sign.looked_at) = (sign.looks + 1, now);
-        }
-        sign.looks >= SILENT_LOOKS_MAX
-    }
-
-    /// Forgets all but those that run.
-    fn retain(&mut self, jobs: &[Job]) {
-        self.0.retain(|id, _| jobs.iter().any(|job| job.told.id == *id));
-    }
-}
 
 /// Carries redrives out until it is told to stop; then hands them over.
 pub(in crate::delivery) async fn keep(shared: Arc<Shared>, stopping: CancellationToken) {
@@ -94,7 +55,7 @@ pub(in crate::delivery) async fn keep(shared: Arc<Shared>, stopping: Cancellatio
                     }
                     let keys = table.changed_since(seen);
                     seen = *changes.borrow_and_update();
-                    if keys.is_none_or(|keys| keys.iter().any(|key| book::is_of_running(key))) {
+                    if keys.is_none_or(|keys| keys.iter().any(|key| Book::<Job>::is_of_running(key))) {
                         break;
                     }
                 }
@@ -112,9 +73,9 @@ async fn look(
     running: &mut BTreeMap<GroupName, AbortHandle>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), Error> {
-    let book = Book::open(&shared.states)?;
+    let book = Book::<Job>::open(&shared.states)?;
     let jobs = book.all_running();
-    signs.retain(&jobs);
+    signs.retain(|id| jobs.iter().any(|job| job.told.id == *id));
     let now = Instant::now();
     for job in jobs {
         let (group, id, beat) = (job.told.group.clone(), job.told.id.clone(), job.beat());
@@ -142,34 +103,11 @@ async fn look(
         let Some(job) = book.running(&group).filter(|job| job.is_run_by(life)) else { continue };
         let (shared, stopping) = (Arc::clone(shared), stopping.clone());
         let task = tasks.spawn(async move {
-            if let Ok(book) = Book::open(&shared.states) {
+            if let Ok(book) = Book::<Job>::open(&shared.states) {
                 Run::new(&shared, book, job, &stopping).run(&stopping).await;
             }
         });
         running.insert(group, task);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_owner_is_silent_when_its_sign_stays_the_same() {
-        let mut signs = Signs::default();
-        let id = RedriveId::parse("inventory-sync.1").unwrap();
-        let begin = Instant::now();
-        let at = |millis| begin + Duration::from_millis(millis);
-        assert!(!signs.is_silent(&id, 7, at(0)), "the first look knows nothing");
-        for second in 1..10 {
-            assert!(!signs.is_silent(&id, 7, at(second * 1_000)));
-            assert!(!signs.is_silent(&id, 7, at(second * 1_000 + 999)), "too early to count");
-        }
-        assert!(signs.is_silent(&id, 7, at(10_000)));
-        assert!(!signs.is_silent(&id, 8, at(10_001)), "a sign");
-        assert!(!signs.is_silent(&id, 8, at(90_000)), "it stood still itself");
-        signs.retain(&[]);
-        assert!(!signs.is_silent(&id, 8, at(99_000)));
-    }
 }

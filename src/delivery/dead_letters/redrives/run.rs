@@ -15,15 +15,13 @@ use crate::log;
 
 use super::super::super::Error;
 use super::super::super::burial::topic_of;
+use super::super::super::jobs::{Book, JobId, Lost, Rate};
 use super::super::super::redrive::{self, Failure, Letter, Outcome};
 use super::super::super::shared::Shared;
 use super::super::reading::{Budget, Span};
 use super::super::{Asked, Held};
-use super::RedriveId;
-use super::book::Book;
-use super::job::{Job, Lost, Part, Redrive, RedriveCounts, RedriveState};
+use super::job::{Job, Part, Redrive, RedriveCounts, RedriveState};
 use super::pick::{Passed, Pick};
-use super::rate::Rate;
 
 /// How often its owner tells how far it has come.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -38,8 +36,8 @@ const GONE_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Run<'r> {
     shared: &'r Shared,
-    book: Book<'r>,
-    id: RedriveId,
+    book: Book<'r, Job>,
+    id: JobId,
     told: Redrive,
     incarnations: Vec<u64>,
     /// This gateway's copy. Held for single changes, never across a wait.
@@ -62,7 +60,12 @@ enum Halt {
 }
 
 impl<'r> Run<'r> {
-    pub(super) fn new(shared: &'r Shared, book: Book<'r>, job: Job, stopping: &CancellationToken) -> Self {
+    pub(super) fn new(
+        shared: &'r Shared,
+        book: Book<'r, Job>,
+        job: Job,
+        stopping: &CancellationToken,
+    ) -> Self {
         let (id, told, incarnations) = (job.told.id.clone(), job.told.clone(), job.incarnations.clone());
         Self { shared, book, id, told, incarnations, copy: Mutex::new(job), halted: stopping.child_token() }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::event::{GroupName, Offset, Partition, Timestamp};
 
+use super::super::super::super::jobs::Job as _;
 use super::super::super::super::retry::Random;
 use super::*;
 
@@ -13,7 +14,7 @@ const LIVES: [&str; 3] = ["g1-a", "g2-a", "g1-b"];
 fn told(letters: u64) -> Redrive {
     let group = GroupName::parse("inventory-sync").unwrap();
     Redrive {
-        id: RedriveId::new(group.clone(), 7),
+        id: JobId::new(group.clone(), 7),
         group,
         state: RedriveState::Running,
         reason: None,

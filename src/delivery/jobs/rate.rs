@@ -1,30 +1,32 @@
-//! So many letters in a second: a bucket that fills with time. Time is a parameter.
+//! So many in a second: a bucket that fills with time. Time is a parameter.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Letters that are sent back together.
-pub(super) const BATCH_MAX: usize = 500;
-/// A batch is about what comes together in this part of a second, so that a slow redrive goes evenly.
+/// The most that a rate can be.
+pub(in crate::delivery) const RATE_MAX: u32 = 100_000;
+/// What goes together at most.
+const BATCH_MAX: usize = 500;
+/// A batch is about what comes together in this part of a second, so that a slow job goes evenly.
 const BATCHES_PER_SECOND: u32 = 5;
 
-/// How fast letters are sent back.
+/// How fast a job goes.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(in crate::delivery) struct Rate {
     per_second: Option<u32>,
-    /// When the next letter may go.
+    /// When the next one may go.
     next: Instant,
 }
 
 impl Rate {
     /// As many as `per_second`; `None` is no limit.
-    pub(super) const fn new(per_second: Option<u32>, now: Instant) -> Self {
+    pub(in crate::delivery) const fn new(per_second: Option<u32>, now: Instant) -> Self {
         Self { per_second, next: now }
     }
 
-    /// The most letters that are sent together.
-    pub(super) fn batch_max(&self) -> usize {
+    /// The most that goes together.
+    pub(in crate::delivery) fn batch_max(&self) -> usize {
         let share = self.per_second.map_or(BATCH_MAX, |rate| {
             usize::try_from((rate / BATCHES_PER_SECOND).max(1)).unwrap_or(BATCH_MAX)
         });
@@ -32,13 +34,13 @@ impl Rate {
     }
 
     /// When the next batch may go. What was not used before is not saved up.
-    pub(super) fn ready_at(&mut self, now: Instant) -> Instant {
+    pub(in crate::delivery) fn ready_at(&mut self, now: Instant) -> Instant {
         self.next = self.next.max(now);
         self.next
     }
 
     /// So many have gone.
-    pub(super) fn take(&mut self, count: usize) {
+    pub(in crate::delivery) fn take(&mut self, count: usize) {
         if let Some(rate) = self.per_second {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             self.next += Duration::from_secs(1).saturating_mul(count) / rate.max(1);
