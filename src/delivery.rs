@@ -34,6 +34,7 @@ mod pace;
 mod policies;
 mod policy;
 mod redrive;
+mod replays;
 mod resets;
 mod resumes;
 mod retry;
@@ -56,6 +57,7 @@ pub use member::{
     Settlement, State, Withdrawal,
 };
 pub use policy::{Backoff, BackoffPatch, Exhausted, Ordering, Policy, PolicyPatch, Start};
+pub use replays::{Replay, ReplayCounts, ReplayOrder, ReplayPage, ReplayPlan, ReplayRange, ReplayState};
 pub use resets::{Move, Reset, ResetState, ResetTo, ResetView};
 pub use resumes::{GivenUp, Resume};
 pub use service::{Config, Delivery, Put, Service};

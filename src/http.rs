@@ -45,6 +45,7 @@ mod read;
 mod receipt;
 mod redrives;
 mod registry;
+mod replays;
 mod routes;
 mod serve;
 mod tls;

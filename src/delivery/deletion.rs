@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! this gateway's task ends, if it has no member ── the log forgets the offsets, if it knows of no member
-//!    └── its redrive ends, its keys are no longer parked ── policy, reset and word to go on are gone
+//!    └── its redrive and replay end, its keys are no longer parked ── policy, reset and word to go on are gone
 //! ```
 //! The policy goes last, so that what was broken off can be asked for again. A group that somebody joins meanwhile ends
 //! when its policy is gone. Dead letters stay for as long as they are kept, and are a new group's of the same name.
@@ -24,7 +24,7 @@ const RETIRE_MAX: Duration = Duration::from_secs(10);
 
 impl Delivery {
     /// Deletes a group that has no member, durably and on every gateway: its policy, its offsets, its parked keys. A
-    /// redrive that runs ends as failed. One of the configuration file comes back when that is read again.
+    /// redrive or replay that runs ends as failed. One of the configuration file comes back when that is read again.
     ///
     /// # Errors
     /// [`Error::UnknownGroup`], [`Error::HasMembers`], [`Error::NotLoaded`], or what the log says; then the group is still

@@ -3,7 +3,7 @@
 use crate::event::{GroupName, Partition, Topic};
 use crate::log;
 
-use super::{DeadLetterId, DeadLetterState, JobId, RedriveState};
+use super::{DeadLetterId, DeadLetterState, JobId, RedriveState, ReplayState};
 
 /// Why a request to a group failed. Cheap to clone.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -107,6 +107,23 @@ pub enum Error {
     /// A redrive that has ended cannot be cancelled.
     #[error("the redrive is {} and cannot be cancelled", .0.as_str())]
     RedriveEnded(RedriveState),
+    /// A replay that cannot be.
+    #[error("{problem}")]
+    InvalidReplay {
+        /// Where in the request, as a JSON pointer.
+        pointer: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// No such replay, or none any more.
+    #[error("there is no replay of this id; of each group the last ones are kept")]
+    UnknownReplay,
+    /// A group has one replay at a time.
+    #[error("replay '{0}' of this group has not ended; wait for it, or cancel it")]
+    ReplayRunning(JobId),
+    /// A replay that has ended cannot be cancelled.
+    #[error("the replay is {} and cannot be cancelled", .0.as_str())]
+    ReplayEnded(ReplayState),
     /// What the log keeps for all gateways is not read yet.
     #[error("the states of dead letters are being loaded; try again")]
     NotLoaded,
@@ -124,6 +141,10 @@ pub enum Error {
 impl Error {
     pub(super) fn invalid_reset(pointer: &str, problem: impl Into<String>) -> Self {
         Self::InvalidReset { pointer: pointer.to_owned(), problem: problem.into() }
+    }
+
+    pub(super) fn invalid_replay(pointer: &str, problem: impl Into<String>) -> Self {
+        Self::InvalidReplay { pointer: pointer.to_owned(), problem: problem.into() }
     }
 
     pub(super) fn invalid_resume(pointer: &str, problem: impl Into<String>) -> Self {

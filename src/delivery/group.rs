@@ -64,10 +64,14 @@ pub(super) struct Moment {
 /// The index of the topic through which dead letters come back: none of the policy's.
 pub(super) const REDRIVES: u32 = u32::MAX;
 
-/// An assigned partition: the topic's index in the policy, or [`REDRIVES`], and the partition's number.
+/// Set in the index of a topic whose range is delivered once more; no policy has so many topics.
+const REPLAYED: u32 = 1 << 30;
+
+/// A partition: the topic's index in the policy, which is marked where a range of it is delivered once more, or
+/// [`REDRIVES`]; and the partition's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot {
-    /// Index in the policy's topics, or [`REDRIVES`].
+    /// Index in the policy's topics, marked for a range that is delivered once more, or [`REDRIVES`].
     pub(super) topic: u32,
     /// The partition.
     pub(super) partition: u32,
@@ -77,6 +81,26 @@ impl Slot {
     /// Whether what it holds are dead letters that come back.
     pub(super) const fn is_redriven(self) -> bool {
         self.topic == REDRIVES
+    }
+
+    /// Whether it is a range that is delivered once more.
+    pub(super) const fn is_replayed(self) -> bool {
+        self.topic & REPLAYED != 0 && !self.is_redriven()
+    }
+
+    /// Whether it is a partition of the group's topics, taken as it comes.
+    pub(super) const fn is_own(self) -> bool {
+        self.topic < REPLAYED
+    }
+
+    /// A range of this partition that is delivered once more.
+    pub(super) const fn replayed(self) -> Self {
+        Self { topic: self.topic | REPLAYED, partition: self.partition }
+    }
+
+    /// The index of its topic in the policy; of none, where dead letters come back.
+    pub(super) const fn index(self) -> u32 {
+        if self.is_redriven() { self.topic } else { self.topic & !REPLAYED }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Parcel {
     pub(super) record: Record,
     /// How often it came back from the dead letters.
     pub(super) redrives: u32,
+    /// Whether it is delivered once more, of a range that somebody asked for.
+    pub(super) is_replayed: bool,
 }
 
 #[derive(Debug)]
@@ -197,7 +199,7 @@ impl Mailbox {
 
     fn frame(&self, parcel: &Parcel) -> Vec<u8> {
         const MEMBERS: usize = 384;
-        let Parcel { tag, attempt, deadline_ms, topic, record, redrives } = parcel;
+        let Parcel { tag, attempt, deadline_ms, topic, record, redrives, is_replayed } = parcel;
         let storage = self.catalogue.load().rule(topic).storage;
         let start = format!(
             r#"{{"sub":{},"delivery":"{tag}","attempt":{attempt},"deadlineMs":{deadline_ms},"#,
@@ -207,6 +209,9 @@ impl Mailbox {
         frame.extend_from_slice(start.as_bytes());
         if *redrives > 0 {
             frame.extend_from_slice(format!(r#""redrives":{redrives},"#).as_bytes());
+        }
+        if *is_replayed {
+            frame.extend_from_slice(br#""replay":true,"#);
         }
         let partition = Partition::new(tag.partition);
         RecordView::parse(record, storage).write_members(&mut frame, topic, partition);
@@ -265,7 +270,7 @@ mod tests {
             headers: Headers::default(),
             decoded: None,
         };
-        Parcel { tag, attempt: 1, deadline_ms: 1, topic: topic(), record, redrives: 0 }
+        Parcel { tag, attempt: 1, deadline_ms: 1, topic: topic(), record, redrives: 0, is_replayed: false }
     }
 
     async fn next(mailbox: &Mailbox, bytes_max: usize) -> Result<Vec<Push>, Error> {

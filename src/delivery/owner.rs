@@ -18,6 +18,7 @@ mod orders;
 mod parking;
 mod perform;
 mod redrives;
+mod replays;
 mod resets;
 
 use std::collections::HashMap;
@@ -46,6 +47,7 @@ use gaps::Gaps;
 use mailboxes::Mailboxes;
 use parking::Parking;
 use redrives::{Committing, Reading};
+use replays::Replays;
 use resets::Resets;
 
 /// How long the log's member stays at least after the last local one left: long enough that a reconnect does not rebalance,
@@ -144,6 +146,8 @@ enum Input {
     Committed(Committing),
     ResetTold(Result<Order, Error>),
     Parking(Option<parking::Done>),
+    ReplayRead(Option<replays::Read>),
+    ReplayTold(replays::Told),
     Policies,
     News,
     Woke,
@@ -174,6 +178,7 @@ pub(super) struct Owner {
     commits: Option<Arc<dyn Commits>>,
     committing: Option<Pending<Committing>>,
     parking: Parking,
+    replays: Replays,
     resets: Resets,
     ends: HashMap<Slot, u64>,
     started: Instant,
@@ -221,6 +226,7 @@ impl Owner {
             commits: None,
             committing: None,
             parking: Parking::default(),
+            replays: Replays::default(),
             resets: Resets::default(),
             ends: HashMap::new(),
             started: now,
@@ -276,6 +282,8 @@ impl Owner {
             end = pending(&mut self.committing) => Input::Committed(end),
             done = self.parking.work.next(), if !self.parking.work.is_empty() => Input::Parking(done),
             (membership, reading) = pending(&mut self.joining) => Input::Joined(membership, reading),
+            read = self.replays.reads.next(), if !self.replays.reads.is_empty() => Input::ReplayRead(read),
+            told = pending(&mut self.replays.telling) => Input::ReplayTold(told),
             told = pending(&mut self.resets.telling) => Input::ResetTold(told),
             measured = pending(&mut self.measuring) => Input::Measured(measured),
             event = next_event(&mut self.events), if may_read => Input::Event(event),
@@ -309,7 +317,9 @@ impl Owner {
             }
             Input::ResetTold(told) => self.reset_told(told),
             Input::Parking(Some(done)) => self.on_parking(done),
-            Input::Parking(None) | Input::Woke => {}
+            Input::ReplayRead(Some(read)) => self.replay_read(read),
+            Input::ReplayTold(told) => self.replay_told(told),
+            Input::Parking(None) | Input::ReplayRead(None) | Input::Woke => {}
             Input::Policies => self.follow(),
             Input::News => self.read_news(),
         }
@@ -326,6 +336,7 @@ impl Owner {
             self.show_gauges();
             self.notice_redrives();
             self.look_at_parked();
+            self.look_after_replay();
         }
         if !self.mailboxes.is_empty() {
             self.empty_since = None;
@@ -336,6 +347,7 @@ impl Owner {
             self.machine.drain(self.now());
         }
         self.follow_reset().await;
+        self.feed_replay();
         let actions = self.machine.pump(self.now());
         if let Some(assignments) = self.machine.take_assignments() {
             self.note_assignments(assignments);
@@ -353,7 +365,7 @@ impl Owner {
             .empty_since
             .filter(|_| matches!(self.phase, Phase::Serving))
             .map(|since| since + self.linger());
-        let all = [machine, linger, self.read_again_at, self.tell_at];
+        let all = [machine, linger, self.read_again_at, self.tell_at, self.replay_due()];
         all.into_iter().flatten().min().map_or(self.next_tick, |at| at.min(self.next_tick))
     }
 
@@ -369,7 +381,7 @@ impl Owner {
         if slot.is_redriven() {
             return Some(&self.redrives);
         }
-        self.machine.policy().topics.get(usize::try_from(slot.topic).ok()?)
+        self.machine.policy().topics.get(usize::try_from(slot.index()).ok()?)
     }
 
     fn slot(&self, topic: &Topic, partition: Partition) -> Option<Slot> {

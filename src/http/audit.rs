@@ -43,6 +43,10 @@ pub(super) enum Act<'a> {
     BeginRedrive(&'a GroupName),
     /// End that.
     CancelRedrive(&'a JobId),
+    /// Deliver a range to a group once more.
+    BeginReplay(&'a GroupName),
+    /// End that.
+    CancelReplay(&'a JobId),
     /// Make a group or change its policy.
     PutGroup(&'a GroupName),
     /// Delete a group.
@@ -82,6 +86,8 @@ impl Act<'_> {
             Self::Redrive(..) => "dead_letter.redrive",
             Self::BeginRedrive(_) => "redrive.begin",
             Self::CancelRedrive(_) => "redrive.cancel",
+            Self::BeginReplay(_) => "replay.begin",
+            Self::CancelReplay(_) => "replay.cancel",
             Self::PutGroup(_) => "group.put",
             Self::DeleteGroup(_) => "group.delete",
             Self::ResetGroup(_) => "group.reset",
@@ -108,6 +114,7 @@ impl Act<'_> {
             | Self::Redrive(..)
             | Self::BeginRedrive(_)
             | Self::CancelRedrive(_) => Operation::DeadLetterRedrive,
+            Self::BeginReplay(_) | Self::CancelReplay(_) => Operation::Replay,
             Self::PutGroup(_) | Self::DeleteGroup(_) | Self::ResetGroup(_) | Self::ResumeGroup(_) => {
                 Operation::GroupAdmin
             }
@@ -137,6 +144,8 @@ impl fmt::Display for Act<'_> {
             }
             Self::BeginRedrive(group) => write!(formatter, "groups/{group}/redrives"),
             Self::CancelRedrive(id) => write!(formatter, "redrives/{id}"),
+            Self::BeginReplay(group) => write!(formatter, "groups/{group}/replays"),
+            Self::CancelReplay(id) => write!(formatter, "replays/{id}"),
             Self::PutGroup(group)
             | Self::DeleteGroup(group)
             | Self::ResetGroup(group)

@@ -13,7 +13,7 @@ use super::registry::{schemas, settings, subjects};
 use super::serve::Shared;
 use super::{
     asyncapi, body, dead_letters, docs, event_types, groups, operations, pages, publish, read, redrives,
-    upgrade,
+    replays, upgrade,
 };
 
 type Route = MethodRouter<Arc<Shared>>;
@@ -36,6 +36,8 @@ pub(super) fn table() -> Vec<(&'static str, Route)> {
         ("/v1/dead-letters", get(dead_letters::counts)),
         ("/v1/groups/{group}/redrives", get(redrives::list).post(redrives::begin)),
         ("/v1/redrives/{id}", get(redrives::one).post(redrives::act)),
+        ("/v1/groups/{group}/replays", get(replays::list).post(replays::begin)),
+        ("/v1/replays/{id}", get(replays::one).post(replays::act)),
         ("/v1/whoami", get(operations::whoami)),
         ("/v1/tickets", post(operations::ticket)),
         ("/v1/admin/config", get(operations::config)),

@@ -61,6 +61,7 @@ codes! {
     GroupNotFound = "group_not_found", 404, false, "No such group", "There is no consumer group of this name. PUT /v1/groups/{group} creates one.";
     DeadLetterNotFound = "dead_letter_not_found", 404, false, "No such dead letter", "There is no dead letter of this id in this group, or retention has removed it. Lists of dead letters have their ids.";
     RedriveNotFound = "redrive_not_found", 404, false, "No such redrive", "There is no redrive of this id. GET /v1/groups/{group}/redrives lists the last ones of a group.";
+    ReplayNotFound = "replay_not_found", 404, false, "No such replay", "There is no replay of this id. GET /v1/groups/{group}/replays lists the last ones of a group.";
     NotFound = "not_found", 404, false, "Not found", "There is nothing at this address.";
     MethodNotAllowed = "method_not_allowed", 405, false, "Method not allowed", "This address does not take this method. The Allow header lists those it takes.";
     NotAcceptable = "not_acceptable", 406, false, "Not acceptable", "None of the media types in Accept can be produced here.";

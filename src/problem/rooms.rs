@@ -233,6 +233,10 @@ impl From<&delivery::Error> for Problem {
                 return Self::new(Code::InvalidParameter, error.to_string())
                     .with_errors(vec![place(pointer, "resume", problem)]);
             }
+            delivery::Error::InvalidReplay { pointer, problem } => {
+                return Self::new(Code::InvalidParameter, error.to_string())
+                    .with_errors(vec![place(pointer, "replay", problem)]);
+            }
             delivery::Error::HasMembers(_)
             | delivery::Error::ResetUnderWay
             | delivery::Error::ResetOvertaken
@@ -244,11 +248,14 @@ impl From<&delivery::Error> for Problem {
                 Code::DeadLetterNotFound
             }
             delivery::Error::UnknownRedrive => Code::RedriveNotFound,
+            delivery::Error::UnknownReplay => Code::ReplayNotFound,
             delivery::Error::DeadLetterSettled { .. }
             | delivery::Error::NotRedrivable(_)
             | delivery::Error::DeadLettersFull(_)
             | delivery::Error::RedriveRunning(_)
-            | delivery::Error::RedriveEnded(_) => Code::Conflict,
+            | delivery::Error::RedriveEnded(_)
+            | delivery::Error::ReplayRunning(_)
+            | delivery::Error::ReplayEnded(_) => Code::Conflict,
             delivery::Error::NotLoaded => return Self::hidden(Code::LogUnavailable).with_retry_after(SOON),
             delivery::Error::Log(error) => return error.into(),
             delivery::Error::Draining | delivery::Error::Closed => {

@@ -148,7 +148,7 @@ impl World {
     }
 
     pub(crate) async fn join_as(&self, join: Join) -> Worker {
-        Worker { member: self.delivery.join(join).await.unwrap(), told: VecDeque::new() }
+        Worker::of(&self.delivery, join).await
     }
 
     pub(crate) async fn letters(&self) -> DeadLetterPage {
@@ -214,6 +214,11 @@ impl Drop for Neighbour {
 }
 
 impl Worker {
+    /// A member at some gateway.
+    pub(crate) async fn of(delivery: &Delivery, join: Join) -> Self {
+        Self { member: delivery.join(join).await.unwrap(), told: VecDeque::new() }
+    }
+
     pub(crate) async fn told(&mut self) -> Push {
         if self.told.is_empty() {
             let pushes = in_time(PATIENCE, "what comes next", self.member.next(1 << 20)).await;

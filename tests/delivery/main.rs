@@ -38,6 +38,8 @@ mod rebalances;
 mod reborn;
 /// The way of dead letters back to their group.
 mod redrives;
+/// Ranges that are delivered once more.
+mod replays;
 /// Offsets that are moved on purpose.
 mod resets;
 /// The order of letters on their way back.

@@ -196,6 +196,7 @@ fn what_cannot_be_told_is_not_done() {
         ("POST", letter(":discard"), ""),
         ("POST", letter(":redrive"), ""),
         ("POST", format!("{GROUP}/redrives"), r#"{"filter":{}}"#),
+        ("POST", format!("{GROUP}/replays"), r#"{"from":"earliest"}"#),
         ("POST", format!("{GROUP}:reset"), r#"{"to":"earliest"}"#),
         ("PUT", GROUP.to_owned(), POLICY),
         ("POST", format!("{GROUP}:resume"), ""),

@@ -75,6 +75,10 @@ fn raise(code: Code) -> Option<Answer> {
             until("the table is read", || gateway.send("GET", "/readyz", &[], "").status == 200);
             get("/v1/redrives/inventory-sync.7", &[SHOP])
         }
+        Code::ReplayNotFound => {
+            until("the table is read", || gateway.send("GET", "/readyz", &[], "").status == 200);
+            get("/v1/replays/inventory-sync.7", &[SHOP])
+        }
         Code::NotFound => get("/v1/nothing", &[SHOP]),
         Code::MethodNotAllowed => get(EVENTS, &[SHOP]),
         Code::NotAcceptable => get(ORDERS, &[SHOP, ("accept", "text/html")]),

@@ -334,6 +334,7 @@ fn auth() -> weirgate::auth::Config {
         "deadletter.read",
         "deadletter.payload",
         "deadletter.redrive",
+        "replay",
         "group.admin",
         "schema.read",
         "schema.write",
@@ -374,7 +375,7 @@ fn auth() -> weirgate::auth::Config {
             RawGrant {
                 groups: vec!["inventory-sync".to_owned()],
                 topics: vec!["orders.v1".to_owned()],
-                ..grant("clerk", &["deadletter.read"], None)
+                ..grant("clerk", &["deadletter.read", "replay"], None)
             },
             grant("reader", &["subscribe"], Some("/data/customerId == c-42")),
             RawGrant {

@@ -66,5 +66,6 @@ mod redrives;
 mod registered;
 mod registry;
 mod registry_suite;
+mod replays;
 mod tls;
 mod upgrade;

@@ -5,14 +5,16 @@ use crate::log::Draft;
 
 use super::super::Error;
 use super::super::jobs::{Book, ended_prefix};
+use super::super::replays;
 use super::super::shared::Shared;
 use super::parked;
 use super::redrives::RedriveJob;
 
-/// Ends the redrive of a group that is deleted, and forgets those before it and which keys are parked, durably.
+/// Ends the redrive and the replay of a group that is deleted, and forgets those before them and which keys are parked,
+/// durably.
 pub(in crate::delivery) async fn forget_group(shared: &Shared, group: &GroupName) -> Result<(), Error> {
     let [keys, marks] = parked::prefixes_of(group);
-    let prefixes = [keys, marks, ended_prefix::<RedriveJob>(group)];
+    let prefixes = [keys, marks, ended_prefix::<RedriveJob>(group), ended_prefix::<replays::Job>(group)];
     let forget = |draft: &mut Draft<'_>| {
         for prefix in &prefixes {
             for (key, _) in draft.below(prefix.as_bytes()) {
@@ -24,5 +26,6 @@ pub(in crate::delivery) async fn forget_group(shared: &Shared, group: &GroupName
     shared.states.table()?.update(forget).await?;
     // Who watches it learns why it ended.
     let (reason, now) = (format!("group '{group}' was deleted"), shared.clock.now());
-    Book::<RedriveJob>::open(&shared.states)?.abandon(group, &reason, now).await
+    Book::<RedriveJob>::open(&shared.states)?.abandon(group, &reason, now).await?;
+    Book::<replays::Job>::open(&shared.states)?.abandon(group, &reason, now).await
 }

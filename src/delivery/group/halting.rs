@@ -41,8 +41,9 @@ impl Group {
     /// A record has no attempts left: what follows is the policy's.
     pub(super) fn exhausted(&mut self, slot: Slot, offset: u64, reason: Reason, now: Moment) {
         match self.policy.on_exhausted {
-            // A dead letter that fails again is one again: what came after it went on when it died first.
-            Exhausted::Halt if !slot.is_redriven() => self.halt(slot, offset, reason),
+            // What came after it went on before: a dead letter that fails again is one again, and what is delivered once
+            // more becomes one.
+            Exhausted::Halt if slot.is_own() => self.halt(slot, offset, reason),
             Exhausted::Skip | Exhausted::ParkKey | Exhausted::Halt => self.bury(slot, offset, reason, now),
         }
     }
@@ -51,7 +52,7 @@ impl Group {
     pub(super) fn came_exhausted(&mut self, slot: Slot, offset: u64, now: Moment) {
         let one = self.sources.get(&slot).and_then(|source| source.tracker.get(offset));
         let first_failed = one.and_then(Unresolved::first_failed);
-        let is_halting = self.policy.on_exhausted == Exhausted::Halt && !slot.is_redriven();
+        let is_halting = self.policy.on_exhausted == Exhausted::Halt && slot.is_own();
         let resumed = self.resumed.as_ref().zip(first_failed);
         let was_resumed = resumed.is_some_and(|(resumed, failed)| failed <= resumed.at);
         if is_halting && was_resumed && self.is_given_up(slot, offset) {

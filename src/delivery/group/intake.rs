@@ -157,7 +157,7 @@ impl Group {
             (Ordering::Key, None) | (Ordering::None, _) => LaneKey::Record(offset),
         };
         let attempts_max = self.policy.attempts_max();
-        let hash = self.key_hash(record.key.as_ref());
+        let hash = self.key_hash(slot, record.key.as_ref());
         let letter = self.ranked(slot, &record);
         let Some(source) = self.sources.get_mut(&slot) else { return };
         source.revision += u64::from(offset > source.tracker.next());

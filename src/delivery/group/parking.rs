@@ -124,9 +124,10 @@ impl Group {
         self.park(slot, key, offset, now);
     }
 
-    /// What stands for a record's key, where keys can be parked.
-    pub(super) fn key_hash(&self, key: Option<&bytes::Bytes>) -> Option<KeyHash> {
+    /// What stands for a record's key, where keys can be parked; an event that is delivered once more had its turn.
+    pub(super) fn key_hash(&self, slot: Slot, key: Option<&bytes::Bytes>) -> Option<KeyHash> {
         match self.policy.on_exhausted {
+            Exhausted::ParkKey if slot.is_replayed() => None,
             Exhausted::ParkKey => key.map(|key| KeyHash::of(key)),
             Exhausted::Skip | Exhausted::Halt => None,
         }
@@ -207,8 +208,9 @@ impl Group {
 
 impl Parking {
     /// Of a partition that just came.
-    pub(super) fn new(policy: &Policy) -> Self {
-        Self { is_unknown: policy.on_exhausted == Exhausted::ParkKey, ..Self::default() }
+    pub(super) fn new(slot: Slot, policy: &Policy) -> Self {
+        let parks = policy.on_exhausted == Exhausted::ParkKey && !slot.is_replayed();
+        Self { is_unknown: parks, ..Self::default() }
     }
 
     /// The log was asked.

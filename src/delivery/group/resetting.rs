@@ -8,7 +8,8 @@ impl Group {
     /// The partitions that are served and were not moved by this reset since they came.
     pub(in crate::delivery) fn unmoved(&self, sequence: u64) -> impl Iterator<Item = Slot> {
         let is_due = move |source: &Source| source.phase == Phase::Active && source.reset != Some(sequence);
-        self.sources.iter().filter(move |(_, source)| is_due(source)).map(|(slot, _)| *slot)
+        let is_meant = move |(slot, source): &(&Slot, &Source)| !slot.is_replayed() && is_due(source);
+        self.sources.iter().filter(is_meant).map(|(slot, _)| *slot)
     }
 
     /// Begins a partition anew at an offset that its reader stands at by now: what is in flight is withdrawn, what was

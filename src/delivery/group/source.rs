@@ -79,7 +79,7 @@ impl Source {
             in_flight: 0,
             burying: 0,
             halted: BTreeMap::new(),
-            parking: Parking::new(policy),
+            parking: Parking::new(beginning.slot, policy),
             bars: Bars::default(),
             committed: beginning.position,
             revision: u64::from(is_new),

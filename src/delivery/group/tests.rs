@@ -4,6 +4,7 @@ mod breaking;
 mod halting;
 mod leaving;
 mod parking;
+mod replaying;
 mod resetting;
 
 use std::sync::Arc;

@@ -62,7 +62,7 @@ pub(in crate::delivery) struct Gauges {
 }
 
 impl Group {
-    /// All partitions for a view.
+    /// All partitions for a view, without the ranges that are delivered once more.
     #[must_use]
     pub(in crate::delivery) fn states(&self, now: Moment) -> Vec<SourceState> {
         let state = |(slot, source): (&Slot, &Source)| SourceState {
@@ -70,10 +70,10 @@ impl Group {
             head: source.tracker.iter().next().map(|(_, one)| one.kept.record.timestamp),
             blocked: self.blocked(source, now),
         };
-        self.sources.iter().map(state).collect()
+        self.assigned().map(state).collect()
     }
 
-    /// All partitions' numbers.
+    /// All partitions' numbers, without the ranges that are delivered once more.
     #[must_use]
     pub(in crate::delivery) fn gauges(&self, now: Moment) -> Vec<Gauges> {
         let (unsettled_max, span_max) = (self.policy.unsettled_per_partition_max, self.policy.span_max);
@@ -96,7 +96,21 @@ impl Group {
                 is_halted: source.is_halted(),
             }
         };
-        self.sources.iter().map(gauges).collect()
+        self.assigned().map(gauges).collect()
+    }
+
+    /// The next offset that a partition takes.
+    pub(in crate::delivery) fn next_of(&self, slot: Slot) -> Option<u64> {
+        self.sources.get(&slot).map(|source| source.tracker.next())
+    }
+
+    /// Whether a partition takes no more for now.
+    pub(in crate::delivery) fn is_held(&self, slot: Slot) -> bool {
+        self.sources.get(&slot).is_none_or(|source| source.is_held)
+    }
+
+    fn assigned(&self) -> impl Iterator<Item = (&Slot, &Source)> {
+        self.sources.iter().filter(|(slot, _)| !slot.is_replayed())
     }
 
     fn blocked(&self, source: &Source, now: Moment) -> Vec<Blocked> {

@@ -19,6 +19,11 @@ impl Custody {
         Self { owner: Some(life.into()), beat: 0 }
     }
 
+    /// Nobody's.
+    pub(in crate::delivery) const fn nobody() -> Self {
+        Self { owner: None, beat: 0 }
+    }
+
     /// A gateway takes the job.
     pub(in crate::delivery) fn take(&mut self, life: &str) {
         self.owner = Some(life.into());

@@ -39,6 +39,11 @@ impl Rate {
         self.next
     }
 
+    /// When the next one may go.
+    pub(in crate::delivery) const fn next(&self) -> Instant {
+        self.next
+    }
+
     /// So many have gone.
     pub(in crate::delivery) fn take(&mut self, count: usize) {
         if let Some(rate) = self.per_second {

@@ -69,7 +69,10 @@ impl Owner {
     }
 
     /// Remembers who works on what, to be told soon.
-    pub(super) fn note_assignments(&mut self, assignments: Vec<(u32, Vec<Slot>)>) {
+    pub(super) fn note_assignments(&mut self, mut assignments: Vec<(u32, Vec<Slot>)>) {
+        for (_, slots) in &mut assignments {
+            slots.retain(|slot| !slot.is_replayed());
+        }
         let is_beginning =
             self.mailboxes.have_told_nothing() && assignments.iter().all(|(_, slots)| slots.is_empty());
         self.to_tell = assignments.into_iter().collect();

@@ -23,6 +23,7 @@ const REJOIN_MAX: Duration = Duration::from_secs(10);
 impl Owner {
     /// A drain is complete; whether the task ends.
     pub(super) async fn end_phase(&mut self) -> bool {
+        self.leave_replay().await;
         self.leave_log().await;
         match std::mem::replace(&mut self.phase, Phase::Serving) {
             Phase::Restarting(policy) => {

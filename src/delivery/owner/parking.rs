@@ -83,7 +83,7 @@ impl Owner {
         if self.machine.policy().on_exhausted != Exhausted::ParkKey {
             return;
         }
-        for slot in slots {
+        for slot in slots.iter().filter(|slot| !slot.is_replayed()) {
             let Some(epoch) = self.machine.epoch(*slot) else { continue };
             let Some((topic, partition)) = self.place(*slot) else { continue };
             if slot.is_redriven() {
@@ -205,6 +205,7 @@ impl Owner {
         if parks {
             self.parking.to_park.push(buried);
         } else {
+            self.count_buried(slot, epoch);
             self.machine.buried(slot, epoch, offset, self.now());
         }
     }

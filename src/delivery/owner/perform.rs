@@ -1,6 +1,7 @@
 //! Carrying out what the machine decided, and showing what it is like.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::super::group::{Action, CommitEnd, Halted, Outcome, Outgoing, Settled,
 use super::super::mailbox::Parcel;
 use super::Owner;
 use super::assignments::seconds;
-use super::redrives::{Round, Shown};
+use super::redrives::{Committing, Round, Shown};
 
 /// A commit not answered by then counts as failed.
 pub(super) const COMMIT_MAX: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ impl Owner {
                 }
                 Action::Hold(slot) => self.hold(slot, true),
                 Action::Release(slot) => self.hold(slot, false),
+                Action::GiveBack(slot) if slot.is_replayed() => self.leave_range(slot),
                 Action::GiveBack(slot) => given_back.extend(self.place(slot)),
                 Action::Close { member } => {
                     if let Some(mailbox) = self.mailboxes.remove(member) {
@@ -50,6 +52,7 @@ impl Owner {
                 }
                 Action::Settled(settled) => {
                     self.judge(&settled);
+                    self.count_replayed(&settled);
                     self.count(&settled);
                 }
             }
@@ -84,7 +87,7 @@ impl Owner {
                 *count += 1;
             }
         }
-        let in_flight: u32 = gauges.iter().map(|one| one.in_flight).sum();
+        let in_flight: u32 = self.machine.seats().map(|(_, seat)| seat.in_flight).sum();
         metrics.in_flight.with_label_values(&[group]).set(i64::from(in_flight));
         let is_open = self.machine.open_for(self.now()).is_some();
         metrics.standing.breaker.with_label_values(&[group]).set(i64::from(is_open));
@@ -122,19 +125,27 @@ impl Owner {
         let metrics = &self.shared.metrics;
         if attempt > 1 {
             metrics.redeliveries.with_label_values(&[self.group.as_str(), topic.as_str()]).inc();
-        } else {
+        } else if !slot.is_replayed() {
             let waited = self.shared.clock.now().millis().saturating_sub(appended.millis());
             metrics.delivery_latency.observe(seconds(waited));
         }
         if let Some(mailbox) = self.mailboxes.get(member) {
             let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-            mailbox.deliver(Parcel { tag, attempt, deadline_ms, topic, record, redrives });
+            let is_replayed = slot.is_replayed();
+            mailbox.deliver(Parcel { tag, attempt, deadline_ms, topic, record, redrives, is_replayed });
         }
     }
 
     fn commit(&mut self, commits: Vec<SourceCommit>) {
         let cut = commits.iter().filter(|one| one.is_cut).count();
         self.shared.metrics.metadata_cut.inc_by(u64::try_from(cut).unwrap_or(0));
+        let (ranges, commits): (Vec<_>, Vec<_>) = commits.into_iter().partition(|one| one.slot.is_replayed());
+        self.note_replayed(ranges);
+        if commits.is_empty() && self.verdicts.is_empty() {
+            let end = Committing { end: CommitEnd::Done, unwritten: Vec::new() };
+            self.committing = Some(Box::pin(ready(end)));
+            return;
+        }
         let commits = commits.into_iter().filter_map(|one| {
             let (topic, partition) = self.place(one.slot)?;
             let committed = Committed { offset: Offset::new(one.offset), metadata: one.metadata };
@@ -152,6 +163,9 @@ impl Owner {
     }
 
     fn hold(&mut self, slot: Slot, is_held: bool) {
+        if slot.is_replayed() {
+            return self.hold_replayed(slot, is_held);
+        }
         let Some((topic, partition)) = self.place(slot) else { return };
         if let Some(events) = &mut self.events {
             if is_held {

@@ -18,7 +18,7 @@ const PARTITIONS_MAX: usize = 2_000;
 const AT_ONCE: usize = 8;
 
 /// Where a group is to go on.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetTo {
     /// At the first record kept.
