@@ -9,6 +9,7 @@ mod credential;
 mod dev;
 mod dlq;
 mod groups;
+mod job;
 mod key;
 mod output;
 mod paint;

@@ -472,6 +472,37 @@ fn a_redrive_is_seen_through_and_its_end_told() {
 }
 
 #[test]
+fn a_replay_is_seen_through_and_its_end_told() {
+    let at = |state: &str, delivered: u32, reason: &str| {
+        let told = format!(
+            r#"{{"id":"inventory-sync.7","state":"{state}",{reason}"delivered":{delivered},"failed":0,"skipped":1,"examined":{delivered},"events":9,"ratePerSecond":null,"createdAt":"2026-11-21T10:00:00.000Z","by":"anna"}}"#
+        );
+        ok(&told)
+    };
+    let replay = |answers: [&'static str; 2], more: &[&str]| {
+        let url = answering(answers);
+        let call =
+            ["groups", "replay", "inventory-sync", "--from", "earliest", "--token", "t", "--url", &url];
+        weirgate(&[&call, more].concat())
+    };
+    let (out, err) = expect(&replay([at("waiting", 0, ""), at("done", 9, "")], &[]), 0);
+    assert_eq!(out, "inventory-sync.7: done; 9 delivered, 0 failed, 1 skipped, looked at 9/9\n");
+    assert!(err.contains("inventory-sync.7: waiting; 0 delivered"), "{err}");
+    let failed = at("failed", 2, r#""reason":"topic\u001b[2J was deleted","#);
+    let (out, _) = expect(&replay([at("running", 0, ""), failed], &[]), 1);
+    assert!(out.starts_with("inventory-sync.7: failed: topic\\u001b[2J was deleted; 2 delivered"), "{out}");
+    let (out, _) = expect(&replay([at("running", 0, ""), ""], &["--no-wait", "--json"]), 0);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["state"], "running");
+    let url = answering([ok(r#"{"replays":[]}"#)]);
+    let list = weirgate(&["groups", "replays", "inventory-sync", "--token", "t", "--url", &url]);
+    assert!(expect(&list, 0).0.starts_with("ID  STATE"));
+    for wrong in [["--from", "yesterday"], ["--filter", "{"]] {
+        let call = ["groups", "replay", "inventory-sync", "--from", "earliest"];
+        expect(&weirgate(&[&call, &wrong[..]].concat()), 2);
+    }
+}
+
+#[test]
 fn a_plan_of_a_redrive_says_whether_it_knows_all() {
     let plan = |is_exact: bool| {
         let told = format!(

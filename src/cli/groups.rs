@@ -1,6 +1,9 @@
-//! `weirgate groups`: who works on what, how far behind, and what is in the way; where a group goes on, and its end.
+//! `weirgate groups`: who works on what, how far behind, and what is in the way; where a group goes on, what it is to have
+//! once more, and its end.
 
 mod delete;
+mod place;
+mod replay;
 mod reset;
 
 use std::io::{self, BufRead as _};
@@ -16,7 +19,7 @@ use super::paint::harmless;
 use super::table::Table;
 use super::{credential, output};
 
-/// Look at consumer groups, move their offsets, and delete them.
+/// Look at consumer groups, move their offsets, deliver to them once more, and delete them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -28,6 +31,9 @@ enum Command {
     List(List),
     Show(Show),
     Reset(Box<reset::Reset>),
+    Replay(Box<replay::Replay>),
+    Replays(replay::Replays),
+    CancelReplay(replay::CancelReplay),
     Delete(delete::Delete),
 }
 
@@ -74,6 +80,15 @@ pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<Exit
                 if show.json { format!("{group}\n") } else { shown(&group) }
             }
             Command::Reset(reset) => return reset.run(environment).await,
+            Command::Replay(replay) => return replay.run(environment).await,
+            Command::Replays(replays) => {
+                replays.run(environment).await?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Command::CancelReplay(cancel) => {
+                cancel.run(environment).await?;
+                return Ok(ExitCode::SUCCESS);
+            }
             Command::Delete(delete) => return delete.run(environment).await,
         };
         output::print(&text)?;

@@ -1,26 +1,16 @@
 //! `weirgate dlq redrive`, `jobs` and `cancel`: dead letters sent back to their group.
 
-use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
-use tokio::time::sleep;
 
 use crate::cli::ask::{Asker, encoded};
-use crate::cli::output::counted;
-use crate::cli::paint::harmless;
+use crate::cli::job::{self, Kind, count};
 use crate::cli::table::Table;
 use crate::cli::{credential, output};
 use crate::event::{GroupName, Timestamp};
 
 use super::told;
-
-/// How often it asks how far a redrive is.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-/// So often in a row it may get no answer: a gateway that restarts takes a moment.
-const UNANSWERED_MAX: u32 = 10;
 
 /// Send dead letters back to their group, all that fit or those named by their ids.
 #[derive(Debug, clap::Args)]
@@ -130,7 +120,7 @@ impl Redrive {
         }
         let ended = if self.no_wait { begun } else { watch(asker, begun).await? };
         output::print(&if self.json { format!("{ended}\n") } else { told::redrive(&ended) })?;
-        let state = ended.get("state").and_then(Value::as_str).unwrap_or_default();
+        let state = job::state(&ended).unwrap_or_default();
         let is_good = matches!(state, "done" | "running") && count(&ended, "failed") == 0;
         Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -198,54 +188,22 @@ impl Cancel {
     }
 }
 
+/// How redrives are told of.
+const KIND: Kind = Kind {
+    noun: "redrive",
+    whole: "letters",
+    done: ("moved", "letter", "sent back"),
+    open: &["running"],
+    line: told::redrive,
+};
+
 /// Asks how far a redrive is until it has ended.
 async fn watch(asker: &Asker, begun: Value) -> anyhow::Result<Value> {
-    let id = begun.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let path = format!("/v1/redrives/{}", encoded(&id));
-    let bar = bar(&begun);
-    let (mut now, mut unanswered) = (begun, 0);
-    while now.get("state").and_then(Value::as_str) == Some("running") {
-        bar.set_position(count(&now, "examined"));
-        bar.set_message(counted(count(&now, "moved"), "letter"));
-        sleep(ASK_EVERY).await;
-        match asker.get(&path, &[]).await {
-            Ok(told) => (now, unanswered) = (told, 0),
-            Err(error) => {
-                unanswered += 1;
-                if unanswered >= UNANSWERED_MAX {
-                    bar.finish_and_clear();
-                    return Err(error.context(format!(
-                        "redrive {} goes on, and how far it is cannot be seen",
-                        harmless(&id)
-                    )));
-                }
-            }
-        }
-    }
-    bar.finish_and_clear();
-    Ok(now)
-}
-
-/// A bar on a terminal; elsewhere one line that says which redrive it is.
-fn bar(begun: &Value) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        tell_begun(begun);
-        return ProgressBar::hidden();
-    }
-    let template = "{bar:30} {pos}/{len} {eta} {msg} sent back";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(count(begun, "letters")).with_style(style)
-}
-
-#[expect(clippy::print_stderr, reason = "what is said on the way belongs on standard error")]
-fn tell_begun(begun: &Value) {
-    eprint!("{}", told::redrive(begun));
+    let id = begun.get("id").and_then(Value::as_str).unwrap_or_default();
+    let path = format!("/v1/redrives/{}", encoded(id));
+    job::watch(asker, &KIND, &path, begun).await
 }
 
 fn redrives_of(group: &GroupName) -> String {
     format!("/v1/groups/{group}/redrives")
-}
-
-fn count(redrive: &Value, name: &str) -> u64 {
-    redrive.get(name).and_then(Value::as_u64).unwrap_or(0)
 }

@@ -7,11 +7,12 @@ use anyhow::bail;
 use serde_json::{Map, Value, json};
 
 use crate::config::Environment;
-use crate::event::{GroupName, Timestamp, Topic};
+use crate::event::{GroupName, Topic};
 
 use super::super::ask::Asker;
 use super::super::table::Table;
 use super::super::{credential, output};
+use super::place::{self, Place};
 use super::{items, sum, text};
 
 /// Move the offsets of a group, on every gateway: back, to have events again, or on, to pass over some.
@@ -24,8 +25,8 @@ pub(super) struct Reset {
     #[arg(value_name = "GROUP", value_parser = GroupName::parse)]
     group: GroupName,
     /// Where to: earliest, latest, a time (RFC 3339), or TOPIC:PARTITION=OFFSET, as often as there are partitions to move.
-    #[arg(long, value_name = "PLACE", required = true, value_parser = To::parse)]
-    to: Vec<To>,
+    #[arg(long, value_name = "PLACE", required = true, value_parser = Place::parse)]
+    to: Vec<Place>,
     /// Only this topic of the group; may be given several times.
     #[arg(long, value_name = "TOPIC", value_parser = Topic::parse)]
     topic: Vec<Topic>,
@@ -40,33 +41,6 @@ pub(super) struct Reset {
     json: bool,
     #[command(flatten)]
     gateway: credential::Args,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum To {
-    Earliest,
-    Latest,
-    Time(Timestamp),
-    Offset { topic: Topic, partition: u32, offset: u64 },
-}
-
-impl To {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "earliest" => return Ok(Self::Earliest),
-            "latest" => return Ok(Self::Latest),
-            _ => {}
-        }
-        if let Some((place, offset)) = text.split_once('=')
-            && let Some((topic, partition)) = place.rsplit_once(':')
-            && let (Ok(topic), Ok(partition), Ok(offset)) =
-                (Topic::parse(topic), partition.parse(), offset.parse())
-        {
-            return Ok(Self::Offset { topic, partition, offset });
-        }
-        let time = Timestamp::parse(text).map(Self::Time);
-        time.map_err(|_| "neither earliest, latest, a time of RFC 3339 nor TOPIC:PARTITION=OFFSET".to_owned())
-    }
 }
 
 impl Reset {
@@ -100,34 +74,12 @@ impl Reset {
 
     fn body(&self) -> anyhow::Result<Map<String, Value>> {
         let mut body = Map::new();
-        let to = match self.to.as_slice() {
-            [To::Earliest] => json!("earliest"),
-            [To::Latest] => json!("latest"),
-            [To::Time(time)] => json!({ "timestamp": time }),
-            several => json!({ "offsets": offsets(several)? }),
-        };
-        body.insert("to".to_owned(), to);
+        body.insert("to".to_owned(), place::body("--to", &self.to)?);
         if !self.topic.is_empty() {
             body.insert("topics".to_owned(), json!(self.topic));
         }
         Ok(body)
     }
-}
-
-fn offsets(places: &[To]) -> anyhow::Result<Map<String, Value>> {
-    let mut offsets = Map::new();
-    for place in places {
-        let To::Offset { topic, partition, offset } = place else {
-            bail!("--to is one place for the whole group, or an offset for each partition");
-        };
-        let of_topic = offsets.entry(topic.to_string()).or_insert_with(|| json!({}));
-        let before =
-            of_topic.as_object_mut().and_then(|all| all.insert(partition.to_string(), json!(offset)));
-        if before.is_some() {
-            bail!("--to names partition {partition} of {topic} twice");
-        }
-    }
-    Ok(offsets)
 }
 
 fn told(answer: &Value) -> String {
@@ -154,35 +106,9 @@ fn told(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    use super::{To, Topic, offsets, told};
-
-    #[test]
-    fn a_place_is_a_word_a_time_or_an_offset() {
-        assert_eq!(To::parse("earliest"), Ok(To::Earliest));
-        assert_eq!(To::parse("latest"), Ok(To::Latest));
-        assert!(matches!(To::parse("2026-11-21T10:00:00Z"), Ok(To::Time(_))));
-        let topic = Topic::parse("orders.v1").unwrap();
-        assert_eq!(To::parse("orders.v1:2=17"), Ok(To::Offset { topic, partition: 2, offset: 17 }));
-        for bad in ["", "first", "orders.v1=17", "orders.v1:x=17", "orders.v1:0=-1", "2026-11-21"] {
-            assert!(To::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn offsets_are_gathered_by_topic() {
-        let all = |texts: &[&str]| {
-            let places: Vec<To> = texts.iter().map(|text| To::parse(text).unwrap()).collect();
-            offsets(&places).map(Value::Object).map_err(|error| error.to_string())
-        };
-        assert_eq!(
-            all(&["a.v1:0=1", "a.v1:1=2", "b.v1:0=3"]),
-            Ok(json!({"a.v1": {"0": 1, "1": 2}, "b.v1": {"0": 3}}))
-        );
-        assert!(all(&["a.v1:0=1", "a.v1:0=2"]).unwrap_err().contains("twice"));
-        assert!(all(&["a.v1:0=1", "latest"]).unwrap_err().contains("one place"));
-    }
+    use super::told;
 
     #[test]
     fn a_plan_is_a_table_and_a_sentence() {
