@@ -12,7 +12,8 @@
 //! learn ── told by another gateway, or by this one's last life ─► done
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+mod entries;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::identity::{EventKey, Fingerprint, Place, Stored};
 use super::metrics::Metrics;
 use super::resolve::Lookup;
 use super::sharing::Outbox;
+use entries::{Entries, State};
 
 /// Shards keep critical sections and the pauses of a growing table short.
 const SHARDS: usize = 16;
@@ -73,29 +75,7 @@ struct Memory {
     metrics: Arc<Metrics>,
     outbox: Outbox,
     /// Each guards its part of the entries; never two at once.
-    shards: Box<[Mutex<Shard>]>,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    entries: HashMap<EventKey, Entry>,
-    /// Until when each is remembered, in the order they were made; a turn that is no longer its entry's is stale.
-    ages: VecDeque<(Instant, EventKey, u64)>,
-    turn: u64,
-}
-
-#[derive(Debug)]
-struct Entry {
-    fingerprint: Fingerprint,
-    turn: u64,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Pending(Vec<oneshot::Sender<Ending>>),
-    Done(Place),
-    Unknown(Arc<Lookup>),
+    shards: Box<[Mutex<Entries>]>,
 }
 
 impl Dedupe {
@@ -118,7 +98,7 @@ impl Dedupe {
         let now = Instant::now();
         let mut shard = self.shard(key);
         memory.forget(&mut shard, now);
-        if let Some(entry) = shard.entries.get_mut(&key) {
+        if let Some(entry) = shard.get_mut(key) {
             if entry.fingerprint != fingerprint {
                 return Reserved::Conflict;
             }
@@ -145,7 +125,7 @@ impl Dedupe {
         let now = Instant::now();
         let mut shard = self.shard(stored.key);
         memory.forget(&mut shard, now);
-        if let Some(entry) = shard.entries.get_mut(&stored.key) {
+        if let Some(entry) = shard.get_mut(stored.key) {
             if matches!(entry.state, State::Unknown(_)) && entry.fingerprint == stored.fingerprint {
                 entry.state = State::Done(stored.place);
             }
@@ -166,7 +146,7 @@ impl Dedupe {
         let now = Instant::now();
         let mut shard = self.shard(key);
         self.0.forget(&mut shard, now);
-        match shard.entries.get(&key) {
+        match shard.get_mut(key) {
             None => Seen::Never,
             Some(entry) if entry.fingerprint == fingerprint => Seen::Same,
             Some(_) => Seen::Other,
@@ -176,7 +156,7 @@ impl Dedupe {
     /// Where the event of an unknown outcome turned out to lie; `None` is nowhere.
     pub(super) fn settle_unknown(&self, key: EventKey, lookup: &Arc<Lookup>, found: Option<Place>) {
         let mut shard = self.shard(key);
-        let Some(entry) = shard.entries.get_mut(&key) else { return };
+        let Some(entry) = shard.get_mut(key) else { return };
         if !matches!(&entry.state, State::Unknown(have) if Arc::ptr_eq(have, lookup)) {
             return;
         }
@@ -193,7 +173,7 @@ impl Dedupe {
 
     fn end(&self, key: EventKey, turn: u64, ending: &Ending) {
         let mut shard = self.shard(key);
-        let Some(entry) = shard.entries.get_mut(&key).filter(|entry| entry.turn == turn) else { return };
+        let Some(entry) = shard.by_turn(turn) else { return };
         let state = match ending {
             Ending::Stored(place) => State::Done(*place),
             Ending::NotStored(_) => State::Pending(Vec::new()),
@@ -216,7 +196,7 @@ impl Dedupe {
 
     fn abandon(&self, key: EventKey, turn: u64) {
         let mut shard = self.shard(key);
-        if shard.entries.get(&key).is_some_and(|entry| entry.turn == turn) {
+        if shard.by_turn(turn).is_some() {
             self.0.remove(&mut shard, key);
         }
     }
@@ -225,16 +205,16 @@ impl Dedupe {
         clippy::indexing_slicing,
         reason = "the remainder is below the number of shards, which is not zero"
     )]
-    fn shard(&self, key: EventKey) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: EventKey) -> MutexGuard<'_, Entries> {
         let shards = &self.0.shards;
         shards[key.0 as usize % shards.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Memory {
-    fn forget(&self, shard: &mut Shard, now: Instant) {
-        while shard.ages.front().is_some_and(|(until, ..)| now >= *until) {
-            if self.drop_oldest(shard).is_some() {
+    fn forget(&self, shard: &mut Entries, now: Instant) {
+        while shard.oldest().is_some_and(|until| now >= until) {
+            if self.drop_oldest(shard) {
                 self.metrics.dedupe_window.set(seconds(self.window));
             }
         }
@@ -243,27 +223,25 @@ impl Memory {
     /// Makes an entry, where any may be. Answers its turn.
     fn enter(
         &self,
-        shard: &mut Shard,
+        shard: &mut Entries,
         now: Instant,
         until: Instant,
         key: EventKey,
         fingerprint: Fingerprint,
         state: State,
     ) -> u64 {
-        shard.turn += 1;
-        let turn = shard.turn;
-        if self.entries_max > 0 {
-            self.make_room(shard, now);
-            shard.entries.insert(key, Entry { fingerprint, turn, state });
-            shard.ages.push_back((until, key, turn));
-            self.metrics.dedupe_entries.inc();
+        if self.entries_max == 0 {
+            return shard.next_turn();
         }
-        turn
+        self.make_room(shard, now);
+        self.metrics.dedupe_entries.inc();
+        shard.push(key, fingerprint, until, state)
     }
 
-    fn make_room(&self, shard: &mut Shard, now: Instant) {
-        while shard.entries.len() >= self.entries_max {
-            if let Some(until) = self.drop_oldest(shard) {
+    fn make_room(&self, shard: &mut Entries, now: Instant) {
+        while shard.len() >= self.entries_max {
+            let Some(until) = shard.oldest() else { return };
+            if self.drop_oldest(shard) {
                 self.metrics.dedupe_evictions.inc();
                 let age = self.window.saturating_sub(until.duration_since(now));
                 self.metrics.dedupe_window.set(seconds(age));
@@ -271,25 +249,18 @@ impl Memory {
         }
     }
 
-    /// Drops the oldest age, and answers until when an entry that went with it would have stayed.
-    fn drop_oldest(&self, shard: &mut Shard) -> Option<Instant> {
-        let (until, key, turn) = shard.ages.pop_front()?;
-        let is_live = shard.entries.get(&key).is_some_and(|entry| entry.turn == turn);
+    /// Drops the oldest; whether an entry went with it.
+    fn drop_oldest(&self, shard: &mut Entries) -> bool {
+        let is_live = shard.drop_oldest();
         if is_live {
-            shard.entries.remove(&key);
             self.metrics.dedupe_entries.dec();
         }
-        is_live.then_some(until)
+        is_live
     }
 
-    /// Removes an entry before its time; ages that became stale are swept when they outweigh the live ones.
-    fn remove(&self, shard: &mut Shard, key: EventKey) {
-        if shard.entries.remove(&key).is_some() {
+    fn remove(&self, shard: &mut Entries, key: EventKey) {
+        if shard.remove(key) {
             self.metrics.dedupe_entries.dec();
-        }
-        if shard.ages.len() > 2 * shard.entries.len() + 64 {
-            let entries = &shard.entries;
-            shard.ages.retain(|(_, key, turn)| entries.get(key).is_some_and(|entry| entry.turn == *turn));
         }
     }
 }

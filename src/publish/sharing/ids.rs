@@ -11,7 +11,8 @@ pub(super) const ENTRIES_MAX: usize = 1_024;
 /// What one takes: key, fingerprint, partition, offset and time.
 pub(super) const ENTRY_BYTES: usize = 16 + 16 + 4 + 8 + 8;
 
-const VERSION: u8 = 1;
+/// Grows with the layout, and with what a fingerprint is.
+const VERSION: u8 = 2;
 
 pub(super) fn encode(stored: &[Stored]) -> Bytes {
     let mut value = BytesMut::with_capacity(1 + stored.len() * ENTRY_BYTES);
@@ -57,7 +58,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::super::super::identity::{EventKey, Fingerprint, Place, Stored};
-    use super::{ENTRY_BYTES, decode, encode};
+    use super::{ENTRY_BYTES, VERSION, decode, encode};
     use crate::event::{Offset, Partition, Timestamp};
 
     fn stored(key: u8, partition: u32, offset: u64, millis: i64) -> Stored {
@@ -84,7 +85,7 @@ mod tests {
     fn what_another_version_wrote_or_is_cut_off_is_passed_over() {
         let value = encode(&[stored(1, 2, 3, 4)]);
         assert!(decode(&value[..value.len() - 1]).is_none());
-        assert!(decode(&[&[2], &value[1..]].concat()).is_none());
+        assert!(decode(&[&[VERSION + 1], &value[1..]].concat()).is_none());
         assert!(decode(&[]).is_none());
     }
 
