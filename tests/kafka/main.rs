@@ -83,6 +83,7 @@ mod delivery {
     mod neighbours;
     mod parking;
     mod redrives;
+    mod replays;
     mod resets;
     mod settlement;
     mod survival;
