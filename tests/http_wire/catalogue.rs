@@ -71,14 +71,8 @@ fn raise(code: Code) -> Option<Answer> {
             assert_eq!(put.status, 201);
             get("/v1/groups/inventory-sync/dead-letters/7", &[SHOP])
         }
-        Code::RedriveNotFound => {
-            until("the table is read", || gateway.send("GET", "/readyz", &[], "").status == 200);
-            get("/v1/redrives/inventory-sync.7", &[SHOP])
-        }
-        Code::ReplayNotFound => {
-            until("the table is read", || gateway.send("GET", "/readyz", &[], "").status == 200);
-            get("/v1/replays/inventory-sync.7", &[SHOP])
-        }
+        Code::RedriveNotFound => job(&gateway, "redrives"),
+        Code::ReplayNotFound => job(&gateway, "replays"),
         Code::NotFound => get("/v1/nothing", &[SHOP]),
         Code::MethodNotAllowed => get(EVENTS, &[SHOP]),
         Code::NotAcceptable => get(ORDERS, &[SHOP, ("accept", "text/html")]),
@@ -146,6 +140,12 @@ fn raise(code: Code) -> Option<Answer> {
         }
         Code::OutcomeUnknown => in_mood(&gateway, Mood::Silent),
     })
+}
+
+/// One that does not exist; known once the gateway is ready.
+fn job(gateway: &Gateway, kind: &str) -> Answer {
+    until("the table is read", || gateway.send("GET", "/readyz", &[], "").status == 200);
+    gateway.send("GET", &format!("/v1/{kind}/inventory-sync.7"), &[SHOP], "")
 }
 
 fn in_mood(gateway: &Gateway, mood: Mood) -> Answer {
