@@ -69,10 +69,9 @@ pub(super) fn run(args: &Args, environment: &Environment) -> anyhow::Result<Exit
     runtime.block_on(async {
         let text = match &args.command {
             Command::List(list) => {
-                let answer = Asker::new(&list.gateway, environment)?.get("/v1/groups", &[]).await?;
-                let groups = items(&answer, "groups");
+                let groups = all(&Asker::new(&list.gateway, environment)?).await?;
                 let lines = || groups.iter().map(|group| format!("{group}\n")).collect();
-                if list.json { lines() } else { listed(groups) }
+                if list.json { lines() } else { listed(&groups) }
             }
             Command::Show(show) => {
                 let path = format!("/v1/groups/{}", show.group);
@@ -102,6 +101,21 @@ fn is_confirmed(question: &str) -> anyhow::Result<bool> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// All groups, page by page.
+async fn all(asker: &Asker) -> anyhow::Result<Vec<Value>> {
+    let (mut groups, mut query) = (Vec::new(), Vec::new());
+    loop {
+        let mut page = asker.get("/v1/groups", &query).await?;
+        if let Some(Value::Array(more)) = page.get_mut("groups").map(Value::take) {
+            groups.extend(more);
+        }
+        match page.get("cursor").and_then(Value::as_str) {
+            Some(cursor) => query = vec![("cursor", cursor.to_owned())],
+            None => return Ok(groups),
+        }
+    }
 }
 
 fn listed(groups: &[Value]) -> String {

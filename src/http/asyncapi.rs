@@ -26,7 +26,6 @@ use crate::problem::{Code, Problem};
 use self::known::{Known, View};
 pub(super) use self::rendered::Kept;
 use self::rendered::{Form, Rendered};
-use super::answer;
 use super::call::Call;
 use super::origin::Origin;
 use super::query::{Query, RawQuery, invalid};
@@ -59,11 +58,10 @@ pub(super) async fn page<T: Send + 'static>(
     origin: Origin,
     make: impl FnOnce(&Value) -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let groups = shared.parts.delivery.groups().await.map_err(|error| answer::problem_of(&error))?;
     let (shared, principal) = (Arc::clone(shared), Arc::clone(principal));
     off_thread(move || {
         let registry = shared.config.registry_path.place("/registry");
-        let known = Known::gather(&shared.parts, &principal, groups, (origin, registry), View::Gateway);
+        let known = Known::gather(&shared.parts, &principal, (origin, registry), View::Gateway);
         make(&document::document(&known))
     })
     .await
@@ -92,11 +90,10 @@ async fn answer(
     let origin = Origin::of(shared, call, headers);
     let registry = shared.config.registry_path.place("/registry");
     let principal = Arc::clone(call.principal()?);
-    let groups = shared.parts.delivery.groups().await.map_err(|error| answer::problem_of(&error))?;
     let work = {
         let shared = Arc::clone(shared);
         move || {
-            let known = Known::gather(&shared.parts, &principal, groups, (origin, registry), view);
+            let known = Known::gather(&shared.parts, &principal, (origin, registry), view);
             shared.asyncapi.render(known, form)
         }
     };

@@ -20,16 +20,23 @@ use super::query::{Query, RawQuery, Segments, invalid};
 use super::serve::Shared;
 use super::{body, media, query};
 
+/// How many groups a list has that names no limit, and the most it can have.
+const PAGE: usize = 100;
+const PAGE_MAX: usize = 1_000;
 const RESET: &str = "reset";
 const RESUME: &str = "resume";
 
-/// The groups the caller may see.
+/// The groups the caller may see, by name.
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     call: Call,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    Query::parse(query.as_deref(), &[])?;
+    let query = Query::parse(query.as_deref(), &["cursor", "limit"])?;
+    let limit = query.number("limit", 1, PAGE_MAX)?.unwrap_or(PAGE);
+    // The cursor is the last name of the page before.
+    let after = query.get("cursor").map(GroupName::parse).transpose();
+    let after = after.map_err(|_| invalid("'cursor' must be that of a page before"))?;
     let principal = call.principal()?;
     let authenticator = &shared.parts.authenticator;
     let may_any = [Operation::Consume, Operation::GroupAdmin]
@@ -38,9 +45,15 @@ pub(super) async fn list(
     if !may_any {
         return Err(Problem::hidden(Code::Forbidden));
     }
-    let mut groups = shared.parts.delivery.groups().await.map_err(|error| problem_of(&error))?;
-    groups.retain(|view| require_sight(&shared, &call, &view.group).is_ok());
-    answer::json_of(StatusCode::OK, &json!({ "groups": groups }))
+    let may_see = |group: &GroupName| require_sight(&shared, &call, group).is_ok();
+    let page = shared.parts.delivery.groups(may_see, after.as_ref(), limit).await;
+    let (groups, has_more) = page.map_err(|error| problem_of(&error))?;
+    let cursor = groups.last().filter(|_| has_more).map(|view| view.group.clone());
+    let mut body = json!({ "groups": groups });
+    if let (Some(cursor), Some(members)) = (cursor, body.as_object_mut()) {
+        members.insert("cursor".to_owned(), cursor.as_str().into());
+    }
+    answer::json_of(StatusCode::OK, &body)
 }
 
 /// One group.

@@ -190,6 +190,37 @@ fn a_group_is_deleted_by_who_may() {
 }
 
 #[test]
+fn groups_are_listed_by_name_page_by_page() {
+    let gateway = Gateway::start();
+    for name in ["c", "a", "b"] {
+        let path = format!("/v1/groups/{name}");
+        assert_eq!(
+            gateway
+                .send(
+                    "PUT",
+                    &path,
+                    &[SHOP, ("content-type", "application/json")],
+                    r#"{"topics":["orders.v1"]}"#
+                )
+                .status,
+            201
+        );
+    }
+    let page = |query: &str| {
+        let page = gateway.send("GET", &format!("/v1/groups{query}"), &[SHOP], "").json();
+        let names = page["groups"].as_array().unwrap().iter().map(|group| group["group"].clone());
+        (names.collect::<Vec<_>>(), page["cursor"].clone())
+    };
+    assert_eq!(page("?limit=2"), (vec![json!("a"), json!("b")], json!("b")));
+    assert_eq!(page("?limit=2&cursor=b"), (vec![json!("c")], json!(null)));
+    assert_eq!(page("?cursor=c"), (vec![], json!(null)));
+    for query in ["?limit=0", "?limit=1001", "?cursor=a.b", "?after=a"] {
+        let refused = gateway.send("GET", &format!("/v1/groups{query}"), &[SHOP], "");
+        assert_eq!((refused.status, refused.code().as_str()), (400, "invalid_parameter"), "{query}");
+    }
+}
+
+#[test]
 fn groups_are_made_seen_and_guarded() {
     let gateway = Gateway::start();
     let json = ("content-type", "application/json");
@@ -201,6 +232,7 @@ fn groups_are_made_seen_and_guarded() {
     assert_eq!((&one["group"], &one["policy"]["topics"]), (&json!("inventory-sync"), &json!(["orders.v1"])));
     let list = gateway.send("GET", "/v1/groups", &[SHOP], "").json();
     assert_eq!(list["groups"][0]["group"], "inventory-sync");
+    assert!(list.get("cursor").is_none());
     let letters = gateway.send("GET", "/v1/groups/inventory-sync/dead-letters?limit=5", &[SHOP], "").json();
     assert_eq!(letters["deadLetters"], json!([]));
     assert_eq!(put(r#"{"onExhausted":"park_key"}"#).json()["policy"]["onExhausted"], "park_key");

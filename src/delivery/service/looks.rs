@@ -1,5 +1,6 @@
 //! Looking at groups: what their tasks know here, what other gateways told, what the log says.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,16 +15,25 @@ use super::super::{Error, GroupView, Policy};
 use super::{Delivery, LOOK_MAX, Request};
 
 impl Delivery {
-    /// All groups known to the configuration or the log.
+    /// At most `limit` of the groups that may be seen, by name, of those behind `after`; and whether there are more. The log is
+    /// asked for these alone.
     ///
     /// # Errors
     /// What the log says.
-    pub async fn groups(&self) -> Result<Vec<GroupView>, Error> {
+    pub async fn groups(
+        &self,
+        may_see: impl Fn(&GroupName) -> bool,
+        after: Option<&GroupName>,
+        limit: usize,
+    ) -> Result<(Vec<GroupView>, bool), Error> {
+        let policies = self.shared.policies.all();
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let mut seen = policies.range::<GroupName, _>(behind).filter(|(group, _)| may_see(group));
         let mut views = Vec::new();
-        for (group, policy) in self.shared.policies.all().iter() {
+        for (group, policy) in seen.by_ref().take(limit) {
             views.push(self.view(group, Arc::clone(policy)).await?);
         }
-        Ok(views)
+        Ok((views, seen.next().is_some()))
     }
 
     /// One group.

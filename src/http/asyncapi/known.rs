@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::{Object, Operation, Principal};
-use crate::delivery::{GroupView, Policy};
+use crate::delivery::Policy;
 use crate::event::{GroupName, Topic};
 use crate::http::Parts;
 use crate::http::known::{self, KnownTopic};
@@ -45,7 +45,6 @@ impl Known {
     pub(super) fn gather(
         parts: &Parts,
         principal: &Principal,
-        groups: Vec<GroupView>,
         (origin, registry): (Origin, String),
         view: View,
     ) -> Self {
@@ -53,15 +52,17 @@ impl Known {
             parts.authenticator.authorize(principal, operation, object).is_ok()
         };
         let topics = known::topics(parts, principal);
-        let mut groups: Vec<KnownGroup> = groups
+        let mut groups: Vec<KnownGroup> = parts
+            .delivery
+            .policies()
             .into_iter()
-            .filter(|group| may(Operation::Consume, Object::Group(&group.group)))
-            .map(|group| {
-                let letters = group.policy.topics.iter().filter_map(|from| {
-                    let to = Topic::parse(&format!("dlq.{from}.{}", group.group)).ok()?;
+            .filter(|(name, _)| may(Operation::Consume, Object::Group(name)))
+            .map(|(name, policy)| {
+                let letters = policy.topics.iter().filter_map(|from| {
+                    let to = Topic::parse(&format!("dlq.{from}.{name}")).ok()?;
                     may(Operation::Subscribe, Object::Topic(&to)).then(|| (to, from.clone()))
                 });
-                KnownGroup { letters: letters.collect(), name: group.group, policy: group.policy }
+                KnownGroup { letters: letters.collect(), name, policy }
             })
             .collect();
         groups.sort_by(|left, right| left.name.cmp(&right.name));
