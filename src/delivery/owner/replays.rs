@@ -193,8 +193,11 @@ impl Owner {
         }
     }
 
-    /// When there is something to be done for it though nothing happened.
+    /// When there is something to be done for it though nothing happened. Nothing is but while the group is served.
     pub(super) fn replay_due(&self) -> Option<Instant> {
+        if !matches!(self.phase, Phase::Serving) {
+            return None;
+        }
         let run = self.replays.run.as_ref()?;
         if self.replays.is_stirred { Some(Instant::now()) } else { run.due() }
     }

@@ -289,7 +289,9 @@ impl Run {
     pub(super) fn due(&self) -> Option<Instant> {
         let is_waiting = self.feeds.values().any(|feed| !feed.is_held && !feed.records.is_empty());
         let next = Some(self.rate.next()).filter(|_| is_waiting);
-        [next, self.again_at].into_iter().flatten().min()
+        // What can never be read is not read again.
+        let again_at = self.again_at.filter(|_| self.never.is_none());
+        [next, again_at].into_iter().flatten().min()
     }
 
     /// The topic is not there, or not the one that it was.
@@ -339,5 +341,39 @@ async fn read(
     match timeout(READ_MAX, reader.next(READ_BYTES_MAX)).await.unwrap_or(Err(log::Error::OutcomeUnknown)) {
         Ok(fetched) => (Some(reader), Ok(fetched)),
         Err(error) => (None, Err(Stop::Log(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run() -> Run {
+        let job = json!({
+            "told": {
+                "id": "inventory-sync.7", "group": "inventory-sync", "state": "running", "events": 9,
+                "examined": 0, "matched": 0, "delivered": 0, "failed": 0, "skipped": 0,
+                "topics": ["orders.v1"], "from": "earliest", "ratePerSecond": null,
+                "by": "anna", "createdAt": "2026-11-21T10:00:00Z",
+            },
+            "incarnations": [1],
+            "parts": [{"t": 0, "p": 0, "o": 0, "e": 9}],
+            "owner": "g1",
+            "beat": 0,
+        });
+        let slots = vec![Slot { topic: 0, partition: 0 }.replayed()];
+        Run::new(serde_json::from_value(job).unwrap(), slots, None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_never_be_read_wakes_nobody() {
+        let mut run = run();
+        assert_eq!(run.due(), None);
+        run.wait("topic 'orders.v1' was deleted".to_owned());
+        assert_eq!(run.due(), Some(Instant::now() + AGAIN));
+        run.never = Some("no right to read".to_owned());
+        assert_eq!(run.due(), None);
     }
 }
