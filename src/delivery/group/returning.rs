@@ -122,7 +122,8 @@ impl Bars {
         }
     }
 
-    fn add(&mut self, letter: Ranked) {
+    /// From when one dies: what comes while its new record is written does not pass it either.
+    pub(super) fn add(&mut self, letter: Ranked) {
         let Ranked { rank, letter } = letter;
         self.0.entry(rank.key).or_default().insert(rank.offset, letter);
     }

@@ -168,8 +168,12 @@ impl Group {
             first_failed: one.first_failed().unwrap_or(now.wall),
             last_failed: one.last_failed().unwrap_or(now.wall),
         };
-        let (lane, is_followed) = (one.kept.lane, parks || one.kept.letter.is_some());
+        let (lane, letter) = (one.kept.lane, one.kept.letter.clone());
+        let is_followed = parks || letter.is_some();
         source.burying += 1;
+        if let Some(letter) = letter {
+            source.bars.add(letter);
+        }
         if let Some(key) = burial.key.filter(|_| !slot.is_redriven()) {
             source.parking.note_dying(key);
         }

@@ -177,11 +177,14 @@ impl World {
     pub(super) fn check_barred(&mut self, burial: &Burial) {
         assert!(!burial.parks, "its key is parked already");
         let letter = self.letters.back[burial.record.offset.number() as usize];
-        assert!(self.earlier(letter).any(|one| one.has_died), "{letter} died untried behind nothing");
+        let key = self.letters.table[letter].key;
+        let mut earlier = (0..letter).filter(|one| key.is_some() && self.letters.table[*one].key == key);
+        let is_behind = earlier.any(|one| self.letters.now(one).has_died || self.is_dying(one));
+        assert!(is_behind, "{letter} died untried behind nothing");
         *self.steps.entry("barred").or_default() += 1;
     }
 
-    /// Nothing is sent behind a letter of its key that died again and is not settled.
+    /// Nothing is sent behind a letter of its key that died again, or whose new record is being written, and is not settled.
     pub(super) fn check_not_barred(&self, offset: u64) {
         assert!(!self.parking.unread.contains(&BACK), "nobody knows yet what died again");
         let letter = self.letters.back[offset as usize];
@@ -191,15 +194,16 @@ impl World {
             // What somebody discards is out of the way, even if it fails at this moment.
             let is_settled = now.state == State::Settled || stored.state == State::Settled;
             assert!(
-                is_settled || !now.has_died,
+                is_settled || !(now.has_died || self.is_dying(earlier)),
                 "{letter} passes {earlier} that died again: {now:?} {stored:?}"
             );
         }
     }
 
-    fn earlier(&self, letter: usize) -> impl Iterator<Item = Letter> {
-        let key = self.letters.table[letter].key;
-        let earlier = (0..letter).map(|one| self.letters.now(one));
-        earlier.filter(move |one| key.is_some() && one.key == key)
+    /// Whether the task of now has given it up once more, and that is not durable yet.
+    fn is_dying(&self, letter: usize) -> bool {
+        let epoch = self.group.epoch(BACK_SLOT);
+        let mut burials = self.burials.iter().filter(|one| one.slot == BACK_SLOT && Some(one.epoch) == epoch);
+        burials.any(|one| self.letters.back[one.offset as usize] == letter)
     }
 }
