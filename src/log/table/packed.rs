@@ -157,7 +157,11 @@ impl Packed {
         prefix: &'p [u8],
         after: Option<&'p [u8]>,
     ) -> impl Iterator<Item = (Bytes, Bytes)> + 'p {
-        let is_near = move |space: &[u8]| space.starts_with(prefix) || prefix.starts_with(space);
+        // All of a space that sorts before `after` lies before it, unless `after` lies within.
+        let is_over =
+            move |space: &[u8]| after.is_some_and(|after| space < after && !after.starts_with(space));
+        let is_near =
+            move |space: &[u8]| (space.starts_with(prefix) || prefix.starts_with(space)) && !is_over(space);
         let spaces = self.spaces.iter().filter(move |(space, _)| is_near(space));
         let entries = spaces.flat_map(move |(space, buckets)| {
             let from = after.and_then(|after| id_of(after.strip_prefix(&**space)?));
