@@ -201,7 +201,8 @@ pub(crate) async fn tell_signal(log: &dyn EventLog, now: Timestamp) {
     const PRINCIPAL: &str = "operator:signal";
     let act = Act::Reload;
     let record = record(PRINCIPAL, act, &json!({ "signal": "SIGHUP" }), now);
-    if let Err(error) = write(log, record).await {
+    let told = write(log, record).await;
+    if let Err(error) = &told {
         tracing::error!(act = act.method(), %error, "a reload by a signal cannot be told in the audit trail; it is done all the same");
     }
     tracing::info!(
@@ -209,7 +210,8 @@ pub(crate) async fn tell_signal(log: &dyn EventLog, now: Timestamp) {
         act = act.method(),
         principal = PRINCIPAL,
         resource = %act,
-        "an act that is told"
+        is_in_trail = told.is_ok(),
+        "a reload by a signal"
     );
 }
 
