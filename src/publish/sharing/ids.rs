@@ -92,7 +92,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_are_a_panic(value: Vec<u8>, is_ours in any::<bool>()) {
-            let value = if is_ours { [&[1], &value[..]].concat() } else { value };
+            let value = if is_ours { [&[VERSION], &value[..]].concat() } else { value };
             if let Some(stored) = decode(&value) {
                 assert_eq!(stored.count() * ENTRY_BYTES, value.len() - 1);
             }
