@@ -1,6 +1,8 @@
 //! Letters that died again and are not settled, as the table of dead letters knows them: later ones of their keys do not
 //! pass them (`on_exhausted: park_key`).
 
+use std::collections::BTreeMap;
+
 use tokio::task::yield_now;
 
 use crate::event::{GroupName, Partition};
@@ -13,23 +15,25 @@ use super::states::{self, DeadLetterState, Entry, States};
 const STEP: usize = 500;
 
 impl States {
-    /// Those of a partition, from the table read to its end.
+    /// Those of a group by partition, from the table read to its end.
     pub(in crate::delivery) async fn bars(
         &self,
         group: &GroupName,
-        partition: Partition,
-    ) -> Result<Vec<Ranked>, Error> {
+    ) -> Result<BTreeMap<Partition, Vec<Ranked>>, Error> {
         let (table, prefix) = (self.table()?, states::prefix_of(group));
         table.update(|_| Ok::<_, Error>(())).await?;
-        let (mut bars, mut after) = (Vec::new(), None);
+        let (mut bars, mut after) = (BTreeMap::<_, Vec<_>>::new(), None);
         loop {
             let some = table.page(prefix.as_bytes(), after.as_deref(), STEP);
-            bars.extend(some.iter().filter_map(|(key, value)| {
-                let entry = states::parse(value).filter(|entry| entry.partition == partition)?;
+            let found = some.iter().filter_map(|(key, value)| {
+                let entry = states::parse(value)?;
                 let rank = entry.rank.filter(|_| !entry.is_settled())?;
                 let letter = std::str::from_utf8(key).ok()?.strip_prefix(&prefix)?.into();
-                Some(Ranked { rank, letter })
-            }));
+                Some((entry.partition, Ranked { rank, letter }))
+            });
+            for (partition, letter) in found {
+                bars.entry(partition).or_default().push(letter);
+            }
             let Some((last, _)) = some.into_iter().last() else { return Ok(bars) };
             after = Some(last);
             yield_now().await;

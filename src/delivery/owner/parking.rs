@@ -68,8 +68,8 @@ struct Ward {
 #[derive(Debug)]
 pub(super) enum Done {
     Read(Slot, u64, Arc<str>, Vec<(KeyHash, u64)>),
-    /// Letters that died again.
-    Barred(Slot, u64, Vec<Ranked>),
+    /// Letters that died again, by partition, for partitions under their epochs.
+    Barred(Vec<(Slot, u64)>, BTreeMap<Partition, Vec<Ranked>>),
     Buried(Slot, Vec<Buried>),
     /// How many of them are.
     Parked(Vec<Buried>, Result<usize, Error>),
@@ -83,11 +83,12 @@ impl Owner {
         if self.machine.policy().on_exhausted != Exhausted::ParkKey {
             return;
         }
+        let mut redriven = Vec::new();
         for slot in slots.iter().filter(|slot| !slot.is_replayed()) {
             let Some(epoch) = self.machine.epoch(*slot) else { continue };
             let Some((topic, partition)) = self.place(*slot) else { continue };
             if slot.is_redriven() {
-                self.read_bars(*slot, epoch);
+                redriven.push((*slot, epoch));
                 continue;
             }
             let (shared, group, slot) = (Arc::clone(&self.shared), self.group.clone(), *slot);
@@ -106,18 +107,21 @@ impl Owner {
                 }
             }));
         }
+        if !redriven.is_empty() {
+            self.read_bars(redriven);
+        }
     }
 
-    /// A partition of letters that come back waits to hear which of them died again.
-    fn read_bars(&self, slot: Slot, epoch: u64) {
+    /// Partitions of letters that come back wait to hear which of them died again.
+    fn read_bars(&self, slots: Vec<(Slot, u64)>) {
         let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
         self.parking.work.push(Box::pin(async move {
             let mut failures = 0;
             loop {
-                match shared.states.bars(&group, Partition::new(slot.partition)).await {
-                    Ok(bars) => return Done::Barred(slot, epoch, bars),
+                match shared.states.bars(&group).await {
+                    Ok(bars) => return Done::Barred(slots, bars),
                     Err(error) => {
-                        tracing::warn!(%group, partition = slot.partition, %error, "it cannot be read yet which letters died again; those that come back wait");
+                        tracing::warn!(%group, %error, "it cannot be read yet which letters died again; those that come back wait");
                     }
                 }
                 back_off(&mut failures).await;
@@ -139,7 +143,12 @@ impl Owner {
                     self.judge_next();
                 }
             }
-            Done::Barred(slot, epoch, bars) => self.machine.barred(slot, epoch, bars, now),
+            Done::Barred(slots, mut bars) => {
+                for (slot, epoch) in slots {
+                    let its = bars.remove(&Partition::new(slot.partition)).unwrap_or_default();
+                    self.machine.barred(slot, epoch, its, now);
+                }
+            }
             Done::Buried(slot, buried) => {
                 self.parking.graves.end(slot);
                 for one in buried {
