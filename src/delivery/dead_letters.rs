@@ -37,7 +37,7 @@ use super::shared::Shared;
 use reading::LetterTopic;
 use states::Change;
 
-pub(super) use forgetting::forget_group;
+pub(super) use forgetting::{end_jobs, forget_group};
 pub(super) use gauges::show;
 pub(super) use judging::{Finding, Readings, judge};
 pub(super) use keeper::keep;

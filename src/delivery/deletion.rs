@@ -37,11 +37,15 @@ impl Delivery {
         self.shared.policies.delete(group.clone()).await?;
         tracing::info!(%group, "group deleted");
         let forgotten = async {
+            // Begun meanwhile by who still knew the group.
+            if self.known(group).is_err() {
+                dead_letters::end_jobs(&self.shared, group).await?;
+            }
             self.retire(group).await?;
             self.forget_offsets(group).await
         };
         if let Err(error) = forgotten.await {
-            tracing::warn!(%group, %error, "somebody joined a group that was being deleted; its offsets may stay");
+            tracing::warn!(%group, %error, "what was begun for a group while it was being deleted may stay, and its offsets");
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 mod handle;
 mod job;
 mod plan;
+mod sweep;
 
 use serde_json::Value;
 
@@ -23,6 +24,7 @@ pub use job::{Replay, ReplayCounts, ReplayState};
 pub use plan::{ReplayPlan, ReplayRange};
 
 pub(super) use job::{Job, Part};
+pub(super) use sweep::sweep;
 
 /// What somebody asks for.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use weirgate::delivery::{
 };
 
 use super::engine::PATIENCE;
-use super::harness::{Got, Neighbour, Worker, World, group, join, offsets, topic};
+use super::harness::{Got, Neighbour, Worker, World, group, join, offsets, patch, topic};
 use super::waiting::eventually_within;
 
 /// An order as a request has it.
@@ -332,6 +332,32 @@ async fn a_replay_of_a_group_that_is_deleted_fails_with_its_reason() {
     let ended = until_ended(&world.delivery, &begun.id).await;
     assert_eq!(ended.state, ReplayState::Failed, "{ended:?}");
     assert_eq!(ended.reason.as_deref(), Some("group 'inventory-sync' was deleted"));
+}
+
+#[tokio::test]
+async fn a_replay_begun_while_its_group_is_deleted_does_not_stay() {
+    let world = World::start(1, "{}").await;
+    world.publish(0, "a", 3).await;
+    let body = order(&json!({"from": "earliest"}));
+    let first = begin(&world.delivery, json!({"from": "earliest"})).await;
+    world.delivery.cancel_replay(&first.id, "anna").await.unwrap();
+    for _ in 0..5 {
+        let group = group();
+        let begin_one = world.delivery.begin_replay(&group, body.clone());
+        let (begun, deleted) = tokio::join!(begin_one, world.delivery.delete_group(&group));
+        deleted.unwrap();
+        match begun {
+            Ok(begun) => {
+                let ended = until_ended(&world.delivery, &begun.id).await;
+                assert_eq!(ended.state, ReplayState::Failed, "{ended:?}");
+            }
+            Err(Error::UnknownGroup(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+        world.delivery.put_policy(&group, patch(r#"{"topics":["orders.v1"]}"#)).await.unwrap();
+        let next = begin(&world.delivery, json!({"from": "earliest"})).await;
+        world.delivery.cancel_replay(&next.id, "anna").await.unwrap();
+    }
 }
 
 #[tokio::test]

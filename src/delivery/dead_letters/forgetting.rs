@@ -24,7 +24,11 @@ pub(in crate::delivery) async fn forget_group(shared: &Shared, group: &GroupName
         Ok::<_, Error>(())
     };
     shared.states.table()?.update(forget).await?;
-    // Who watches it learns why it ended.
+    end_jobs(shared, group).await
+}
+
+/// Ends a group's redrive and replay as failed: who watches one learns why it ended.
+pub(in crate::delivery) async fn end_jobs(shared: &Shared, group: &GroupName) -> Result<(), Error> {
     let (reason, now) = (format!("group '{group}' was deleted"), shared.clock.now());
     Book::<RedriveJob>::open(&shared.states)?.abandon(group, &reason, now).await?;
     Book::<replays::Job>::open(&shared.states)?.abandon(group, &reason, now).await

@@ -1,5 +1,5 @@
 //! Keeps what is known of dead letters: opens the table, shows its size, and forgets letters whose records have gone, and
-//! parked keys that no group reads.
+//! parked keys that no group reads; and ends replays of groups that there are no more.
 //!
 //! Every gateway does so; what one removes the others find removed.
 
@@ -17,6 +17,7 @@ use crate::log::{self, Bounds, Draft, Shape, Table};
 use super::super::Error;
 use super::super::burial::topic_of;
 use super::super::jobs;
+use super::super::replays;
 use super::super::shared::Shared;
 use super::packing::LetterPacking;
 use super::states::{self, Entry, KEY_PREFIX, TABLE};
@@ -71,7 +72,7 @@ pub(in crate::delivery) async fn keep(shared: &Shared) {
                 next = Instant::now() + SWEEP_EVERY;
             }
             () = sleep_until(next_unread) => {
-                next_unread = Instant::now() + sweep_unread(shared, table).await;
+                next_unread = Instant::now() + sweep_ungrouped(shared, table).await;
             }
             changed = changes.changed() => {
                 if changed.is_err() {
@@ -103,13 +104,17 @@ async fn open(shared: &Shared) -> Table {
     }
 }
 
-/// Removes parked keys that no group reads, once the groups are known; answers when to look again.
-async fn sweep_unread(shared: &Shared, table: &Table) -> Duration {
+/// Removes parked keys that no group reads and ends replays of no group, once the groups are known; answers when to look
+/// again.
+async fn sweep_ungrouped(shared: &Shared, table: &Table) -> Duration {
     if !shared.policies.is_loaded() {
         return RETRY_FIRST;
     }
     if let Err(error) = unread::sweep(shared, table).await {
         tracing::warn!(%error, "parked keys that no group reads cannot be removed yet");
+    }
+    if let Err(error) = replays::sweep(shared).await {
+        tracing::warn!(%error, "replays of groups that were deleted cannot be ended yet");
     }
     SWEEP_EVERY
 }

@@ -3,7 +3,7 @@
 use crate::event::GroupName;
 
 use super::super::jobs::{Book, JobId};
-use super::super::{Delivery, Error};
+use super::super::{Delivery, Error, dead_letters};
 use super::plan::Scope;
 use super::{Job, Replay, ReplayCounts, ReplayOrder, ReplayPlan, ReplayState};
 
@@ -59,6 +59,11 @@ impl Delivery {
             Job::new(told, scope.incarnations.clone(), scope.parts())
         };
         let replay = book.begin(group, now, make).await?;
+        // Who deleted the group meanwhile may not have seen the job.
+        if let Err(error) = self.known(group) {
+            dead_letters::end_jobs(&self.shared, group).await?;
+            return Err(error);
+        }
         tracing::info!(%group, replay = %replay.id, events = replay.events, "replay asked for");
         Ok(replay)
     }
