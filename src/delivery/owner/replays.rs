@@ -44,6 +44,8 @@ pub(super) struct Replays {
     pub(super) reads: FuturesUnordered<Pending<Read>>,
     /// Whether a range takes records again.
     is_stirred: bool,
+    /// Whether the table refuses what it is told, for a reason that does not pass.
+    is_refused: bool,
 }
 
 /// What the table said.
@@ -112,13 +114,21 @@ impl Owner {
                 self.end_replay();
             }
             Told::Recorded(Ok(Ok(())), false) => {
+                self.replays.is_refused = false;
                 if self.replays.run.as_ref().is_some_and(Run::is_done) {
                     self.tell_replay(Word::Record);
                 }
             }
             Told::Recorded(Ok(Err(Lost)), _) => self.end_replay(),
             Told::Taken(Err(error)) | Told::Recorded(Err(error), _) => {
-                tracing::debug!(group = %self.group, %error, "how far a replay is is told later");
+                let is_passing = matches!(&error, Error::NotLoaded)
+                    || matches!(&error, Error::Log(error) if error.is_temporary());
+                // Told every second, so once is enough.
+                if is_passing || std::mem::replace(&mut self.replays.is_refused, true) {
+                    tracing::debug!(group = %self.group, %error, "how far a replay is is told later");
+                } else {
+                    tracing::warn!(group = %self.group, %error, "how far a replay is cannot be written down; it is tried again");
+                }
             }
         }
     }

@@ -12,7 +12,8 @@ use super::super::shared::Shared;
 use super::super::{Error, Policy, ResetTo};
 use super::{Part, ReplayOrder};
 
-/// More partitions than this are replayed one job after the other.
+/// More partitions than this are replayed one job after the other: each has its place in the job's record, which the log
+/// must take.
 const PARTITIONS_MAX: usize = 1_000;
 /// Questions to the log at a time.
 const AT_ONCE: usize = 8;
@@ -68,16 +69,17 @@ impl Scope {
             }
             scope.topics.push(topic.clone());
             scope.incarnations.push(info.incarnation.0);
-            asked.extend((0..count).map(|number| (topic.clone(), Partition::new(number))));
+            let named = (0..count).filter(|number| names(&order.from, topic, *number));
+            asked.extend(named.map(|number| (topic.clone(), Partition::new(number))));
         }
-        let ranges = asked.into_iter().map(|(topic, partition)| range(shared, order, topic, partition));
-        let ranges: Vec<Option<ReplayRange>> = stream::iter(ranges).buffered(AT_ONCE).try_collect().await?;
-        scope.ranges = ranges.into_iter().flatten().collect();
-        if scope.ranges.len() > PARTITIONS_MAX {
+        if asked.len() > PARTITIONS_MAX {
             let problem =
                 format!("at most {PARTITIONS_MAX} partitions are replayed at once; name some of the topics");
             return Err(Error::invalid_replay("/topics", problem));
         }
+        let ranges = asked.into_iter().map(|(topic, partition)| range(shared, order, topic, partition));
+        let ranges: Vec<Option<ReplayRange>> = stream::iter(ranges).buffered(AT_ONCE).try_collect().await?;
+        scope.ranges = ranges.into_iter().flatten().collect();
         Ok(scope)
     }
 
@@ -107,6 +109,11 @@ fn check(order: &ReplayOrder) -> Result<(), Error> {
         let wrong =
             |pointer: &str, problem: String| Error::invalid_replay(&format!("/filter{pointer}"), problem);
         Filter::parse_text(&filter.to_string()).map_err(|error| wrong(&error.pointer, error.problem))?;
+    }
+    if let ResetTo::Offsets(offsets) = &order.from
+        && (offsets.is_empty() || offsets.values().any(BTreeMap::is_empty))
+    {
+        return Err(Error::invalid_replay("/from/offsets", "must name an offset of each topic in it"));
     }
     if let (ResetTo::Timestamp(from), Some(ResetTo::Timestamp(to))) = (&order.from, &order.to)
         && from >= to
@@ -139,7 +146,26 @@ fn topics<'o>(policy: &Policy, order: &'o ReplayOrder) -> Result<Vec<&'o Topic>,
     let mut topics: Vec<&Topic> = order.topics.iter().filter(is_meant).collect();
     topics.sort_unstable();
     topics.dedup();
-    Ok(topics)
+    // What ends must begin.
+    let mut ends = to.into_iter().flatten();
+    let is_left_out = |(topic, partitions): &(&Topic, &BTreeMap<u32, u64>)| {
+        !topics.contains(topic) || !partitions.keys().all(|number| names(&order.from, topic, *number))
+    };
+    match ends.find(is_left_out) {
+        Some((topic, _)) => {
+            let problem = format!("'{topic}' has an end where `from` names no offset");
+            Err(Error::invalid_replay("/to/offsets", problem))
+        }
+        None => Ok(topics),
+    }
+}
+
+/// Whether something is read of a partition that begins here.
+fn names(from: &ResetTo, topic: &Topic, partition: u32) -> bool {
+    match from {
+        ResetTo::Offsets(offsets) => offsets.get(topic).is_some_and(|named| named.contains_key(&partition)),
+        ResetTo::Earliest | ResetTo::Latest | ResetTo::Timestamp(_) => true,
+    }
 }
 
 fn check_partitions(place: &ResetTo, pointer: &str, topic: &Topic, count: u32) -> Result<(), Error> {
@@ -258,6 +284,12 @@ mod tests {
         let foreign = json!({"offsets": {"c.v1": {"0": 7}}});
         assert_eq!(pointer_of(topics(&policy, &order(foreign.clone(), None))), "/from/offsets");
         assert_eq!(pointer_of(topics(&policy, &order(json!("earliest"), Some(foreign)))), "/to/offsets");
+        for end in [json!({"a.v1": {"0": 9}}), json!({"b.v1": {"0": 9, "1": 9}})] {
+            let end = order(json!({"offsets": {"b.v1": {"0": 7}}}), Some(json!({ "offsets": end })));
+            assert_eq!(pointer_of(topics(&policy, &end)), "/to/offsets");
+        }
+        let end = order(json!({"offsets": {"b.v1": {"0": 7}}}), Some(json!({"offsets": {"b.v1": {"0": 9}}})));
+        assert_eq!(topics(&policy, &end).unwrap(), [&topic("b.v1")]);
         let other = Policy { topics: vec![topic("a.v1")], ..policy };
         assert_eq!(pointer_of(topics(&other, &all)), "/topics");
     }
@@ -269,6 +301,10 @@ mod tests {
         assert!(check(&order(early.clone(), Some(late.clone()))).is_ok());
         assert_eq!(pointer_of(check(&order(late, Some(early.clone())))), "/to");
         assert_eq!(pointer_of(check(&order(early.clone(), Some(early)))), "/to");
+        for none in [json!({}), json!({"a.v1": {}}), json!({"a.v1": {"0": 1}, "b.v1": {}})] {
+            let none = order(json!({ "offsets": none }), None);
+            assert_eq!(pointer_of(check(&none)), "/from/offsets");
+        }
         let good = order(json!("earliest"), None);
         for rate in [0, RATE_MAX + 1] {
             let bad = ReplayOrder { rate_per_second: Some(rate), ..good.clone() };
