@@ -3,6 +3,8 @@
 //! Some partitions at a time, each in its order; the others wait until one of them is done, so that a replay of many costs
 //! no more than one of a few.
 
+mod feed;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,18 +21,16 @@ use super::super::super::metadata;
 use super::super::super::replays::{Job, Part};
 use super::super::super::shared::Shared;
 use super::super::{Owner, Phase};
+use feed::{Feed, Stop};
 
 /// Partitions that are replayed at once.
 const FEEDS_MAX: usize = 16;
-/// Partitions that are read at once.
+/// Partitions that are read at once, and how many of them may be ones that could not be read just now.
 const READS_MAX: usize = 4;
+const FAILING_READS_MAX: usize = 2;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// A read below the end that takes longer has failed: it may not be taken for the end.
 const READ_MAX: Duration = Duration::from_secs(10);
-/// After the log refused.
-const AGAIN: Duration = Duration::from_secs(1);
-/// A topic that is not there for so long was deleted. Before, this gateway may not have heard of it yet.
-const GONE_MAX: Duration = Duration::from_secs(20);
 
 /// A replay that this gateway works on.
 pub(super) struct Run {
@@ -41,32 +41,12 @@ pub(super) struct Run {
     /// What is not begun.
     waiting: VecDeque<(Slot, Part)>,
     feeds: BTreeMap<Slot, Feed>,
-    /// Which of them is first now.
+    /// Which of them hands over first now.
     turn: usize,
-    /// Nothing is read before.
-    again_at: Option<Instant>,
-    /// Why it cannot go on, and since when.
-    gone: Option<(String, Instant)>,
-    /// Why it never can.
+    /// Which of them is read first now.
+    read_turn: usize,
+    /// Why it can never go on.
     never: Option<String>,
-}
-
-/// A partition that is replayed.
-struct Feed {
-    /// Which part of the job.
-    place: (usize, Partition),
-    topic: Topic,
-    incarnation: u64,
-    end: u64,
-    /// Settled before this gateway took it, above the place where it began.
-    settled: Vec<Range<u64>>,
-    reader: Option<Box<dyn Reader>>,
-    is_reading: bool,
-    /// Read and meant, and not handed over.
-    records: VecDeque<Record>,
-    /// With no `records` all before it is handed over.
-    read: u64,
-    is_held: bool,
 }
 
 /// What was read of a range, and who reads on.
@@ -75,14 +55,6 @@ pub(in crate::delivery::owner) struct Read {
     slot: Slot,
     reader: Option<Box<dyn Reader>>,
     fetched: Result<Fetched, Stop>,
-}
-
-/// Why a range cannot be read now.
-#[derive(Debug)]
-enum Stop {
-    /// The topic is not the one that it was.
-    Gone(String),
-    Log(log::Error),
 }
 
 impl Owner {
@@ -100,28 +72,7 @@ impl Owner {
     fn begin_ranges(&mut self) {
         let now = self.now();
         let Some(run) = &mut self.replays.run else { return };
-        let mut beginnings = Vec::new();
-        while run.feeds.len() < FEEDS_MAX
-            && let Some((slot, part)) = run.waiting.pop_front()
-        {
-            let Some(topic) = run.copy.told.topics.get(part.topic) else { continue };
-            let position = part.next.number();
-            let progress = metadata::decode(position, &part.metadata);
-            let feed = Feed {
-                place: (part.topic, part.partition),
-                topic: topic.clone(),
-                incarnation: run.copy.incarnations.get(part.topic).copied().unwrap_or_default(),
-                end: part.end.number(),
-                settled: progress.settled.clone(),
-                reader: None,
-                is_reading: false,
-                records: VecDeque::new(),
-                read: position,
-                is_held: false,
-            };
-            run.feeds.insert(slot, feed);
-            beginnings.push(Beginning { slot, position, committed: Some(position), progress });
-        }
+        let beginnings = run.begin();
         if !beginnings.is_empty() {
             self.machine.assign(beginnings, now);
         }
@@ -131,13 +82,7 @@ impl Owner {
     fn hand_over(&mut self) {
         let (moment, now) = (self.now(), Instant::now());
         let Some(run) = &mut self.replays.run else { return };
-        run.turn = run.turn.wrapping_add(1);
-        let mut slots = run.slots();
-        if !slots.is_empty() {
-            let first = run.turn % slots.len();
-            slots.rotate_left(first);
-        }
-        for slot in slots {
+        for slot in turned(run.slots(), &mut run.turn) {
             let Some(feed) = run.feeds.get_mut(&slot) else { continue };
             while !feed.is_held && !feed.records.is_empty() && run.rate.ready_at(now) <= now {
                 let count = feed.records.len().min(run.rate.batch_max());
@@ -159,25 +104,16 @@ impl Owner {
     }
 
     fn read_on(&mut self) {
-        let now = Instant::now();
         let Some(run) = &mut self.replays.run else { return };
-        if run.again_at.is_some_and(|at| now < at) || run.never.is_some() {
-            return;
-        }
-        run.again_at = None;
-        for (slot, feed) in &mut run.feeds {
-            if self.replays.reads.len() >= READS_MAX {
-                return;
-            }
-            if feed.is_hungry() {
-                feed.is_reading = true;
-                let (shared, slot, from) = (Arc::clone(&self.shared), *slot, feed.read);
-                let (topic, incarnation, reader) = (feed.topic.clone(), feed.incarnation, feed.reader.take());
-                self.replays.reads.push(Box::pin(async move {
-                    let (reader, fetched) = read(&shared, &topic, incarnation, slot, from, reader).await;
-                    Read { slot, reader, fetched }
-                }));
-            }
+        for slot in run.to_read(self.replays.reads.len(), Instant::now()) {
+            let Some(feed) = run.feeds.get_mut(&slot) else { continue };
+            feed.is_reading = true;
+            let (shared, range) = (Arc::clone(&self.shared), feed.read..feed.end);
+            let (topic, incarnation, reader) = (feed.topic.clone(), feed.incarnation, feed.reader.take());
+            self.replays.reads.push(Box::pin(async move {
+                let (reader, fetched) = read(&shared, &topic, incarnation, slot, range, reader).await;
+                Read { slot, reader, fetched }
+            }));
         }
     }
 
@@ -188,29 +124,16 @@ impl Owner {
         (feed.reader, feed.is_reading) = (read.reader, false);
         match read.fetched {
             Ok(fetched) => {
-                run.gone = None;
                 let storage = self.shared.catalogue.load().rule(&feed.topic).storage;
-                let (range, filter) = (feed.read..feed.end, &run.filter);
-                let is_meant = |record: &Record| {
-                    range.contains(&record.offset.number())
-                        && filter.as_ref().is_none_or(|one| one.matches(&RecordView::parse(record, storage)))
-                };
-                feed.read = fetched.next.number().clamp(feed.read, feed.end);
-                feed.records.extend(fetched.records.into_iter().filter(is_meant));
+                let filter = &run.filter;
+                feed.take(fetched, |record| {
+                    filter.as_ref().is_none_or(|one| one.matches(&RecordView::parse(record, storage)))
+                });
             }
-            // Retention was faster.
-            Err(Stop::Log(log::Error::OffsetOutOfRange { start, .. })) if start.number() > feed.read => {
-                feed.read = start.number().min(feed.end);
+            Err(stop) => {
+                tracing::debug!(group = %self.group, topic = %feed.topic, ?stop, "a replay cannot read on yet");
+                run.never = feed.stop(stop, Instant::now()).or(run.never.take());
             }
-            Err(Stop::Gone(reason)) => run.wait(reason),
-            Err(Stop::Log(error @ (log::Error::UnknownTopic(_) | log::Error::UnknownPartition { .. }))) => {
-                run.wait(error.to_string());
-            }
-            Err(Stop::Log(error)) if error.is_temporary() => {
-                tracing::debug!(group = %self.group, topic = %feed.topic, %error, "a replay cannot read on yet");
-                run.again_at = Some(Instant::now() + AGAIN);
-            }
-            Err(Stop::Log(error)) => run.never = Some(error.to_string()),
         }
     }
 }
@@ -226,8 +149,7 @@ impl Run {
             waiting: slots.into_iter().zip(job.parts.iter().cloned()).collect(),
             feeds: BTreeMap::new(),
             turn: 0,
-            again_at: None,
-            gone: None,
+            read_turn: 0,
             never: (!is_whole).then_some(never),
             copy: job,
         }
@@ -246,15 +168,64 @@ impl Run {
         self.feeds.keys().copied().collect()
     }
 
+    /// Begins as many as are replayed at once.
+    fn begin(&mut self) -> Vec<Beginning> {
+        let mut beginnings = Vec::new();
+        while self.feeds.len() < FEEDS_MAX
+            && let Some((slot, part)) = self.waiting.pop_front()
+        {
+            let Some(topic) = self.copy.told.topics.get(part.topic) else { continue };
+            let position = part.next.number();
+            let progress = metadata::decode(position, &part.metadata);
+            let feed = Feed {
+                place: (part.topic, part.partition),
+                topic: topic.clone(),
+                incarnation: self.copy.incarnations.get(part.topic).copied().unwrap_or_default(),
+                end: part.end.number(),
+                settled: progress.settled.clone(),
+                reader: None,
+                is_reading: false,
+                records: VecDeque::new(),
+                read: position,
+                is_held: false,
+                is_failing: false,
+                again_at: None,
+                gone_since: None,
+            };
+            self.feeds.insert(slot, feed);
+            beginnings.push(Beginning { slot, position, committed: Some(position), progress });
+        }
+        beginnings
+    }
+
+    /// Which partitions are to be read now, where so many are being read.
+    fn to_read(&mut self, reads: usize, now: Instant) -> Vec<Slot> {
+        self.feeds.values_mut().for_each(|feed| feed.wait_until(now));
+        if self.never.is_some() {
+            return Vec::new();
+        }
+        let failing = self.feeds.values().filter(|feed| feed.is_reading && feed.is_failing).count();
+        // They may take long to fail again, and may not stop the others.
+        let mut failing_max = FAILING_READS_MAX.saturating_sub(failing);
+        let mut slots = turned(self.slots(), &mut self.read_turn);
+        slots.retain(|slot| {
+            let Some(feed) = self.feeds.get(slot).filter(|feed| feed.is_hungry()) else { return false };
+            let may_read = !feed.is_failing || failing_max > 0;
+            failing_max = failing_max.saturating_sub(usize::from(feed.is_failing));
+            may_read
+        });
+        slots.truncate(READS_MAX.saturating_sub(reads));
+        slots
+    }
+
     /// Whether nothing is left.
     pub(super) fn is_done(&self) -> bool {
         self.copy.parts.is_empty()
     }
 
-    /// Why it cannot go on, if so.
+    /// Why it can never go on, if so.
     pub(super) fn failure(&self) -> Option<String> {
-        let gone = self.gone.as_ref().filter(|(_, since)| since.elapsed() >= GONE_MAX);
-        self.never.clone().or_else(|| gone.map(|(reason, _)| reason.clone()))
+        self.never.clone()
     }
 
     pub(super) fn delivered(&mut self) {
@@ -289,23 +260,18 @@ impl Run {
     pub(super) fn due(&self) -> Option<Instant> {
         let is_waiting = self.feeds.values().any(|feed| !feed.is_held && !feed.records.is_empty());
         let next = Some(self.rate.next()).filter(|_| is_waiting);
-        // What can never be read is not read again.
-        let again_at = self.again_at.filter(|_| self.never.is_none());
-        [next, again_at].into_iter().flatten().min()
-    }
-
-    /// The topic is not there, or not the one that it was.
-    fn wait(&mut self, reason: String) {
-        let now = Instant::now();
-        self.gone.get_or_insert((reason, now));
-        self.again_at = Some(now + AGAIN);
+        // What can never go on is not read again.
+        let again_at = self.feeds.values().filter_map(|feed| feed.again_at).min();
+        [next, again_at.filter(|_| self.never.is_none())].into_iter().flatten().min()
     }
 }
 
-impl Feed {
-    fn is_hungry(&self) -> bool {
-        !self.is_held && !self.is_reading && self.records.is_empty() && self.read < self.end
-    }
+/// Another one first each time.
+fn turned(mut slots: Vec<Slot>, turn: &mut usize) -> Vec<Slot> {
+    *turn = turn.wrapping_add(1);
+    let first = turn.checked_rem(slots.len()).unwrap_or_default();
+    slots.rotate_left(first);
+    slots
 }
 
 /// The next records of a topic that is still the one that it was.
@@ -314,7 +280,7 @@ async fn read(
     topic: &Topic,
     incarnation: u64,
     slot: Slot,
-    from: u64,
+    range: Range<u64>,
     reader: Option<Box<dyn Reader>>,
 ) -> (Option<Box<dyn Reader>>, Result<Fetched, Stop>) {
     match shared.log.topic(topic) {
@@ -329,7 +295,7 @@ async fn read(
     let opened = match reader {
         Some(reader) => Ok(reader),
         None => {
-            let place = (Partition::new(slot.partition), Offset::new(from));
+            let place = (Partition::new(slot.partition), Offset::new(range.start));
             let opening = shared.log.reader(topic, place.0, place.1, Purpose::CatchUp);
             timeout(READ_MAX, opening).await.unwrap_or(Err(log::Error::OutcomeUnknown))
         }
@@ -338,9 +304,19 @@ async fn read(
         Ok(reader) => reader,
         Err(error) => return (None, Err(Stop::Log(error))),
     };
-    match timeout(READ_MAX, reader.next(READ_BYTES_MAX)).await.unwrap_or(Err(log::Error::OutcomeUnknown)) {
-        Ok(fetched) => (Some(reader), Ok(fetched)),
-        Err(error) => (None, Err(Stop::Log(error))),
+    match timeout(READ_MAX, reader.next(READ_BYTES_MAX)).await {
+        Ok(Ok(fetched)) => (Some(reader), Ok(fetched)),
+        Ok(Err(error)) => (None, Err(Stop::Log(error))),
+        Err(_) => (None, Err(silent(shared, topic, Partition::new(slot.partition), range.end).await)),
+    }
+}
+
+/// Why nothing came of a range.
+async fn silent(shared: &Shared, topic: &Topic, partition: Partition, end: u64) -> Stop {
+    match timeout(READ_MAX, shared.log.bounds(topic, partition)).await {
+        Ok(Ok(bounds)) if bounds.end.number() < end => Stop::Short(bounds.end),
+        Ok(Ok(_)) | Err(_) => Stop::Log(log::Error::OutcomeUnknown),
+        Ok(Err(error)) => Stop::Log(error),
     }
 }
 
@@ -350,7 +326,8 @@ mod tests {
 
     use super::*;
 
-    fn run() -> Run {
+    fn run(partitions: u32) -> Run {
+        let part = |number: u32| json!({"t": 0, "p": number, "o": 0, "e": 9});
         let job = json!({
             "told": {
                 "id": "inventory-sync.7", "group": "inventory-sync", "state": "running", "events": 9,
@@ -359,21 +336,65 @@ mod tests {
                 "by": "anna", "createdAt": "2026-11-21T10:00:00Z",
             },
             "incarnations": [1],
-            "parts": [{"t": 0, "p": 0, "o": 0, "e": 9}],
+            "parts": (0..partitions).map(part).collect::<Vec<_>>(),
             "owner": "g1",
             "beat": 0,
         });
-        let slots = vec![Slot { topic: 0, partition: 0 }.replayed()];
-        Run::new(serde_json::from_value(job).unwrap(), slots, None)
+        let slots = (0..partitions).map(|partition| Slot { topic: 0, partition }.replayed()).collect();
+        let mut run = Run::new(serde_json::from_value(job).unwrap(), slots, None);
+        assert_eq!(run.begin().len(), usize::try_from(partitions).unwrap().min(FEEDS_MAX));
+        run
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_can_never_be_read_wakes_nobody() {
-        let mut run = run();
+    fn stop(run: &mut Run, slots: &[Slot], now: Instant) {
+        for slot in slots {
+            let feed = run.feeds.get_mut(slot).unwrap();
+            assert_eq!(feed.stop(Stop::Log(log::Error::OutcomeUnknown), now), None);
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_read_wakes_nobody() {
+        let (mut run, now) = (run(1), Instant::now());
         assert_eq!(run.due(), None);
-        run.wait("topic 'orders.v1' was deleted".to_owned());
-        assert_eq!(run.due(), Some(Instant::now() + AGAIN));
+        let slots = run.to_read(0, now);
+        stop(&mut run, &slots, now);
+        let again_at = run.due().unwrap();
+        assert!(again_at > now);
+        assert_eq!(run.to_read(0, again_at), slots);
+        assert_eq!(run.due(), None, "what is past wakes nobody");
+        stop(&mut run, &slots, now);
         run.never = Some("no right to read".to_owned());
-        assert_eq!(run.due(), None);
+        assert_eq!((run.due(), run.to_read(0, again_at)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn partitions_that_cannot_be_read_do_not_stop_the_others() {
+        let (mut run, now) = (run(20), Instant::now());
+        let failing = run.to_read(0, now);
+        assert_eq!(failing.len(), READS_MAX);
+        stop(&mut run, &failing, now);
+        let others = run.to_read(0, now);
+        assert_eq!(others.len(), READS_MAX);
+        assert!(others.iter().all(|slot| !failing.contains(slot)));
+        let again_at = run.due().unwrap();
+        for _ in 0..FEEDS_MAX {
+            let chosen = run.to_read(0, again_at);
+            assert_eq!(chosen.len(), READS_MAX);
+            assert!(chosen.iter().filter(|slot| failing.contains(slot)).count() <= FAILING_READS_MAX);
+        }
+        run.feeds.get_mut(&failing[0]).unwrap().is_reading = true;
+        run.feeds.get_mut(&failing[1]).unwrap().is_reading = true;
+        let chosen = run.to_read(2, again_at);
+        assert_eq!(chosen.len(), 2);
+        assert!(chosen.iter().all(|slot| !failing.contains(slot)), "two of them are being read");
+    }
+
+    #[test]
+    fn each_partition_is_read_first_once() {
+        let (mut run, now) = (run(3), Instant::now());
+        let mut first: Vec<Slot> = (0..3).map(|_| run.to_read(0, now)[0]).collect();
+        first.sort_unstable();
+        assert_eq!(first, run.slots());
     }
 }
