@@ -26,7 +26,8 @@ pub(crate) async fn subject() -> (Subject, ()) {
 /// An engine of its own on the cluster that `start` answers, and may have to start.
 pub(crate) async fn on(start: fn() -> Vec<String>, group_protocol: GroupProtocol) -> Subject {
     let brokers = spawn_blocking(start).await.unwrap();
-    open(Config { group_protocol, ..Config::of(brokers) })
+    // What stands still on a slow machine is no answer of the broker's.
+    open(Config { group_protocol, delivery_timeout: Duration::from_secs(60), ..Config::of(brokers) })
 }
 
 /// An engine of these settings.

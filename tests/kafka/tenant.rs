@@ -26,7 +26,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A new log.
 pub(crate) async fn open() -> (Arc<dyn EventLog>, Arc<dyn Groups>, Keep) {
     let brokers = tokio::task::spawn_blocking(broker::shared).await.unwrap();
-    let engine = Engine::open(Config::of(brokers), Clock::system(), &Registry::new()).unwrap();
+    let config = Config { delivery_timeout: Duration::from_secs(60), ..Config::of(brokers) };
+    let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
     let id = uuid::Uuid::new_v4().simple().to_string();
     let tenant = Arc::new(Layered(Tenant { engine, names: Names(format!("t{}", &id[..12])) }));
     (Arc::<Layered<Tenant>>::clone(&tenant), tenant, ())
