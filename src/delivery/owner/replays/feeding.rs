@@ -105,7 +105,7 @@ impl Owner {
 
     fn read_on(&mut self) {
         let Some(run) = &mut self.replays.run else { return };
-        for slot in run.to_read(self.replays.reads.len(), Instant::now()) {
+        for slot in run.next_reads(self.replays.reads.len(), Instant::now()) {
             let Some(feed) = run.feeds.get_mut(&slot) else { continue };
             feed.is_reading = true;
             let (shared, range) = (Arc::clone(&self.shared), feed.read..feed.end);
@@ -132,7 +132,7 @@ impl Owner {
             }
             Err(stop) => {
                 tracing::debug!(group = %self.group, topic = %feed.topic, ?stop, "a replay cannot read on yet");
-                run.never = feed.stop(stop, Instant::now()).or(run.never.take());
+                run.never = feed.stop(stop, Instant::now()).or_else(|| run.never.take());
             }
         }
     }
@@ -199,7 +199,7 @@ impl Run {
     }
 
     /// Which partitions are to be read now, where so many are being read.
-    fn to_read(&mut self, reads: usize, now: Instant) -> Vec<Slot> {
+    fn next_reads(&mut self, reads: usize, now: Instant) -> Vec<Slot> {
         self.feeds.values_mut().for_each(|feed| feed.wait_until(now));
         if self.never.is_some() {
             return Vec::new();
@@ -357,35 +357,35 @@ mod tests {
     fn what_can_never_be_read_wakes_nobody() {
         let (mut run, now) = (run(1), Instant::now());
         assert_eq!(run.due(), None);
-        let slots = run.to_read(0, now);
+        let slots = run.next_reads(0, now);
         stop(&mut run, &slots, now);
         let again_at = run.due().unwrap();
         assert!(again_at > now);
-        assert_eq!(run.to_read(0, again_at), slots);
+        assert_eq!(run.next_reads(0, again_at), slots);
         assert_eq!(run.due(), None, "what is past wakes nobody");
         stop(&mut run, &slots, now);
         run.never = Some("no right to read".to_owned());
-        assert_eq!((run.due(), run.to_read(0, again_at)), (None, Vec::new()));
+        assert_eq!((run.due(), run.next_reads(0, again_at)), (None, Vec::new()));
     }
 
     #[test]
     fn partitions_that_cannot_be_read_do_not_stop_the_others() {
         let (mut run, now) = (run(20), Instant::now());
-        let failing = run.to_read(0, now);
+        let failing = run.next_reads(0, now);
         assert_eq!(failing.len(), READS_MAX);
         stop(&mut run, &failing, now);
-        let others = run.to_read(0, now);
+        let others = run.next_reads(0, now);
         assert_eq!(others.len(), READS_MAX);
         assert!(others.iter().all(|slot| !failing.contains(slot)));
         let again_at = run.due().unwrap();
         for _ in 0..FEEDS_MAX {
-            let chosen = run.to_read(0, again_at);
+            let chosen = run.next_reads(0, again_at);
             assert_eq!(chosen.len(), READS_MAX);
             assert!(chosen.iter().filter(|slot| failing.contains(slot)).count() <= FAILING_READS_MAX);
         }
         run.feeds.get_mut(&failing[0]).unwrap().is_reading = true;
         run.feeds.get_mut(&failing[1]).unwrap().is_reading = true;
-        let chosen = run.to_read(2, again_at);
+        let chosen = run.next_reads(2, again_at);
         assert_eq!(chosen.len(), 2);
         assert!(chosen.iter().all(|slot| !failing.contains(slot)), "two of them are being read");
     }
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn each_partition_is_read_first_once() {
         let (mut run, now) = (run(3), Instant::now());
-        let mut first: Vec<Slot> = (0..3).map(|_| run.to_read(0, now)[0]).collect();
+        let mut first: Vec<Slot> = (0..3).map(|_| run.next_reads(0, now)[0]).collect();
         first.sort_unstable();
         assert_eq!(first, run.slots());
     }
