@@ -85,6 +85,8 @@ struct Fate<'a> {
     oks: usize,
     fails: usize,
     ok_at: Option<u64>,
+    /// When the last answer came that leaves it open.
+    unknown_at: Option<u64>,
 }
 
 impl Fate<'_> {
@@ -180,7 +182,7 @@ impl Case {
                     fate.ok_at.get_or_insert(entry.t_mono);
                 }
                 Kind::Fail => fate.fails += 1,
-                Kind::Info => {}
+                Kind::Info => fate.unknown_at = Some(entry.t_mono),
             }
         }
         fates

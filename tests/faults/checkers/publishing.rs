@@ -57,7 +57,7 @@ pub(super) fn duplicate(case: &Case) -> Vec<Finding> {
     let fates = case.fates();
     let count = |id: &str| copies.get(id).map_or(0, Vec::len);
     let excess = fates.iter().filter(|(id, fate)| {
-        let may_be = fate.chances() + usize::from(is_sent_again(case, fate));
+        let may_be = fate.chances() + usize::from(is_sent_again(case, id, fate));
         fate.chances() > 0 && count(id) > may_be
     });
     excess
@@ -68,18 +68,21 @@ pub(super) fn duplicate(case: &Case) -> Vec<Finding> {
         .collect()
 }
 
-/// Whether librdkafka may have sent an event a second time while it was under way: when a record times out, it begins a new
-/// epoch for all its records, and sends again what a broker had stored and not yet answered.
-fn is_sent_again(case: &Case, fate: &Fate<'_>) -> bool {
+/// Whether librdkafka may have sent an event a second time while it was under way: when another record times out, it begins
+/// a new epoch for all its records, and sends again what a broker had stored and not yet answered. What becomes of the event
+/// itself in the end, stored or unknown, does not matter.
+fn is_sent_again(case: &Case, id: &str, fate: &Fate<'_>) -> bool {
     let is_control = |proc: &str| proc.starts_with("control");
     let timed_out = |entry: &&Entry| {
         let is_said = entry.note.contains("MessageTimedOut") || entry.note.starts_with("504");
         entry.is(Deed::Publish, Kind::Info)
             && is_said
+            && entry.id != id
             && is_control(&entry.proc) == is_control(fate.publisher)
     };
     let mut at = case.history.iter().filter(timed_out).map(|entry| entry.t_mono);
-    fate.ok_at.is_some_and(|answered| at.any(|at| (fate.first_invoke..=answered).contains(&at)))
+    let answered = fate.ok_at.or(fate.unknown_at);
+    answered.is_some_and(|answered| at.any(|at| (fate.first_invoke..=answered).contains(&at)))
 }
 
 /// Of two events of one key, the first answered as stored before the second was sent, the second lies first.
@@ -255,17 +258,24 @@ mod tests {
         assert_eq!((told("p1", "504 outcome_unknown", 2), told("p1", "504 outcome_unknown", 3)), (0, 1));
         assert_eq!(told("p1", "the connection broke off", 2), 1, "nothing is known to have timed out");
         assert_eq!(told("control1", "MessageTimedOut", 2), 1, "another client");
+        let itself =
+            [("p0", sent("p0-1")), ("p0", published("p0-1", Kind::Info).note("504 outcome_unknown"))];
+        let truth = [(0, 0, "p0-1"), (0, 1, "p0-1")];
+        assert_eq!(duplicate(&case(&itself, &truth)).len(), 1, "nothing else timed out");
+        let other = [
+            ("p0", sent("p0-1")),
+            ("p1", sent("p1-1")),
+            ("p1", timed_out("504 outcome_unknown")),
+            ("p0", published("p0-1", Kind::Info).note("504 outcome_unknown")),
+        ];
+        assert_eq!(duplicate(&case(&other, &truth)), [], "it timed out itself, later");
         let before = [
             ("p1", sent("p1-1")),
             ("p1", timed_out("504 outcome_unknown")),
             ("p0", sent("p0-1")),
             ("p0", published("p0-1", Kind::Ok).at(0, 0)),
         ];
-        assert_eq!(
-            duplicate(&case(&before, &[(0, 0, "p0-1"), (0, 1, "p0-1")])).len(),
-            1,
-            "before it was sent"
-        );
+        assert_eq!(duplicate(&case(&before, &truth)).len(), 1, "before it was sent");
     }
 
     #[test]
