@@ -11,6 +11,7 @@
 
 mod bars;
 mod count;
+mod entry;
 mod filter;
 mod forgetting;
 mod gauges;
@@ -25,6 +26,7 @@ mod packing;
 mod parked;
 mod reading;
 mod redrives;
+mod standing;
 mod states;
 mod unread;
 
@@ -53,7 +55,7 @@ pub use id::DeadLetterId;
 pub use letter::DeadLetter;
 pub use list::{DeadLetterPage, DeadLetterQuery};
 pub use redrives::{Redrive, RedriveCounts, RedriveOf, RedriveOrder, RedrivePage, RedrivePlan, RedriveState};
-pub use states::{DeadLetterState, Note, Settled, Standing};
+pub use standing::{DeadLetterState, Note, Settled, Standing};
 
 /// Why a letter can be dead, as its header says.
 pub const REASONS: [&str; 5] = [

@@ -9,7 +9,8 @@ use crate::event::{GroupName, Partition};
 
 use super::super::Error;
 use super::super::redrive::Ranked;
-use super::states::{self, DeadLetterState, Entry, States};
+use super::entry::{self, Entry};
+use super::{DeadLetterState, States};
 
 /// Entries looked at before others get their turn.
 const STEP: usize = 500;
@@ -20,13 +21,13 @@ impl States {
         &self,
         group: &GroupName,
     ) -> Result<BTreeMap<Partition, Vec<Ranked>>, Error> {
-        let (table, prefix) = (self.table()?, states::prefix_of(group));
+        let (table, prefix) = (self.table()?, entry::prefix_of(group));
         table.update(|_| Ok::<_, Error>(())).await?;
         let (mut bars, mut after) = (BTreeMap::<_, Vec<_>>::new(), None);
         loop {
             let some = table.page(prefix.as_bytes(), after.as_deref(), STEP);
             let found = some.iter().filter_map(|(key, value)| {
-                let entry = states::parse(value)?;
+                let entry = entry::parse(value)?;
                 let rank = entry.rank.filter(|_| !entry.is_settled())?;
                 let letter = std::str::from_utf8(key).ok()?.strip_prefix(&prefix)?.into();
                 Some((entry.partition, Ranked { rank, letter }))
@@ -42,8 +43,8 @@ impl States {
 
     /// Whether a letter that died again is settled by now, or has gone.
     pub(in crate::delivery) fn is_out_of_the_way(&self, group: &GroupName, letter: &str) -> bool {
-        let entry = self.table().map(|table| table.read(&states::key(group, letter)));
-        let entry = entry.map(|stored| stored.and_then(|stored| states::parse(&stored)));
+        let entry = self.table().map(|table| table.read(&entry::key(group, letter)));
+        let entry = entry.map(|stored| stored.and_then(|stored| entry::parse(&stored)));
         entry.is_ok_and(|entry| entry.is_none_or(|entry| entry.is_settled()))
     }
 }

@@ -19,8 +19,9 @@ use super::super::burial::topic_of;
 use super::super::jobs;
 use super::super::replays;
 use super::super::shared::Shared;
+use super::entry::{self, Entry, KEY_PREFIX};
 use super::packing::LetterPacking;
-use super::states::{self, Entry, KEY_PREFIX, TABLE};
+use super::states::{self, TABLE};
 use super::{parked, unread};
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -185,8 +186,8 @@ fn remove(draft: &mut Draft<'_>, gone: &[Seen]) -> Result<(), Error> {
 
 /// An entry, and the partition of the dead-letter topic that its record lies in.
 fn seen(key: Bytes, value: Bytes) -> Option<((Topic, Partition), Seen)> {
-    let Entry { topic, partition, offset, changed_at, .. } = states::parse(&value)?;
-    let name = topic_of(&topic, &states::group_of(&key)?)?;
+    let Entry { topic, partition, offset, changed_at, .. } = entry::parse(&value)?;
+    let name = topic_of(&topic, &entry::group_of(&key)?)?;
     Some(((name, partition), Seen { key, value, offset, changed_at }))
 }
 

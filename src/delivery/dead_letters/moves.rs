@@ -5,7 +5,8 @@ use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 
 use super::super::Error;
 use super::super::redrive::Rank;
-use super::states::{Entry, Room, States, key};
+use super::entry::{Entry, key};
+use super::states::{Room, States};
 use super::{DeadLetterId, DeadLetterState, Settled};
 
 /// What is to happen to letters that are held for a person.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::event::{Offset, Partition, Timestamp, Topic};
 use crate::log::{PACKED_BYTES, PackedValue, Packing, Words};
 
-use super::states::{self, Entry, KEY_PREFIX};
+use super::entry::{self, Entry, KEY_PREFIX};
 use super::{DeadLetterState, Settled, Standing};
 
 /// The number of no word: nobody settled it.
@@ -64,7 +64,7 @@ impl Packing for LetterPacking {
         let partition = Partition::new(u32::from_be_bytes(part(packed, PARTITION)?));
         let offset = Offset::new(u64::from_be_bytes(part(packed, OFFSET)?));
         let entry = Entry::at((partition, offset), &topic, time(part(packed, CHANGED)?), standing);
-        states::written(&entry).ok()
+        entry::written(&entry).ok()
     }
 }
 
@@ -101,14 +101,14 @@ mod tests {
             for settled in [None, settled.clone()] {
                 let standing = Standing { state, settled, notes: Vec::new() };
                 let place = (Partition::new(u32::MAX), Offset::new(u64::MAX));
-                let value = states::written(&Entry::at(place, &topic, at, standing.clone())).unwrap();
+                let value = entry::written(&Entry::at(place, &topic, at, standing.clone())).unwrap();
                 let mut words = Words::default();
                 let packed = LetterPacking.pack(&value, &mut words).unwrap();
                 assert_eq!(LetterPacking.unpack(&packed, &words), Some(value));
 
                 let note = Note { at, by: "anna".to_owned(), text: "the SKU is gone".to_owned() };
                 let noted = Entry::at(place, &topic, at, Standing { notes: vec![note], ..standing });
-                assert_eq!(LetterPacking.pack(&states::written(&noted).unwrap(), &mut words), None);
+                assert_eq!(LetterPacking.pack(&entry::written(&noted).unwrap(), &mut words), None);
             }
         }
         let early = Entry::at(
@@ -117,7 +117,7 @@ mod tests {
             Timestamp::from_millis(-1),
             Standing::default(),
         );
-        assert_eq!(LetterPacking.pack(&states::written(&early).unwrap(), &mut Words::default()), None);
+        assert_eq!(LetterPacking.pack(&entry::written(&early).unwrap(), &mut Words::default()), None);
         assert_eq!(LetterPacking.pack(b"{", &mut Words::default()), None);
     }
 }

@@ -180,7 +180,7 @@ impl States {
         if now == since {
             return (now, false);
         }
-        let prefix = super::states::prefix_of(group);
+        let prefix = super::entry::prefix_of(group);
         let changed = table.changed_since(since);
         let is_meant = |keys: Vec<Bytes>| keys.iter().any(|key| key.starts_with(prefix.as_bytes()));
         (now, changed.is_none_or(is_meant))

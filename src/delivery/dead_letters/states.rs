@@ -1,8 +1,7 @@
 //! What became of dead letters: a table that all gateways share, in which a letter without an entry is open.
 //!
-//! An entry says where a record of its letter lies, so that it can go when that has gone. All entries together have a
-//! bound in bytes, each its share of notes; whatever would make the table larger than that is refused. Parked keys have
-//! room of their own.
+//! All entries together have a bound in bytes, each its share of notes; whatever would make the table larger than that is
+//! refused. Parked keys have room of their own.
 
 use std::collections::BTreeMap;
 
@@ -14,115 +13,18 @@ use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use crate::log::{Draft, Size, Table};
 
 use super::super::Error;
-use super::super::redrive::Rank;
 use super::DeadLetterId;
+use super::entry::{Entry, key, parse, prefix_of, written};
+use super::standing::{DeadLetterState, Note, Settled, Standing};
 
 /// Where states lie.
 pub(super) const TABLE: &str = "_weirgate.dead_letters";
-/// Keys of letters; redrives and parked keys have theirs.
-pub(super) const KEY_PREFIX: &str = "letter/";
 /// The longest note.
 const NOTE_BYTES_MAX: usize = 4 << 10;
 /// Entries looked at before others get their turn.
 const STEP: usize = 500;
 /// Notes of one letter.
 const NOTES_MAX: usize = 20;
-
-/// What became of a dead letter.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum DeadLetterState {
-    /// Nothing yet.
-    #[default]
-    Open,
-    /// It is on its way back to its group.
-    Redriving,
-    /// Its group has it again and has not settled it.
-    Redriven,
-    /// Its group acknowledged it after all.
-    Resolved,
-    /// Somebody decided that it is not needed.
-    Discarded,
-    /// It failed too often to be redriven without a person's look.
-    Held,
-}
-
-impl DeadLetterState {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Open, Self::Redriving, Self::Redriven, Self::Resolved, Self::Discarded, Self::Held];
-
-    /// Its name in answers and filters.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Redriving => "redriving",
-            Self::Redriven => "redriven",
-            Self::Resolved => "resolved",
-            Self::Discarded => "discarded",
-            Self::Held => "held",
-        }
-    }
-}
-
-/// A note that a person wrote to a letter.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Note {
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub by: String,
-    /// What.
-    pub text: String,
-}
-
-/// How a letter left the open ones.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Settled {
-    /// When.
-    #[serde(rename = "settledAt")]
-    pub at: Timestamp,
-    /// Who decided it.
-    #[serde(rename = "settledBy")]
-    pub by: String,
-}
-
-/// All that is known of a letter beside its record.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Standing {
-    /// What became of it.
-    pub state: DeadLetterState,
-    /// Since when it is no longer open, and who decided that.
-    #[serde(flatten)]
-    pub settled: Option<Settled>,
-    /// What people wrote to it, the oldest first.
-    #[serde(default)]
-    pub notes: Vec<Note>,
-}
-
-/// An entry of the table.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Entry {
-    /// The source topic; with the key's group it names the dead-letter topic.
-    pub(super) topic: Topic,
-    /// A record of the letter in that.
-    pub(super) partition: Partition,
-    pub(super) offset: Offset,
-    /// When the entry was written last.
-    pub(super) changed_at: Timestamp,
-    /// Of a letter that died again, where later ones of its key are not to pass it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) rank: Option<Rank>,
-    #[serde(flatten)]
-    pub(super) standing: Standing,
-}
 
 /// Which letter is to be changed, who wants it, and when.
 #[derive(Debug, Clone, Copy)]
@@ -347,28 +249,6 @@ impl States {
     }
 }
 
-impl Entry {
-    pub(super) fn at(
-        (partition, offset): (Partition, Offset),
-        topic: &Topic,
-        changed_at: Timestamp,
-        standing: Standing,
-    ) -> Self {
-        Self { topic: topic.clone(), partition, offset, changed_at, rank: None, standing }
-    }
-
-    /// Whether it knows of a later record of the letter than that of this id.
-    pub(super) fn is_newer_than(&self, id: &DeadLetterId) -> bool {
-        self.partition == id.partition() && self.offset > id.offset()
-    }
-
-    /// The id by that later record.
-    pub(super) fn newer_than(&self, id: &DeadLetterId) -> Option<DeadLetterId> {
-        let newer = DeadLetterId::new(id.name(), self.partition, self.offset);
-        newer.filter(|_| self.is_newer_than(id))
-    }
-}
-
 /// Where the newest record of a letter lies, of the one asked for and the one that was known.
 fn newest(id: &DeadLetterId, before: Option<&Entry>) -> (Partition, Offset) {
     let known = before.filter(|entry| entry.is_newer_than(id));
@@ -378,32 +258,4 @@ fn newest(id: &DeadLetterId, before: Option<&Entry>) -> (Partition, Offset) {
 /// What all but parked keys takes.
 pub(super) const fn taken(size: Size) -> usize {
     size.bytes.saturating_sub(size.bytes_apart)
-}
-
-/// What the keys of a group's letters begin with.
-pub(super) fn prefix_of(group: &GroupName) -> String {
-    format!("{KEY_PREFIX}{group}/")
-}
-
-/// The key of the entry of a letter of this name.
-pub(super) fn key(group: &GroupName, name: &str) -> Bytes {
-    format!("{}{name}", prefix_of(group)).into()
-}
-
-/// The group of an entry.
-pub(super) fn group_of(key: &[u8]) -> Option<GroupName> {
-    let (group, _) = std::str::from_utf8(key).ok()?.strip_prefix(KEY_PREFIX)?.split_once('/')?;
-    GroupName::parse(group).ok()
-}
-
-/// An entry as it lies in the table.
-pub(super) fn written(entry: &Entry) -> Result<Bytes, Error> {
-    let written = serde_json::to_vec(entry).map_err(|error| Error::InvalidNote(error.to_string()))?;
-    Ok(written.into())
-}
-
-/// Reads an entry; one that a later version wrote otherwise counts as none.
-pub(super) fn parse(stored: &[u8]) -> Option<Entry> {
-    let entry = serde_json::from_slice(stored);
-    entry.inspect_err(|error| tracing::warn!(%error, "what is known of a dead letter cannot be read")).ok()
 }
