@@ -21,4 +21,7 @@ pub use groups::{
     Assigned, Commit, Commits, Committed, GroupSubscription, Groups, MemberEvent, MemberEvents, Membership,
     Start,
 };
-pub use table::{Draft, ENTRY_BYTES, PACKED_BYTES, PackedValue, Packing, Shape, Size, Table, Words};
+pub use table::{
+    Draft, ENTRY_BYTES, PACKED_LONG_BYTES, PACKED_SHORT_BYTES, PackedValue, Packing, Shape, Size, Table,
+    Words,
+};

@@ -5,15 +5,21 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-const BYTES: usize = 16;
-
 /// The first half of a key's SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct KeyHash([u8; BYTES]);
+pub(super) struct KeyHash([u8; Self::BYTES]);
 
 impl KeyHash {
+    /// How long it is.
+    pub(super) const BYTES: usize = 16;
+
+    /// One whose bytes were kept.
+    pub(super) const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
     pub(super) fn of(key: &[u8]) -> Self {
-        let mut hash = [0; BYTES];
+        let mut hash = [0; Self::BYTES];
         hash.iter_mut().zip(Sha256::digest(key)).for_each(|(to, from)| *to = from);
         Self(hash)
     }
@@ -23,6 +29,10 @@ impl KeyHash {
         let number = u128::from_str_radix(text, 16).ok()?;
         let hash = Self(number.to_be_bytes());
         (hash.to_string() == text).then_some(hash)
+    }
+
+    pub(super) const fn bytes(self) -> [u8; Self::BYTES] {
+        self.0
     }
 }
 

@@ -28,7 +28,7 @@ use self::entries::Entries;
 use super::{Append, Cleanup, Error, EventLog, NewRecord, Purpose, Reader, TopicSpec};
 
 pub use self::entries::{ENTRY_BYTES, Shape, Size};
-pub use self::packed::{PACKED_BYTES, PackedValue, Packing, Words};
+pub use self::packed::{PACKED_LONG_BYTES, PACKED_SHORT_BYTES, PackedValue, Packing, Words};
 
 const READ_BYTES: usize = 1 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(50);

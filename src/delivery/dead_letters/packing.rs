@@ -1,10 +1,13 @@
-//! How what is known of letters is held in few bytes: all but those with notes, or of letters that bar others, so that a million settled ones fit.
+//! How what is known of letters is held in few bytes: all but those with notes, so that a million settled ones fit. Those
+//! of letters that bar others are longer by their ranks.
 
 use bytes::Bytes;
 
 use crate::event::{Offset, Partition, Timestamp, Topic};
-use crate::log::{PACKED_BYTES, PackedValue, Packing, Words};
+use crate::log::{PACKED_LONG_BYTES, PACKED_SHORT_BYTES, PackedValue, Packing, Words};
 
+use super::super::key_hash::KeyHash;
+use super::super::redrive::Rank;
 use super::entry::{self, Entry, KEY_PREFIX};
 use super::{DeadLetterState, Settled, Standing};
 
@@ -18,7 +21,10 @@ const SETTLED: usize = CHANGED + TIME_BYTES;
 const TOPIC: usize = SETTLED + TIME_BYTES;
 const BY: usize = TOPIC + 2;
 const STATE: usize = BY + 2;
-const _: () = assert!(STATE + 1 == PACKED_BYTES, "all of it is used");
+const RANK_KEY: usize = STATE + 1;
+const RANK_OFFSET: usize = RANK_KEY + KeyHash::BYTES;
+const _: () = assert!(RANK_KEY == PACKED_SHORT_BYTES, "all of it is used");
+const _: () = assert!(RANK_OFFSET + 8 == PACKED_LONG_BYTES, "all of it is used");
 
 /// Packs entries of letters.
 #[derive(Debug)]
@@ -33,7 +39,7 @@ impl Packing for LetterPacking {
         let Entry { topic, partition, offset, changed_at, rank, standing } =
             serde_json::from_slice(value).ok()?;
         let Standing { state, settled, notes } = standing;
-        if !notes.is_empty() || rank.is_some() {
+        if !notes.is_empty() {
             return None;
         }
         let (settled_at, by) = match settled {
@@ -41,7 +47,7 @@ impl Packing for LetterPacking {
             None => ([0; TIME_BYTES], NOBODY),
         };
         let state = DeadLetterState::ALL.iter().position(|one| *one == state)?;
-        let mut packed = [0; PACKED_BYTES];
+        let mut packed = [0; PACKED_LONG_BYTES];
         put(&mut packed, OFFSET, &offset.number().to_be_bytes());
         put(&mut packed, PARTITION, &partition.number().to_be_bytes());
         put(&mut packed, CHANGED, &millis(changed_at)?);
@@ -49,10 +55,13 @@ impl Packing for LetterPacking {
         put(&mut packed, TOPIC, &words.number(topic.as_str())?.to_be_bytes());
         put(&mut packed, BY, &by.to_be_bytes());
         put(&mut packed, STATE, &[u8::try_from(state).ok()?]);
-        Some(packed)
+        let Some(Rank { key, offset }) = rank else { return Some(PackedValue::Short(part(&packed, 0)?)) };
+        put(&mut packed, RANK_KEY, &key.bytes());
+        put(&mut packed, RANK_OFFSET, &offset.to_be_bytes());
+        Some(PackedValue::Long(packed))
     }
 
-    fn unpack(&self, packed: &PackedValue, words: &Words) -> Option<Bytes> {
+    fn unpack(&self, packed: &[u8], words: &Words) -> Option<Bytes> {
         let settled = match u16::from_be_bytes(part(packed, BY)?) {
             NOBODY => None,
             by => Some(Settled { at: time(part(packed, SETTLED)?), by: words.text(by)?.to_owned() }),
@@ -63,16 +72,20 @@ impl Packing for LetterPacking {
         let topic = Topic::parse(words.text(u16::from_be_bytes(part(packed, TOPIC)?))?).ok()?;
         let partition = Partition::new(u32::from_be_bytes(part(packed, PARTITION)?));
         let offset = Offset::new(u64::from_be_bytes(part(packed, OFFSET)?));
-        let entry = Entry::at((partition, offset), &topic, time(part(packed, CHANGED)?), standing);
+        let rank = part(packed, RANK_KEY).zip(part(packed, RANK_OFFSET));
+        let rank = rank
+            .map(|(key, offset)| Rank { key: KeyHash::from_bytes(key), offset: u64::from_be_bytes(offset) });
+        let at = time(part(packed, CHANGED)?);
+        let entry = Entry { rank, ..Entry::at((partition, offset), &topic, at, standing) };
         entry::written(&entry).ok()
     }
 }
 
-fn put(packed: &mut PackedValue, at: usize, bytes: &[u8]) {
+fn put(packed: &mut [u8], at: usize, bytes: &[u8]) {
     packed.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
 }
 
-fn part<const COUNT: usize>(packed: &PackedValue, at: usize) -> Option<[u8; COUNT]> {
+fn part<const COUNT: usize>(packed: &[u8], at: usize) -> Option<[u8; COUNT]> {
     packed.get(at..at + COUNT)?.try_into().ok()
 }
 
@@ -93,23 +106,30 @@ mod tests {
     use crate::delivery::dead_letters::Note;
 
     #[test]
-    fn every_state_is_packed_without_loss_and_what_has_notes_is_not() {
+    fn every_standing_is_packed_without_loss_and_what_has_notes_is_not() {
         let topic = Topic::parse("orders.v1").unwrap();
         let at = Timestamp::from_millis(1_795_382_073_123);
         let settled = Some(Settled { at, by: "service:shop \"ä\"".to_owned() });
-        for state in DeadLetterState::ALL {
-            for settled in [None, settled.clone()] {
-                let standing = Standing { state, settled, notes: Vec::new() };
-                let place = (Partition::new(u32::MAX), Offset::new(u64::MAX));
-                let value = entry::written(&Entry::at(place, &topic, at, standing.clone())).unwrap();
-                let mut words = Words::default();
-                let packed = LetterPacking.pack(&value, &mut words).unwrap();
-                assert_eq!(LetterPacking.unpack(&packed, &words), Some(value));
+        let ranks = [None, Some((b"".as_slice(), 0)), Some((b"42".as_slice(), u64::MAX))];
+        let ranks = ranks.map(|rank| rank.map(|(key, offset)| Rank { key: KeyHash::of(key), offset }));
+        let all = DeadLetterState::ALL.into_iter().flat_map(|state| {
+            let standings =
+                [None, settled.clone()].map(|settled| Standing { state, settled, notes: Vec::new() });
+            standings.into_iter().flat_map(|standing| ranks.map(|rank| (standing.clone(), rank)))
+        });
+        for (standing, rank) in all {
+            let place = (Partition::new(u32::MAX), Offset::new(u64::MAX));
+            let entry = Entry { rank, ..Entry::at(place, &topic, at, standing) };
+            let value = entry::written(&entry).unwrap();
+            let mut words = Words::default();
+            let packed = LetterPacking.pack(&value, &mut words).unwrap();
+            assert_eq!(matches!(packed, PackedValue::Long(_)), rank.is_some(), "{entry:?}");
+            assert_eq!(LetterPacking.unpack(packed.as_bytes(), &words), Some(value));
 
-                let note = Note { at, by: "anna".to_owned(), text: "the SKU is gone".to_owned() };
-                let noted = Entry::at(place, &topic, at, Standing { notes: vec![note], ..standing });
-                assert_eq!(LetterPacking.pack(&entry::written(&noted).unwrap(), &mut words), None);
-            }
+            let mut noted = entry;
+            noted.standing.notes =
+                vec![Note { at, by: "anna".to_owned(), text: "the SKU is gone".to_owned() }];
+            assert_eq!(LetterPacking.pack(&entry::written(&noted).unwrap(), &mut words), None);
         }
         let early = Entry::at(
             (Partition::new(0), Offset::ZERO),

@@ -109,9 +109,9 @@ impl Entries {
             plain.take(entries_max).map(|(key, value)| (key.clone(), value.clone())).collect();
         let count = page.len();
         if let Some(packed) = &self.packed {
-            page.extend(packed.page(prefix, after).take(entries_max));
+            page.extend(packed.page(prefix, after, entries_max));
         }
-        if page.len() > count && count > 0 {
+        if page.len() > count {
             page.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         }
         page.truncate(entries_max);
@@ -156,29 +156,31 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::super::packed::{PACKED_BYTES, PackedValue, Packing, Words};
+    use super::super::packed::{PACKED_LONG_BYTES, PACKED_SHORT_BYTES, PackedValue, Packing, Words};
     use super::{Entries, RECENT_MAX, Shape};
 
     /// Packs values of so many bytes as they are, and none that is all `x`.
     #[derive(Debug)]
-    struct Short;
+    struct Plain;
 
-    impl Packing for Short {
+    impl Packing for Plain {
         fn prefix(&self) -> &'static str {
             "short/"
         }
 
         fn pack(&self, value: &[u8], _words: &mut Words) -> Option<PackedValue> {
-            value.try_into().ok().filter(|_| value.iter().any(|byte| *byte != b'x'))
+            let short = value.try_into().ok().map(PackedValue::Short);
+            let packed = short.or_else(|| value.try_into().ok().map(PackedValue::Long));
+            packed.filter(|_| value.iter().any(|byte| *byte != b'x'))
         }
 
-        fn unpack(&self, packed: &PackedValue, _words: &Words) -> Option<Bytes> {
+        fn unpack(&self, packed: &[u8], _words: &Words) -> Option<Bytes> {
             Some(Bytes::copy_from_slice(packed))
         }
     }
 
     fn packing() -> Entries {
-        Entries::new(Shape { packing: Some(Arc::new(Short)), apart: Some("part") })
+        Entries::new(Shape { packing: Some(Arc::new(Plain)), apart: Some("part") })
     }
 
     /// A number that looks like any other.
@@ -187,27 +189,32 @@ mod tests {
     }
 
     #[test]
-    fn packed_entries_take_some_50_bytes_each_and_give_them_back() {
+    fn packed_entries_take_some_50_or_80_bytes_each_and_give_them_back() {
         const COUNT: usize = 250_000;
-        let mut entries = packing();
         let key = |number| format!("short/inventory-sync/{:032x}", scattered(number));
-        for number in 0..250_000 {
-            entries.change(key(number).as_bytes(), Some(&[7; PACKED_BYTES]));
+        let (short, long): (&[u8], &[u8]) = (&[7; PACKED_SHORT_BYTES], &[7; PACKED_LONG_BYTES]);
+        for (value, bytes) in [(short, 45..52), (long, 69..80)] {
+            let mut entries = packing();
+            for number in 0..250_000 {
+                entries.change(key(number).as_bytes(), Some(value));
+            }
+            let size = entries.size();
+            assert_eq!(size.entries, COUNT);
+            assert!(bytes.contains(&(size.bytes / COUNT)), "{size:?}");
+            let added = entries.weight(key(250_000).as_bytes(), value);
+            assert!(bytes.contains(&added), "what is foretold is what is taken: {added}");
+            for number in 0..250_000 {
+                entries.change(key(number).as_bytes(), None);
+            }
+            let size = entries.size();
+            assert_eq!((size.entries, size.bytes), (0, 0));
         }
-        let size = entries.size();
-        assert_eq!(size.entries, COUNT);
-        assert!((45 * COUNT..52 * COUNT).contains(&size.bytes), "a million fit into 64 MiB: {size:?}");
-        for number in 0..250_000 {
-            entries.change(key(number).as_bytes(), None);
-        }
-        let size = entries.size();
-        assert_eq!((size.entries, size.bytes), (0, 0));
     }
 
     #[test]
     fn how_an_entry_is_held_is_nothing_that_anybody_sees() {
         let (mut packed, mut plain) = (packing(), Entries::default());
-        let long = [b'y'; PACKED_BYTES + 1];
+        let odd = [b'y'; PACKED_SHORT_BYTES + 1];
         for step in 0..20_000_u64 {
             let random = scattered(step) >> 64;
             let id = scattered(u64::try_from(random % 97).unwrap());
@@ -219,11 +226,12 @@ mod tests {
                 6 => format!("long/a/{id:032x}"),
                 _ => format!("part/{id:032x}"),
             };
-            let value: Option<&[u8]> = match random >> 16 & 3 {
-                0 => None,
-                1 => Some(&[b'x'; PACKED_BYTES]),
-                2 => Some(&long),
-                _ => Some(&[b'z'; PACKED_BYTES]),
+            let value: Option<&[u8]> = match random >> 16 & 7 {
+                0 | 1 => None,
+                2 => Some(&[b'x'; PACKED_SHORT_BYTES]),
+                3 => Some(&odd),
+                4 | 5 => Some(&[b'z'; PACKED_LONG_BYTES]),
+                _ => Some(&[b'z'; PACKED_SHORT_BYTES]),
             };
             packed.change(key.as_bytes(), value);
             plain.change(key.as_bytes(), value);
