@@ -15,13 +15,13 @@ use tokio::time::{Instant, timeout};
 use crate::until;
 
 /// How long a gateway may take until it serves.
-const WELCOME_MAX: Duration = Duration::from_secs(60);
+const WELCOME_MAX: Duration = Duration::from_secs(120);
 /// How long a gateway may take until it is ready, brokers being there.
-const READY_MAX: Duration = Duration::from_secs(60);
+const READY_MAX: Duration = Duration::from_secs(120);
 /// SIGTERM to exit, as promised, and a little for a machine that does other things.
-const EXIT_MAX: Duration = Duration::from_secs(60);
+const EXIT_MAX: Duration = Duration::from_secs(120);
 /// How long an answer may take of a gateway that lives.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Where a gateway is found, and with what credential; the same after a restart.
 #[derive(Debug, Clone)]

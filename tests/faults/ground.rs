@@ -228,14 +228,14 @@ impl Ground {
                 control.stop().await;
                 let client = brokers.client();
                 let onlooker = log::onlooker(&client, &names.group);
-                let committed = block_in_place(|| log::committed(&onlooker, &names.topic, PARTITIONS));
+                let committed = block_in_place(|| log::all_committed(&onlooker, &names.topic, PARTITIONS));
                 let of_any = |topic: &str| match block_in_place(|| log::partitions(&client, topic)) {
                     0 => Vec::new(),
                     partitions => log::truth(&client, topic, partitions),
                 };
                 Remains {
                     truth: log::truth(&client, &names.topic, PARTITIONS),
-                    committed: committed.expect("the commits can be read"),
+                    committed,
                     letters: of_any(&names.letters()),
                     redriven: of_any(&names.redrives()),
                 }

@@ -134,6 +134,11 @@ impl Entry {
         self.f == f && self.kind == kind
     }
 
+    /// Whether it says that the log did not answer in time.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.kind == Kind::Info && (self.note.starts_with("504") || self.note.contains("MessageTimedOut"))
+    }
+
     /// Whether it is about a dead letter that came back.
     pub(crate) const fn is_of_letter(&self) -> bool {
         matches!(self.f, Deed::Return | Deed::Settle)

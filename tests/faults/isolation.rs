@@ -7,7 +7,7 @@ use crate::run::{PARTITIONS, Plan, Run};
 use crate::{is_long, until};
 
 /// How long it may take until another broker leads: Kafka notices after 9 s that one is gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 const GROUPS: &str = "__consumer_offsets";
 
 /// It takes what clients send and has nobody to share it with: were that answered as stored, it would be lost when the

@@ -10,11 +10,11 @@ use crate::brokers::NODES;
 use crate::gateway::Gateway;
 use crate::history::{Deed, Entry, Kind};
 use crate::publishers::{NOT_TOLD_WHEN, Pace, Retry};
-use crate::run::{Plan, Run};
+use crate::run::{PATIENT, Plan, Run};
 use crate::{is_long, promised, until};
 
 /// How long the publishers may take to go on after a leader was lost: Kafka notices after 9 s that a broker is dead.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long publishers may stand still when a leader is killed, and when it is ended and gives its partitions away first.
 const KILLED_STALL_MAX: Duration = Duration::from_secs(15);
@@ -30,11 +30,12 @@ const BACK_MAX: Duration = Duration::from_secs(10);
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn without_faults_nothing_is_lost_repeated_or_out_of_order() {
-    let run = Run::begin("no-faults", Plan::default()).await;
+    let plan = Plan { delivery_timeout: PATIENT, ..Plan::default() };
+    let run = Run::begin("no-faults", plan).await;
     run.publishers.go_on(40, PATIENCE).await;
     let verdict = run.end(Duration::from_secs(5)).await;
-    assert_eq!((verdict.counts.duplicates, verdict.counts.unknown, verdict.counts.refused), (0, 0, 0));
-    assert_eq!((verdict.counts.redelivered, verdict.losses()), (0, 0));
+    assert_eq!((verdict.counts.unknown, verdict.counts.refused), (0, 0));
+    verdict.assert_nothing_repeated(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +74,9 @@ async fn a_leader_that_stands_still_and_wakes_up_deposed_takes_nothing_with_it()
             run.publishers.go_on(1, PATIENCE).await;
         }
         paused.push(from..run.book.now());
-        assert_ne!(run.leader().await, leader, "it was deposed meanwhile");
+        // The broker that is asked may hear so later than the publishers.
+        until("it was deposed meanwhile", PATIENCE, async || (run.leader().await != leader).then_some(()))
+            .await;
         run.brokers_mut().resume(leader);
         run.publishers.go_on(5, PATIENCE).await;
         run.brokers_mut().heal().await;

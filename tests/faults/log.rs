@@ -108,11 +108,25 @@ pub(crate) fn records(client: &ClientConfig, topic: &str, partitions: i32) -> Ve
     records
 }
 
-/// What a group has committed, by partition.
+/// What a group has committed, by partition, where the brokers tell soon.
 pub(crate) fn committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Option<Vec<(i32, i64)>> {
+    committed_within(Duration::from_secs(2), consumer, topic, partitions)
+}
+
+/// The same of brokers that do tell.
+pub(crate) fn all_committed(consumer: &BaseConsumer, topic: &str, partitions: i32) -> Vec<(i32, i64)> {
+    committed_within(ASK_MAX, consumer, topic, partitions).expect("the commits can be read")
+}
+
+fn committed_within(
+    patience: Duration,
+    consumer: &BaseConsumer,
+    topic: &str,
+    partitions: i32,
+) -> Option<Vec<(i32, i64)>> {
     let mut list = TopicPartitionList::new();
     list.add_partition_range(topic, 0, partitions - 1);
-    let committed = consumer.committed_offsets(list, Duration::from_secs(2)).ok()?;
+    let committed = consumer.committed_offsets(list, patience).ok()?;
     let place = |(part, offset): (i32, Offset)| match offset {
         Offset::Offset(off) => Some((part, off)),
         _ => None,

@@ -7,7 +7,7 @@ use crate::history::{Deed, Entry, Kind};
 use crate::proxy::Weather;
 use crate::run::{Plan, Run};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn plan() -> Plan {

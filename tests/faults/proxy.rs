@@ -159,7 +159,7 @@ mod tests {
 
     use super::{Duration, Handle, Instant, Proxy, StdListener, TcpListener, TcpStream, Weather};
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A proxy before a server that sends back what it gets.
     async fn echo() -> (Proxy, std::net::SocketAddr) {

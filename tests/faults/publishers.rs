@@ -13,8 +13,8 @@ use crate::gateway::Target;
 use crate::history::{Book, Deed, Entry, Kind, Recorder};
 use crate::until;
 
-/// No answer by then is one of unknown outcome; longer than the gateway takes to give up.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// No answer by then is one of unknown outcome; longer than any gateway takes to give up.
+const ANSWER_MAX: Duration = Duration::from_secs(150);
 /// The type of every event; its catalogue entry names the run's topic.
 pub(crate) const EVENT_TYPE: &str = "faults.seen.v1";
 

@@ -28,7 +28,9 @@ pub(crate) const PARTITIONS: i32 = 3;
 /// `socket.drain_window`: over how long sockets leave a gateway that ends.
 pub(crate) const DRAIN_WINDOW: Duration = Duration::from_secs(3);
 /// How long clients may take to finish what they are at.
-const STOP_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(180);
+/// `log.kafka.delivery_timeout` where nothing is done to brokers: a slow disk leaves no outcome unknown.
+pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
 /// What a run is made of.
 #[derive(Debug, Clone)]
@@ -70,7 +72,8 @@ impl Plan {
     pub(crate) fn retrying(engine: Engine) -> Self {
         let plan = Self::default();
         let gateways = if engine == Engine::Embedded { 1 } else { plan.gateways };
-        Self { engine, gateways, pace: Pace { retry: Retry::UntilStored, ..plan.pace }, ..plan }
+        let pace = Pace { retry: Retry::UntilStored, ..plan.pace };
+        Self { engine, gateways, pace, delivery_timeout: PATIENT, ..plan }
     }
 }
 
@@ -197,6 +200,16 @@ impl Run {
             let now = last();
             let more = |part: i32| now.get(&part) > before.get(&part);
             (0..PARTITIONS).filter(|part| is_meant(*part)).all(more).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many deliveries failed, and were to come again.
+    pub(crate) async fn until_failed(&self, count: usize, patience: Duration) {
+        until("deliveries fail", patience, async || {
+            let history = self.book.read();
+            let failed = history.iter().filter(|entry| entry.is(Deed::Nack, Kind::Ok));
+            (failed.count() >= count).then_some(())
         })
         .await;
     }

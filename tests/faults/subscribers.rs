@@ -218,9 +218,18 @@ impl Worker {
     }
 }
 
-/// Subscribes on a connection of its own.
+/// Subscribes on a connection of its own, as one who tries elsewhere when no answer comes soon.
 pub(crate) async fn subscribe(target: &Target, command: &Value) -> Option<(Socket, Value)> {
-    const ANSWER_MAX: Duration = Duration::from_secs(5);
+    subscribe_within(Duration::from_secs(5), target, command).await
+}
+
+/// Subscribes on a connection of its own at a gateway that lets it.
+pub(crate) async fn must_subscribe(target: &Target, command: &Value) -> (Socket, Value) {
+    let subscribed = subscribe_within(Duration::from_secs(60), target, command).await;
+    subscribed.expect("it may subscribe")
+}
+
+async fn subscribe_within(patience: Duration, target: &Target, command: &Value) -> Option<(Socket, Value)> {
     let subscribing = async {
         let mut socket = Socket::connect(target).await.ok()?;
         socket.send(command).await.ok()?;
@@ -231,7 +240,7 @@ pub(crate) async fn subscribe(target: &Target, command: &Value) -> Option<(Socke
             }
         }
     };
-    timeout(ANSWER_MAX, subscribing).await.ok().flatten()
+    timeout(patience, subscribing).await.ok().flatten()
 }
 
 impl Shift<'_> {

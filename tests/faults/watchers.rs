@@ -11,7 +11,7 @@ use crate::history::{Book, Deed, Entry, Kind};
 use crate::is_long;
 use crate::run::DRAIN_WINDOW;
 use crate::socket::Socket;
-use crate::subscribers::subscribe;
+use crate::subscribers::must_subscribe;
 
 /// So many that, each going at a time of its own, they cannot all go within a part of the window.
 const COUNT: usize = 24;
@@ -31,7 +31,7 @@ impl Watchers {
         let command = json!({"id": 1, "op": "subscribe", "topics": [topic], "from": "latest"});
         let mut leaving = JoinSet::new();
         for _ in 0..COUNT {
-            let (socket, _) = subscribe(target, &command).await.expect("it may watch");
+            let (socket, _) = must_subscribe(target, &command).await;
             leaving.spawn(watch(socket));
         }
         Self { name: format!("{name}@{}", target.name), joined: Instant::now(), leaving }

@@ -74,9 +74,8 @@ pub(super) fn duplicate(case: &Case) -> Vec<Finding> {
 fn is_sent_again(case: &Case, id: &str, fate: &Fate<'_>) -> bool {
     let is_control = |proc: &str| proc.starts_with("control");
     let timed_out = |entry: &&Entry| {
-        let is_said = entry.note.contains("MessageTimedOut") || entry.note.starts_with("504");
-        entry.is(Deed::Publish, Kind::Info)
-            && is_said
+        entry.f == Deed::Publish
+            && entry.has_timed_out()
             && entry.id != id
             && is_control(&entry.proc) == is_control(fate.publisher)
     };
