@@ -120,11 +120,16 @@ impl World {
 
     /// A planned end and a new beginning.
     pub(crate) async fn restart(&mut self) {
-        self.shutdown.cancel();
-        in_time(PATIENCE, "the service's end", &mut self.task).await.unwrap();
+        self.end().await;
         (self.delivery, self.registry, self.shutdown, self.task) =
             serve(NODE, &self.log, &self.groups, &self.fault, &self.defaults);
         self.ready().await;
+    }
+
+    /// A planned end.
+    pub(crate) async fn end(&mut self) {
+        self.shutdown.cancel();
+        in_time(PATIENCE, "the service's end", &mut self.task).await.unwrap();
     }
 
     pub(crate) async fn publish(&self, partition: u32, key: &str, count: usize) {

@@ -20,6 +20,8 @@ mod waiting;
 mod beginnings;
 /// Groups that are deleted.
 mod deletion;
+/// A service that has drained.
+mod ending;
 /// What holds when what is known of dead letters takes all its room.
 mod full;
 /// Many dead letters sent back.

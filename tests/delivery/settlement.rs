@@ -97,7 +97,7 @@ async fn a_rejected_event_goes_straight_to_the_dead_letters() {
 
 #[tokio::test]
 async fn an_unsettled_delivery_expires_and_comes_again() {
-    let world = World::start(1, r#"{"ackTimeoutMs":150}"#).await;
+    let world = World::start(1, r#"{"ackTimeoutMs":2000}"#).await;
     let mut worker = world.join("c-1", 2).await;
     world.publish(0, "42", 2).await;
     let got = worker.deliveries(2).await;
@@ -111,12 +111,21 @@ async fn an_unsettled_delivery_expires_and_comes_again() {
 
 #[tokio::test]
 async fn an_extended_delivery_does_not_expire() {
-    let world = World::start(1, r#"{"ackTimeoutMs":100}"#).await;
+    let policy = r#"{"ackTimeoutMs":100,"maxRetries":1000,"breaker":false}"#;
+    let world = World::start(1, policy).await;
     let mut worker = world.join("c-1", 2).await;
     world.publish(0, "42", 1).await;
-    let got = worker.delivery().await;
-    let extend = Settlement::Extend { tag: got.tag, by: Duration::from_secs(20) };
-    assert_eq!(worker.settle(extend).await, []);
+    // One that comes too late extends nothing, and there is another attempt.
+    let got = loop {
+        let got = worker.delivery().await;
+        let extend = Settlement::Extend { tag: got.tag, by: Duration::from_secs(600) };
+        let refused = worker.settle(extend).await;
+        if refused.is_empty() {
+            break got;
+        }
+        assert_eq!(refused, [Refused { tag: got.tag, state: State::Stale }]);
+        assert_eq!(worker.withdrawn().await, (vec![got.tag], Withdrawal::Expired));
+    };
     assert!(worker.is_idle().await);
     worker.ack(&got).await;
 }

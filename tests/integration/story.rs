@@ -1,6 +1,10 @@
 //! The shop's story: publish, follow, share the work, retry, dead-letter, refuse.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{TestGateway, eventually, order};
 
@@ -91,15 +95,23 @@ async fn two_workers_share_a_group_and_each_event_is_settled_once() {
     for index in 0..40 {
         gateway.publish(order(&format!("ord_{index}"), &format!("c-{index}"))).await.expect(201);
     }
+    let (given, done) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
     let work = workers.into_iter().map(|(mut worker, sub)| {
+        let (given, done) = (Arc::clone(&given), done.clone());
         tokio::spawn(async move {
             let mut seen = Vec::new();
-            let quiet = std::time::Duration::from_secs(1);
-            while let Ok(event) = tokio::time::timeout(quiet, worker.next_event()).await {
+            loop {
+                let event = tokio::select! {
+                    event = worker.next_event() => event,
+                    () = done.cancelled() => break,
+                };
                 seen.push(event["event"]["data"]["orderId"].as_str().unwrap().to_owned());
                 worker
                     .send(&json!({"op":"ack","sub":sub,"deliveries":[event["delivery"]]}).to_string())
                     .await;
+                if given.fetch_add(1, Ordering::Relaxed) + 1 == 40 {
+                    done.cancel();
+                }
             }
             worker.close().await;
             seen

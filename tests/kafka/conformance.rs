@@ -16,7 +16,7 @@ use crate::harness::waiting::in_time;
 /// How long an engine may take to hear of a topic that another one made.
 const KNOWN_MAX: Duration = Duration::from_secs(60);
 /// How long a record that is there may take to come.
-const READ_MAX: Duration = Duration::from_secs(30);
+const READ_MAX: Duration = Duration::from_secs(60);
 
 /// An engine of its own on the broker that all cases share.
 pub(crate) async fn subject() -> (Subject, ()) {
@@ -26,12 +26,12 @@ pub(crate) async fn subject() -> (Subject, ()) {
 /// An engine of its own on the cluster that `start` answers, and may have to start.
 pub(crate) async fn on(start: fn() -> Vec<String>, group_protocol: GroupProtocol) -> Subject {
     let brokers = spawn_blocking(start).await.unwrap();
-    // What stands still on a slow machine is no answer of the broker's.
-    open(Config { group_protocol, delivery_timeout: Duration::from_secs(60), ..Config::of(brokers) })
+    open(Config { group_protocol, ..Config::of(brokers) })
 }
 
-/// An engine of these settings.
+/// An engine of these settings, which waits: what stands still on a slow machine is no answer of the broker's.
 pub(crate) fn open(config: Config) -> Subject {
+    let config = Config { delivery_timeout: Duration::from_secs(60), ..config };
     of(Engine::open(config, Clock::system(), &Registry::new()).unwrap())
 }
 

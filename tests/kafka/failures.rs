@@ -20,11 +20,12 @@ use crate::harness::eventually;
 use crate::harness::waiting::eventually_within;
 
 const FIRST: Partition = Partition::new(0);
+const PATIENCE: Duration = Duration::from_secs(90);
 
-/// An engine on the shared broker that waits for it only shortly.
-async fn impatient() -> Arc<Engine> {
+/// An engine on the shared broker that waits for it for so long.
+async fn engine(delivery_timeout: Duration) -> Arc<Engine> {
     let brokers = spawn_blocking(broker::shared).await.unwrap();
-    let config = Config { delivery_timeout: Duration::from_secs(1), ..Config::of(brokers) };
+    let config = Config { delivery_timeout, ..Config::of(brokers) };
     Engine::open(config, Clock::system(), &Registry::new()).unwrap()
 }
 
@@ -56,7 +57,7 @@ async fn set(topic: &TopicSpec, name: &str, value: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_record_that_the_topic_does_not_take_is_too_large_and_others_are_stored() {
-    let engine = impatient().await;
+    let engine = engine(Duration::from_secs(60)).await;
     let topic = topic(&engine).await;
     set(&topic, "max.message.bytes", "10000").await;
     // A change of the gateway's own makes it look at the topic's settings, and leaves this one as it is.
@@ -77,9 +78,10 @@ async fn a_record_that_the_topic_does_not_take_is_too_large_and_others_are_store
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn a_topic_that_others_delete_is_unknown_soon_and_usable_when_it_is_back() {
-    let engine = impatient().await;
+    let engine = engine(Duration::from_secs(1)).await;
     let topic = topic(&engine).await;
-    append(&engine, &topic, "before").await.unwrap();
+    let stored = async || append(&engine, &topic, "before").await.ok();
+    eventually_within(PATIENCE, "it is stored", stored).await;
     let deleted = native_admin().delete_topics(&[topic.name.as_str()], &AdminOptions::new()).await.unwrap();
     assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     let unknown = || async {
@@ -89,10 +91,16 @@ async fn a_topic_that_others_delete_is_unknown_soon_and_usable_when_it_is_back()
             Err(error) => panic!("{error}"),
         }
     };
-    eventually_within(Duration::from_secs(40), "it is noticed", unknown).await;
+    eventually_within(PATIENCE, "it is noticed", unknown).await;
     engine.ensure_topic(&topic).await.unwrap();
-    let stored = || async { append(&engine, &topic, "anew").await.ok() };
-    assert_eq!(eventually("it is stored in the new one", stored).await.base, Offset::ZERO);
+    let mut tries = 0;
+    let stored = async || {
+        tries += 1;
+        append(&engine, &topic, "anew").await.ok()
+    };
+    let appended = eventually_within(PATIENCE, "it is stored in the new one", stored).await;
+    // One of unknown outcome may lie before it, and nothing of the old one does.
+    assert!(appended.base < Offset::new(tries), "{appended:?} at the try {tries}");
 }
 
 /// Needs no broker: that is the point.
@@ -125,19 +133,19 @@ async fn a_full_disk_loses_nothing_that_was_answered_and_ends_when_there_is_room
     let engine = Engine::open(config, Clock::system(), &Registry::new()).unwrap();
     engine.admit();
     let topic = topic(&engine).await;
-    let mut stored = 0;
-    let failure = loop {
+    let is_ready = || engine.health() == Health::Ready;
+    // A disk that is slow fails an append, too; one that is full ends the broker.
+    let (mut stored, mut unknown) = (0, 0);
+    while is_ready() || unknown == 0 {
         match append(&engine, &topic, noise(512 << 10)).await {
-            Ok(appended) if appended.base == Offset::new(stored) => stored += 1,
+            Ok(appended) if (stored..=stored + unknown).contains(&appended.base.number()) => stored += 1,
             Ok(appended) => panic!("{stored} were stored, and now {appended:?}"),
-            Err(failure) => break failure,
+            Err(Error::OutcomeUnknown | Error::Unavailable(_)) => unknown += 1,
+            Err(failure) => panic!("{failure:?}"),
         }
         assert!(stored < 100, "the disk is never full");
-    };
-    assert!(matches!(failure, Error::OutcomeUnknown | Error::Unavailable(_)), "{failure:?}");
-    assert!(stored > 5, "only {stored} found room");
-    let is_ready = || engine.health() == Health::Ready;
-    eventually("it says that it is not ready", || async { (!is_ready()).then_some(()) }).await;
+    }
+    assert!(stored > 5, "only {stored} found room, {unknown} perhaps");
 
     let restart = move || {
         cluster.kill_node(0);
@@ -146,11 +154,11 @@ async fn a_full_disk_loses_nothing_that_was_answered_and_ends_when_there_is_room
     };
     let _cluster = spawn_blocking(restart).await.unwrap();
     eventually("it is ready again", || async { is_ready().then_some(()) }).await;
-    // The one of unknown outcome may be there.
+    // Those of unknown outcome may be there.
     let end = engine.bounds(&topic.name, FIRST).await.unwrap().end;
     assert!(
-        end == Offset::new(stored) || end == Offset::new(stored + 1),
-        "{stored} were stored, {end} are there"
+        (stored..=stored + unknown).contains(&end.number()),
+        "{stored} were stored, {unknown} perhaps, {end} are there"
     );
     eventually("it is stored again", || async { append(&engine, &topic, "room").await.ok() }).await;
 }

@@ -15,9 +15,9 @@ use crate::issuer::{AUDIENCE, ISSUER, Issuer, credentials, keys, now};
 
 const SECRET: &str = "not-to-be-seen";
 /// librdkafka asks for the next token after four fifths of this.
-const LIFETIME: Duration = Duration::from_secs(15);
+const LIFETIME: Duration = Duration::from_secs(40);
 /// librdkafka asks again 10 s after it got no token.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One node that lets nobody in at its second listener without a token, and nobody stay beyond its end.
 struct Guarded {

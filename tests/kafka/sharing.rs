@@ -25,7 +25,7 @@ use crate::conformance::{self, known, on, open};
 use crate::harness::waiting::{eventually_within, in_time};
 
 const PARTITIONS: u32 = 4;
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) async fn topic(subject: &Subject) -> Topic {
     let name = Topic::parse(&format!("sharing.{}", uuid::Uuid::new_v4().simple())).unwrap();

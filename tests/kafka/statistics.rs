@@ -13,7 +13,7 @@ use crate::harness::waiting::eventually_within;
 use crate::{broker, conformance};
 
 const FIRST: Partition = Partition::new(0);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The value of a series; `None` while there is none.
 fn value(registry: &Registry, series: &str) -> Option<f64> {
@@ -32,7 +32,7 @@ async fn wait(registry: &Registry, series: &str, is_right: impl Fn(f64) -> bool)
 #[cfg_attr(not(has_kafka), ignore = "needs Java 17 and Maven")]
 async fn the_metrics_follow_what_clients_do() {
     let brokers = tokio::task::spawn_blocking(broker::shared).await.unwrap();
-    let mut config = Config::of(brokers);
+    let mut config = Config { delivery_timeout: Duration::from_secs(60), ..Config::of(brokers) };
     config.properties.insert("statistics.interval.ms".to_owned(), Secret::new("100"));
     let registry = Registry::new();
     let engine = Engine::open(config, Clock::system(), &registry).unwrap();
