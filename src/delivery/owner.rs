@@ -354,6 +354,7 @@ impl Owner {
         }
         self.tell_receivers(&actions);
         self.perform(actions).await;
+        self.leave_graves();
         if self.tell_at.is_some_and(|at| at <= now) {
             self.tell_assignments();
         }

@@ -1,12 +1,14 @@
 //! What happens to the log's member, told by a log that the test plays.
 
+use std::sync::atomic::Ordering;
+
 use weirgate::delivery::{GapReason, How, Push, Refused, Settlement, State, Withdrawal};
 use weirgate::event::{GroupName, Offset};
 
 use super::engine::PATIENCE;
-use super::harness::{World, offsets, patch};
+use super::harness::{World, offsets, patch, topic};
 use super::scripted::{Deed, first};
-use super::waiting::in_time;
+use super::waiting::{eventually_within, in_time};
 
 fn gap(from: u64, to: u64) -> Push {
     let (topic, partition) = first();
@@ -70,6 +72,33 @@ async fn a_lost_partition_goes_at_once_and_commits_nothing() {
     assert_eq!(offsets(&again), [0, 1], "what was settled and not committed comes again");
     assert_eq!(again[1].attempt(), 1);
     assert_eq!(log.deeds(), []);
+}
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_written_is_left_to_the_next_owner_of_its_partition() {
+    let (world, mut log) = World::scripted(1, "{}").await;
+    let mut worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    world.fault.is_on.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        log.assign(0, 0);
+        log.records(0..1);
+        let got = worker.delivery().await;
+        let before = world.fault.refused.load(Ordering::SeqCst);
+        assert_eq!(worker.settle(Settlement::Reject { tag: got.tag, reason: None }).await, []);
+        let is_refused = async || (world.fault.refused.load(Ordering::SeqCst) > before).then_some(());
+        eventually_within(PATIENCE, "its letter is refused", is_refused).await;
+        log.lose();
+    }
+    log.assign(0, 0);
+    log.records(0..1);
+    let got = worker.delivery().await;
+    world.fault.is_on.store(false, Ordering::SeqCst);
+    assert_eq!(worker.settle(Settlement::Reject { tag: got.tag, reason: None }).await, []);
+    assert_eq!(log.next_but(&Deed::Commit(0)).await, Deed::Commit(1));
+    let letters = topic("dlq.orders.v1.inventory-sync");
+    let end = world.log.bounds(&letters, first().1).await.unwrap().end;
+    assert_eq!(end, Offset::new(1), "nothing is written for assignments that are over");
 }
 
 #[tokio::test]

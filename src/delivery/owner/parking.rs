@@ -324,15 +324,20 @@ impl Owner {
     }
 
     fn dig(&mut self, slot: Slot) {
-        let burials = self.parking.graves.begin(slot, self.machine.epoch(slot));
-        if burials.is_empty() {
+        let Some((burials, given_up)) = self.parking.graves.begin(slot, self.machine.epoch(slot)) else {
             return;
-        }
+        };
         let deaths = burials.into_iter().filter_map(|burial| self.death(burial)).collect();
         let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
-        self.parking
-            .work
-            .push(Box::pin(async move { Done::Buried(slot, bury_in_order(shared, group, deaths).await) }));
+        self.parking.work.push(Box::pin(async move {
+            let buried = given_up.run_until_cancelled(bury_in_order(shared, group, deaths)).await;
+            Done::Buried(slot, buried.unwrap_or_default())
+        }));
+    }
+
+    /// Gives up letters of partitions that went.
+    pub(super) fn leave_graves(&self) {
+        self.parking.graves.give_up(|slot| self.machine.epoch(slot));
     }
 
     /// Releases a key, however long the log takes to answer.

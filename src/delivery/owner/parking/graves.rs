@@ -1,6 +1,9 @@
-//! Dead letters that wait to be written, a queue for each partition: the order of keys is the order of their letters.
+//! Dead letters that wait to be written, a queue for each partition: the order of keys is the order of their letters. What
+//! cannot be written is given up when its assignment is over: the record is another owner's then, which buries it anew.
 
 use std::collections::{HashMap, VecDeque};
+
+use tokio_util::sync::CancellationToken;
 
 use super::super::super::group::{Burial, Slot};
 
@@ -16,7 +19,14 @@ pub(super) struct Graves(HashMap<Slot, Grave>);
 #[derive(Debug, Default)]
 struct Grave {
     waiting: VecDeque<Burial>,
-    is_busy: bool,
+    writing: Option<Writing>,
+}
+
+/// Letters that are being written.
+#[derive(Debug)]
+struct Writing {
+    epoch: u64,
+    given_up: CancellationToken,
 }
 
 impl Graves {
@@ -24,10 +34,14 @@ impl Graves {
         self.0.entry(burial.slot).or_default().waiting.push_back(burial);
     }
 
-    /// The next letters of a partition, to be written together; nothing while others are being written. Those of another
-    /// assignment than `epoch` are left to who has the partition then.
-    pub(super) fn begin(&mut self, slot: Slot, epoch: Option<u64>) -> Vec<Burial> {
-        let Some(grave) = self.0.get_mut(&slot).filter(|grave| !grave.is_busy) else { return Vec::new() };
+    /// The next letters of a partition, to be written together until that is given up; nothing while others are being written.
+    /// Those of another assignment than `epoch` are left to who has the partition then.
+    pub(super) fn begin(
+        &mut self,
+        slot: Slot,
+        epoch: Option<u64>,
+    ) -> Option<(Vec<Burial>, CancellationToken)> {
+        let grave = self.0.get_mut(&slot).filter(|grave| grave.writing.is_none())?;
         grave.waiting.retain(|burial| Some(burial.epoch) == epoch);
         let mut bytes = 0_usize;
         let fits = |burial: &&Burial| {
@@ -37,17 +51,29 @@ impl Graves {
         };
         let count = grave.waiting.iter().take(LETTERS_MAX).take_while(fits).count();
         let next: Vec<Burial> = grave.waiting.drain(..count).collect();
-        grave.is_busy = !next.is_empty();
-        if !grave.is_busy {
+        let Some(epoch) = next.first().map(|burial| burial.epoch) else {
             self.0.remove(&slot);
-        }
-        next
+            return None;
+        };
+        let given_up = CancellationToken::new();
+        grave.writing = Some(Writing { epoch, given_up: given_up.clone() });
+        Some((next, given_up))
     }
 
-    /// What was begun last of a partition is durable.
+    /// What was begun last of a partition is durable, or given up.
     pub(super) fn end(&mut self, slot: Slot) {
         if let Some(grave) = self.0.get_mut(&slot) {
-            grave.is_busy = false;
+            grave.writing = None;
+        }
+    }
+
+    /// Gives up what is being written of assignments that are over. A letter may be durable all the same: its next owner writes
+    /// it again, as the same letter.
+    pub(super) fn give_up(&self, epoch_of: impl Fn(Slot) -> Option<u64>) {
+        for (slot, grave) in &self.0 {
+            if let Some(writing) = grave.writing.as_ref().filter(|one| epoch_of(*slot) != Some(one.epoch)) {
+                writing.given_up.cancel();
+            }
         }
     }
 }
@@ -87,7 +113,8 @@ mod tests {
     }
 
     fn begin(graves: &mut Graves, epoch: u64) -> Vec<u64> {
-        graves.begin(SLOT, Some(epoch)).iter().map(|one| one.record.offset.number()).collect()
+        let begun = graves.begin(SLOT, Some(epoch)).into_iter().flat_map(|(burials, _)| burials);
+        begun.map(|one| one.record.offset.number()).collect()
     }
 
     #[test]
@@ -128,9 +155,20 @@ mod tests {
         let mut graves = Graves::default();
         graves.add(burial(1, 0, 1));
         graves.add(burial(2, 0, 1));
-        assert_eq!(graves.begin(SLOT, Some(2)).len(), 1);
+        assert_eq!(begin(&mut graves, 2), [0]);
         graves.end(SLOT);
         graves.add(burial(2, 1, 1));
-        assert_eq!(graves.begin(SLOT, None).len(), 0);
+        assert!(graves.begin(SLOT, None).is_none());
+    }
+
+    #[test]
+    fn what_is_being_written_is_given_up_when_its_assignment_is_over() {
+        for (now, is_over) in [(Some(1), false), (Some(2), true), (None, true)] {
+            let mut graves = Graves::default();
+            graves.add(burial(1, 0, 1));
+            let (_, given_up) = graves.begin(SLOT, Some(1)).unwrap();
+            graves.give_up(|_| now);
+            assert_eq!(given_up.is_cancelled(), is_over, "{now:?}");
+        }
     }
 }
