@@ -168,7 +168,8 @@ fn shown(group: &Value) -> String {
     let mut table =
         Table::new(&["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "LAG S", "BLOCKED", "PARKED", "ON"]);
     let mut lanes = Table::new(&["BLOCKED IN", "PARTITION", "OFFSET", "ATTEMPTS", "AGE S", "REASON"]);
-    let mut has_blocked = false;
+    let mut gaps = Table::new(&["GAP IN", "PARTITION", "FROM", "TO", "AT"]);
+    let (mut has_blocked, mut has_gaps) = (false, false);
     for one in partitions {
         let (topic, partition) = (text(one, "topic"), text(one, "partition"));
         let blocked = items(one, "lanesBlocked");
@@ -189,6 +190,10 @@ fn shown(group: &Value) -> String {
             let age = lane.get("ageMs").and_then(Value::as_u64).unwrap_or(0) / 1_000;
             table_of_lane(&mut lanes, &topic, &partition, lane, age);
         }
+        if let Some(gap) = one.get("lastGap") {
+            has_gaps = true;
+            gaps.row(&[&topic, &partition, &text(gap, "from"), &text(gap, "to"), &text(gap, "at")]);
+        }
     }
     told.push_str(&format!("\n{}", table.to_text()));
     told.push_str(&gateways(items(group, "gateways")));
@@ -206,6 +211,9 @@ fn shown(group: &Value) -> String {
     }
     if has_blocked {
         told.push_str(&format!("\n{}", lanes.to_text()));
+    }
+    if has_gaps {
+        told.push_str(&format!("\n{}", gaps.to_text()));
     }
     told
 }
@@ -285,7 +293,8 @@ mod tests {
                  "lagSeconds": 61.25, "lanesBlocked": [{"offset": 3, "reason": "retrying", "attempts": 2, "ageMs": 4200}],
                  "keysParked": 1, "node": "g1"},
                 {"topic": "orders.v1", "partition": 1, "committedOffset": 5, "endOffset": 5, "lag": 0,
-                 "lagSeconds": 0.0, "lanesBlocked": [], "keysParked": 0},
+                 "lagSeconds": 0.0, "lanesBlocked": [], "keysParked": 0,
+                 "lastGap": {"from": 1, "to": 4, "at": "2026-11-20T10:00:00.000Z"}},
             ],
         })
     }
@@ -308,6 +317,7 @@ mod tests {
             "g2          1007         40           1  open         3  7 members, 2 lanes",
             "g1         socket          2  c-1",
             "orders.v1           0       3         2      4  retrying",
+            "orders.v1          1     1   4  2026-11-20T10:00:00.000Z",
         ] {
             assert!(told.lines().any(|have| have == line), "{line}\n{told}");
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! this gateway's task ends, if it has no member ── the log forgets the offsets, if it knows of no member
-//!    └── its redrive and replay end, its keys are no longer parked ── policy, reset and word to go on are gone
+//!    └── its redrive and replay end, its keys are no longer parked, its gaps go ── policy, reset and word to go on are gone
 //! ```
 //! The policy goes last, so that what was broken off can be asked for again. A group that somebody joins meanwhile ends
 //! when its policy is gone. Dead letters stay for as long as they are kept, and are a new group's of the same name.
@@ -34,6 +34,7 @@ impl Delivery {
         self.retire(group).await?;
         self.forget_offsets(group).await?;
         dead_letters::forget_group(&self.shared, group).await?;
+        self.shared.gateways.forget_gaps(group).await?;
         self.shared.policies.delete(group.clone()).await?;
         tracing::info!(%group, "group deleted");
         let forgotten = async {

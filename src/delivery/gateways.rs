@@ -7,10 +7,12 @@
 //! ```text
 //! gateway/{life}         a beat of this run of a gateway, after what it changed
 //! group/{life}/{group}   what it has of a group; gone when it serves the group no more
+//! gap/{group}/…          the last gap of a partition; goes with the group
 //!
 //! owners ── look ── differs? ── write ── beat ── _weirgate.group_states ── others: is its beat new? ── parts of a view
 //! ```
 
+mod gaps;
 mod signs;
 mod tell;
 mod told;
@@ -26,6 +28,7 @@ use crate::event::{GroupName, Timestamp};
 use crate::log::Table;
 
 use super::merged::Part;
+use gaps::Waiting;
 use signs::{Beat, Signs};
 
 pub(super) use tell::keep;
@@ -41,6 +44,7 @@ const STALE_AFTER: Duration = Duration::from_secs(15);
 #[derive(Debug, Default)]
 pub(super) struct Gateways {
     table: SetOnce<Table>,
+    gaps: Waiting,
     /// Held while the beats of the table are looked at; never across a wait.
     signs: Mutex<Signs>,
 }

@@ -173,6 +173,7 @@ async fn partition_of(
     });
     let lag_age =
         oldest.filter(|_| lag > 0).map_or(Duration::ZERO, |since| Duration::from_millis(age(since)));
+    let place = dead_letters::Place { group, topic, partition };
     Ok(PartitionView {
         topic: topic.clone(),
         partition,
@@ -182,7 +183,8 @@ async fn partition_of(
         lag,
         lag_seconds: lag_age.as_secs_f64(),
         lanes_blocked: lanes_blocked.collect(),
-        keys_parked: shared.states.count_parked(dead_letters::Place { group, topic, partition }).unwrap_or(0),
+        keys_parked: shared.states.count_parked(place).unwrap_or(0),
+        last_gap: shared.gateways.last_gap(place),
     })
 }
 

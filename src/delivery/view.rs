@@ -61,6 +61,17 @@ pub struct BlockedLane {
     pub age_ms: u64,
 }
 
+/// Events of a partition that were gone before the group had read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct LastGap {
+    /// The first of them.
+    pub from: Offset,
+    /// Where the group went on.
+    pub to: Offset,
+    /// When its gateway found them gone.
+    pub at: Timestamp,
+}
+
 /// A partition of a group.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +95,9 @@ pub struct PartitionView {
     pub lanes_blocked: Vec<BlockedLane>,
     /// Keys whose later records become dead letters untried, until all letters of the key are settled.
     pub keys_parked: usize,
+    /// The last events that the group missed here, if it ever missed any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_gap: Option<LastGap>,
 }
 
 /// A gateway that serves a group.

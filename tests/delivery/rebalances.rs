@@ -2,11 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use serde_json::json;
 use weirgate::delivery::{GapReason, How, Push, Refused, Settlement, State, Withdrawal};
 use weirgate::event::{GroupName, Offset};
 
 use super::engine::PATIENCE;
-use super::harness::{World, offsets, patch, topic};
+use super::harness::{World, group, offsets, patch, topic};
 use super::scripted::{Deed, first};
 use super::waiting::{eventually_within, in_time};
 
@@ -99,6 +100,48 @@ async fn a_letter_that_cannot_be_written_is_left_to_the_next_owner_of_its_partit
     let letters = topic("dlq.orders.v1.inventory-sync");
     let end = world.log.bounds(&letters, first().1).await.unwrap().end;
     assert_eq!(end, Offset::new(1), "nothing is written for assignments that are over");
+}
+
+#[tokio::test]
+async fn a_gap_is_kept_in_the_groups_view_by_every_gateway_and_beyond_their_end() {
+    let (mut world, mut log) = World::scripted(1, "{}").await;
+    let _worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 0);
+    assert_eq!(world.view().await["partitions"][0].get("lastGap"), None);
+    log.gap(0, 3);
+    assert_eq!(log.deed().await, Deed::Commit(3));
+    log.gap(3, 9);
+    assert_eq!(log.deed().await, Deed::Commit(9));
+    let gap = world.view().await["partitions"][0]["lastGap"].clone();
+    assert_eq!((&gap["from"], &gap["to"]), (&json!(3), &json!(9)), "the last one: {gap}");
+    assert!(gap["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{gap}");
+
+    let neighbour = world.neighbour().await;
+    let is_told = async || (neighbour.view().await["partitions"][0]["lastGap"] == gap).then_some(());
+    eventually_within(PATIENCE, "the other gateway shows it", is_told).await;
+    drop(neighbour);
+    world.restart().await;
+    let is_told = async || (world.view().await["partitions"][0]["lastGap"] == gap).then_some(());
+    eventually_within(PATIENCE, "it is read again", is_told).await;
+
+    log.have_no_members();
+    world.delivery.delete_group(&group()).await.unwrap();
+    world.delivery.put_policy(&group(), patch(r#"{"topics":["orders.v1"]}"#)).await.unwrap();
+    assert_eq!(world.view().await["partitions"][0].get("lastGap"), None, "another group of the name");
+}
+
+#[tokio::test]
+async fn a_gap_told_shortly_before_the_end_is_kept() {
+    let (mut world, mut log) = World::scripted(1, "{}").await;
+    let worker = world.join("c-1", 8).await;
+    assert_eq!(log.deed().await, Deed::Join);
+    log.assign(0, 7);
+    assert_eq!(log.deed().await, Deed::Commit(7));
+    drop(worker);
+    world.restart().await;
+    let is_told = async || (world.view().await["partitions"][0]["lastGap"]["to"] == 7).then_some(());
+    eventually_within(PATIENCE, "it is read again", is_told).await;
 }
 
 #[tokio::test]

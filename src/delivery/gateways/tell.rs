@@ -66,7 +66,11 @@ impl Gateways {
     /// Says that this gateway serves no group any more; who does not hear it finds out by the time.
     pub(in crate::delivery) async fn leave(&self, life: &str) {
         let Some(table) = self.table.get() else { return };
-        let left = timeout(LEAVE_MAX, write(table, changes(table, life, &BTreeMap::new(), None))).await;
+        let leaving = async {
+            write(table, changes(table, life, &BTreeMap::new(), None)).await?;
+            self.write_gaps(table).await
+        };
+        let left = timeout(LEAVE_MAX, leaving).await;
         if !matches!(left, Ok(Ok(()))) {
             tracing::debug!("other gateways could not be told that this one leaves its groups");
         }
@@ -91,6 +95,7 @@ async fn round(delivery: &Delivery, table: &Table, beat: u64) -> Result<(), log:
     let beat = Beat { node: Arc::clone(&shared.config.node), beat, at_ms: shared.clock.now().millis() };
     let beat = serde_json::to_vec(&beat).ok().filter(|_| !states.is_empty());
     write(table, changes(table, life, &states, beat.map(Bytes::from))).await?;
+    shared.gateways.write_gaps(table).await?;
     write(table, gone(shared, table)).await
 }
 

@@ -8,8 +8,10 @@ use tokio::time::Instant;
 use crate::event::{Offset, Partition, Topic};
 use crate::log::{self, Assigned, MemberEvent};
 
+use super::super::dead_letters::Place;
 use super::super::group::{Beginning, CommitEnd, Slot};
 use super::super::metadata::{self, Progress};
+use super::super::view::LastGap;
 use super::super::{GapReason, Push};
 use super::Owner;
 use super::assignments::measure;
@@ -89,6 +91,8 @@ impl Owner {
     fn tell_gap(&mut self, topic: &Topic, partition: Partition, from: Offset, to: Offset) {
         self.shared.metrics.gaps.with_label_values(&[self.group.as_str(), topic.as_str()]).inc();
         tracing::warn!(group = %self.group, %topic, %partition, %from, %to, "records were gone before the group had read them");
+        let gap = LastGap { from, to, at: self.shared.clock.now() };
+        self.shared.gateways.note_gap(Place { group: &self.group, topic, partition }, gap);
         if *topic == self.redrives {
             return;
         }
