@@ -193,6 +193,25 @@ async fn a_redrive_of_a_topic_that_was_deleted_fails_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_redrive_of_a_topic_that_was_made_anew_fails_with_its_reason_and_sends_nothing_of_the_new_one() {
+    let (world, other) = two(100).await;
+    let begun = begin(&other.delivery, Some(1)).await.unwrap();
+    world.log.delete_topic(&topic(LETTERS)).await.unwrap();
+    let is_gone = async || world.log.topic(&topic(LETTERS)).is_none().then_some(());
+    eventually_within(PATIENCE, "the topic is gone", is_gone).await;
+    bury(&world, 1_000..1_100).await;
+    let ended = until_ended(&other.delivery, &begun.id).await;
+    assert_eq!(ended.state, RedriveState::Failed, "{ended:?}");
+    let reason = format!("topic '{LETTERS}' was deleted and made anew");
+    assert_eq!(ended.reason.as_ref(), Some(&reason), "{ended:?}");
+    if world.log.topic(&topic(REDRIVES)).is_some() {
+        let sent = sent_back(&world).await;
+        assert!(sent.iter().all(|number| *number < 100), "{sent:?}");
+    }
+    assert!(begin(&other.delivery, None).await.is_ok(), "the next one may come");
+}
+
+#[tokio::test]
 async fn letters_whose_read_stalls_are_not_left_out() {
     let (world, _other) = two(60).await;
     world.fault.has_stalled_letters.send_replace(true);
