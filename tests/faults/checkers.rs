@@ -3,6 +3,7 @@
 //! Pure functions, named as Jepsen names them. Each gives what it found, by whom it concerns; the control's findings make
 //! a run void, the others make it fail. The tests of each show a history that violates it.
 
+mod burying;
 mod order;
 mod presence;
 mod publishing;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::history::{Deed, Entry, Kind};
 
+pub(crate) use burying::unburied;
 pub(crate) use stall::{Stall, WHOLE, stalls};
 
 /// Clients beside the gateway have names that begin so.

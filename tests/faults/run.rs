@@ -89,6 +89,8 @@ pub(crate) struct Run {
     pub(crate) subscribers: Subscribers,
     pub(crate) book: Book,
     removed: Vec<Stored>,
+    /// Letters that were taken away on purpose.
+    pub(crate) taken: Vec<Stored>,
     directory: PathBuf,
 }
 
@@ -160,6 +162,7 @@ impl Run {
             gateways,
             book,
             removed: Vec::new(),
+            taken: Vec::new(),
             directory,
         };
         run.publishers.go_on(5, STOP_MAX).await;
@@ -308,6 +311,7 @@ impl Run {
             is_drained,
             committed,
             letters,
+            taken: self.taken,
             redriven,
             directory: self.directory,
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::checkers::{CONTROL, Case, Counts, Finding, Stall, Stored, WHOLE, ends, stalls};
+use crate::checkers::{CONTROL, Case, Counts, Finding, Stall, Stored, WHOLE, ends, stalls, unburied};
 use crate::gateways::REDELIVERED_MAX;
 use crate::history::{Deed, Entry};
 use crate::{is_long, promised, rounds};
@@ -21,6 +21,8 @@ pub(crate) struct Ended {
     pub(crate) committed: Vec<(i32, i64)>,
     /// Its dead letters.
     pub(crate) letters: Vec<Stored>,
+    /// Those that were taken away on purpose.
+    pub(crate) taken: Vec<Stored>,
     /// What was sent back to it of those.
     pub(crate) redriven: Vec<Stored>,
     /// The histories and the gateways' logs; kept where the run does not pass.
@@ -145,9 +147,11 @@ impl Ended {
     #[expect(clippy::print_stdout, reason = "what a run came to is what the long form is run for")]
     fn judge_within(self, control_stall_max: Duration) -> Verdict {
         let case = self.case;
+        let Self { letters, taken, redriven, directory, .. } = self;
+        let mut findings = case.findings();
+        findings.extend(unburied(&case, &[letters.as_slice(), &taken].concat()));
         let (void, broken): (Vec<Finding>, Vec<Finding>) =
-            case.findings().into_iter().partition(|finding| finding.subject.starts_with(CONTROL));
-        let Self { letters, redriven, directory, .. } = self;
+            findings.into_iter().partition(|finding| finding.subject.starts_with(CONTROL));
         let verdict = Verdict { counts: case.counts(), case, letters, redriven, directory };
         let (counts, case) = (verdict.counts, &verdict.case);
         let (stall, control_stall) = verdict.stall(None, &WHOLE);
@@ -218,6 +222,7 @@ mod tests {
             is_drained: true,
             committed: vec![(0, 2)],
             letters: Vec::new(),
+            taken: Vec::new(),
             redriven: Vec::new(),
             directory: "no-such-directory".into(),
         }
@@ -273,6 +278,16 @@ mod tests {
     #[should_panic(expected = "lost-write")]
     fn a_run_that_loses_an_event_fails() {
         with("p0", LOST).judge(Duration::from_secs(1));
+    }
+
+    #[test]
+    #[should_panic(expected = "unburied")]
+    fn a_run_that_passes_a_rejected_event_without_a_letter_fails() {
+        let mut ended = whole();
+        let poison = |name: &mut String| *name = name.replace("p0-1", "poison-1");
+        ended.case.history.iter_mut().for_each(|entry| poison(&mut entry.id));
+        ended.case.truth.iter_mut().for_each(|stored| poison(&mut stored.id));
+        ended.judge(Duration::from_secs(1));
     }
 
     #[test]
