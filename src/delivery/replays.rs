@@ -12,6 +12,7 @@ mod handle;
 mod job;
 mod plan;
 mod sweep;
+mod told;
 
 use serde_json::Value;
 
@@ -20,8 +21,8 @@ use crate::event::Topic;
 use super::ResetTo;
 
 pub use handle::ReplayPage;
-pub use job::{Replay, ReplayCounts, ReplayState};
 pub use plan::{ReplayPlan, ReplayRange};
+pub use told::{Replay, ReplayCounts, ReplayState};
 
 pub(super) use job::{Job, Part};
 pub(super) use sweep::sweep;

@@ -1,0 +1,263 @@
+//! A replay that this gateway works on: which partitions are under way, and which of them are read and hand over next. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::time::Instant;
+
+use crate::event::{Filter, Offset};
+
+use super::super::super::super::group::{Beginning, Slot};
+use super::super::super::super::jobs::{JobId, Rate};
+use super::super::super::super::metadata;
+use super::super::super::super::replays::{Job, Part};
+use super::feed::Feed;
+
+/// Partitions that are replayed at once.
+const FEEDS_MAX: usize = 16;
+/// Partitions that are read at once, and how many of them may be ones that could not be read just now.
+const READS_MAX: usize = 4;
+const FAILING_READS_MAX: usize = 2;
+
+/// A replay that this gateway works on.
+pub(in crate::delivery::owner::replays) struct Run {
+    /// This gateway's copy.
+    pub(super) copy: Job,
+    pub(super) filter: Option<Filter>,
+    pub(super) rate: Rate,
+    /// What is not begun.
+    waiting: VecDeque<(Slot, Part)>,
+    pub(super) feeds: BTreeMap<Slot, Feed>,
+    /// Which of them hands over first now.
+    pub(super) turn: usize,
+    /// Which of them is read first now.
+    read_turn: usize,
+    /// Why it can never go on.
+    pub(super) never: Option<String>,
+}
+
+impl Run {
+    /// A run of a job whose parts are these partitions; none where one of them is no longer the group's.
+    pub(in crate::delivery::owner::replays) fn new(
+        job: Job,
+        slots: Vec<Slot>,
+        filter: Option<Filter>,
+    ) -> Self {
+        let is_whole = slots.len() == job.parts.len() && filter.is_some() == job.told.filter.is_some();
+        let never = "the group does not read all of its topics any more".to_owned();
+        Self {
+            filter,
+            rate: Rate::new(job.told.rate_per_second, Instant::now()),
+            waiting: slots.into_iter().zip(job.parts.iter().cloned()).collect(),
+            feeds: BTreeMap::new(),
+            turn: 0,
+            read_turn: 0,
+            never: (!is_whole).then_some(never),
+            copy: job,
+        }
+    }
+
+    pub(in crate::delivery::owner::replays) const fn id(&self) -> &JobId {
+        &self.copy.told.id
+    }
+
+    pub(in crate::delivery::owner::replays) const fn copy(&self) -> &Job {
+        &self.copy
+    }
+
+    /// The partitions that were begun.
+    pub(in crate::delivery::owner::replays) fn slots(&self) -> Vec<Slot> {
+        self.feeds.keys().copied().collect()
+    }
+
+    /// Begins as many as are replayed at once.
+    pub(super) fn begin(&mut self) -> Vec<Beginning> {
+        let mut beginnings = Vec::new();
+        while self.feeds.len() < FEEDS_MAX
+            && let Some((slot, part)) = self.waiting.pop_front()
+        {
+            let Some(topic) = self.copy.told.topics.get(part.topic) else { continue };
+            let position = part.next.number();
+            let progress = metadata::decode(position, &part.metadata);
+            let feed = Feed {
+                place: (part.topic, part.partition),
+                topic: topic.clone(),
+                incarnation: self.copy.incarnations.get(part.topic).copied().unwrap_or_default(),
+                end: part.end.number(),
+                settled: progress.settled.clone(),
+                reader: None,
+                is_reading: false,
+                records: VecDeque::new(),
+                read: position,
+                is_held: false,
+                is_failing: false,
+                again_at: None,
+                gone_since: None,
+            };
+            self.feeds.insert(slot, feed);
+            beginnings.push(Beginning { slot, position, committed: Some(position), progress });
+        }
+        beginnings
+    }
+
+    /// Which partitions are to be read now, where so many are being read.
+    pub(super) fn next_reads(&mut self, reads: usize, now: Instant) -> Vec<Slot> {
+        self.feeds.values_mut().for_each(|feed| feed.wait_until(now));
+        if self.never.is_some() {
+            return Vec::new();
+        }
+        let failing = self.feeds.values().filter(|feed| feed.is_reading && feed.is_failing).count();
+        // They may take long to fail again, and may not stop the others.
+        let mut failing_max = FAILING_READS_MAX.saturating_sub(failing);
+        let mut slots = turned(self.slots(), &mut self.read_turn);
+        slots.retain(|slot| {
+            let Some(feed) = self.feeds.get(slot).filter(|feed| feed.is_hungry()) else { return false };
+            let may_read = !feed.is_failing || failing_max > 0;
+            failing_max = failing_max.saturating_sub(usize::from(feed.is_failing));
+            may_read
+        });
+        slots.truncate(READS_MAX.saturating_sub(reads));
+        slots
+    }
+
+    /// Whether nothing is left.
+    pub(in crate::delivery::owner::replays) fn is_done(&self) -> bool {
+        self.copy.parts.is_empty()
+    }
+
+    /// Why it can never go on, if so.
+    pub(in crate::delivery::owner::replays) fn failure(&self) -> Option<String> {
+        self.never.clone()
+    }
+
+    pub(in crate::delivery::owner::replays) fn delivered(&mut self) {
+        self.copy.delivered();
+    }
+
+    pub(in crate::delivery::owner::replays) fn failed(&mut self) {
+        self.copy.failed();
+    }
+
+    /// All of a partition before an offset is settled; whether nothing of it is left.
+    pub(in crate::delivery::owner::replays) fn mark(
+        &mut self,
+        slot: Slot,
+        offset: u64,
+        metadata: String,
+    ) -> bool {
+        let Some(feed) = self.feeds.get(&slot) else { return false };
+        let is_done = self.copy.mark(feed.place, Offset::new(offset), metadata);
+        if is_done {
+            self.feeds.remove(&slot);
+        }
+        is_done
+    }
+
+    pub(in crate::delivery::owner::replays) fn hold(&mut self, slot: Slot, is_held: bool) {
+        if let Some(feed) = self.feeds.get_mut(&slot) {
+            feed.is_held = is_held;
+        }
+    }
+
+    pub(in crate::delivery::owner::replays) fn leave(&mut self, slot: Slot) {
+        self.feeds.remove(&slot);
+    }
+
+    /// When the next event may be handed over, or read.
+    pub(in crate::delivery::owner::replays) fn due(&self) -> Option<Instant> {
+        let is_waiting = self.feeds.values().any(|feed| !feed.is_held && !feed.records.is_empty());
+        let next = Some(self.rate.next()).filter(|_| is_waiting);
+        // What can never go on is not read again.
+        let again_at = self.feeds.values().filter_map(|feed| feed.again_at).min();
+        [next, again_at.filter(|_| self.never.is_none())].into_iter().flatten().min()
+    }
+}
+
+/// Another one first each time.
+pub(super) fn turned(mut slots: Vec<Slot>, turn: &mut usize) -> Vec<Slot> {
+    *turn = turn.wrapping_add(1);
+    let first = turn.checked_rem(slots.len()).unwrap_or_default();
+    slots.rotate_left(first);
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::log;
+
+    use super::super::feed::Stop;
+    use super::*;
+
+    fn run(partitions: u32) -> Run {
+        let part = |number: u32| json!({"t": 0, "p": number, "o": 0, "e": 9});
+        let job = json!({
+            "told": {
+                "id": "inventory-sync.7", "group": "inventory-sync", "state": "running", "events": 9,
+                "examined": 0, "matched": 0, "delivered": 0, "failed": 0, "skipped": 0,
+                "topics": ["orders.v1"], "from": "earliest", "ratePerSecond": null,
+                "by": "anna", "createdAt": "2026-11-21T10:00:00Z",
+            },
+            "incarnations": [1],
+            "parts": (0..partitions).map(part).collect::<Vec<_>>(),
+            "owner": "g1",
+            "beat": 0,
+        });
+        let slots = (0..partitions).map(|partition| Slot { topic: 0, partition }.replayed()).collect();
+        let mut run = Run::new(serde_json::from_value(job).unwrap(), slots, None);
+        assert_eq!(run.begin().len(), usize::try_from(partitions).unwrap().min(FEEDS_MAX));
+        run
+    }
+
+    fn stop(run: &mut Run, slots: &[Slot], now: Instant) {
+        for slot in slots {
+            let feed = run.feeds.get_mut(slot).unwrap();
+            assert_eq!(feed.stop(Stop::Log(log::Error::OutcomeUnknown), now), None);
+        }
+    }
+
+    #[test]
+    fn what_can_never_be_read_wakes_nobody() {
+        let (mut run, now) = (run(1), Instant::now());
+        assert_eq!(run.due(), None);
+        let slots = run.next_reads(0, now);
+        stop(&mut run, &slots, now);
+        let again_at = run.due().unwrap();
+        assert!(again_at > now);
+        assert_eq!(run.next_reads(0, again_at), slots);
+        assert_eq!(run.due(), None, "what is past wakes nobody");
+        stop(&mut run, &slots, now);
+        run.never = Some("no right to read".to_owned());
+        assert_eq!((run.due(), run.next_reads(0, again_at)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn partitions_that_cannot_be_read_do_not_stop_the_others() {
+        let (mut run, now) = (run(20), Instant::now());
+        let failing = run.next_reads(0, now);
+        assert_eq!(failing.len(), READS_MAX);
+        stop(&mut run, &failing, now);
+        let others = run.next_reads(0, now);
+        assert_eq!(others.len(), READS_MAX);
+        assert!(others.iter().all(|slot| !failing.contains(slot)));
+        let again_at = run.due().unwrap();
+        for _ in 0..FEEDS_MAX {
+            let chosen = run.next_reads(0, again_at);
+            assert_eq!(chosen.len(), READS_MAX);
+            assert!(chosen.iter().filter(|slot| failing.contains(slot)).count() <= FAILING_READS_MAX);
+        }
+        run.feeds.get_mut(&failing[0]).unwrap().is_reading = true;
+        run.feeds.get_mut(&failing[1]).unwrap().is_reading = true;
+        let chosen = run.next_reads(2, again_at);
+        assert_eq!(chosen.len(), 2);
+        assert!(chosen.iter().all(|slot| !failing.contains(slot)), "two of them are being read");
+    }
+
+    #[test]
+    fn each_partition_is_read_first_once() {
+        let (mut run, now) = (run(3), Instant::now());
+        let mut first: Vec<Slot> = (0..3).map(|_| run.next_reads(0, now)[0]).collect();
+        first.sort_unstable();
+        assert_eq!(first, run.slots());
+    }
+}
