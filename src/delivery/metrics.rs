@@ -29,6 +29,7 @@ pub(super) struct Metrics {
     pub(super) dead_letters: CounterBy,
     pub(super) dead_letter_failures: Counter,
     pub(super) letters: Letters,
+    pub(super) replays: Replays,
     pub(super) lag: Lag,
 }
 
@@ -51,6 +52,14 @@ pub(super) struct Letters {
     pub(super) redriven: CounterBy,
     /// That run here.
     pub(super) redrives: Gauge,
+}
+
+/// What replays do.
+#[derive(Debug, Clone)]
+pub(super) struct Replays {
+    pub(super) events: CounterBy,
+    /// That run here.
+    pub(super) running: Gauge,
 }
 
 /// How far groups are behind.
@@ -147,6 +156,7 @@ impl Metrics {
                 "Failed attempts to write a dead letter; each is tried again.",
             ),
             letters: Letters::register(registry),
+            replays: Replays::register(registry),
             lag: Lag::register(registry),
         }
     }
@@ -180,6 +190,19 @@ impl Letters {
             ),
             redrives: registry
                 .gauge("weirgate_redrives_running", "Redrives that this gateway carries out now."),
+        }
+    }
+}
+
+impl Replays {
+    fn register(registry: &Registry) -> Self {
+        Self {
+            events: registry.counter_by(
+                "weirgate_replay_events_total",
+                "Events of replays, by outcome: delivered, failed or skipped.",
+                &["group", "outcome"],
+            ),
+            running: registry.gauge("weirgate_replays_running", "Replays that this gateway carries out now."),
         }
     }
 }

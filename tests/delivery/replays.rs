@@ -146,6 +146,7 @@ async fn a_replayed_event_that_fails_is_tried_again_and_is_a_letter_then() {
     let reject = Settlement::Reject { tag: got.tag, reason: Some("no such sku".to_owned()) };
     assert_eq!(worker.settle(reject).await, []);
     assert_eq!(until_ended(&world.delivery, &next.id).await.counts.failed, 1);
+    world.until_metric("weirgate_replay_events_total{group=\"inventory-sync\",outcome=\"failed\"} 2").await;
     let is_open = async || {
         let letters = world.letters().await.dead_letters;
         letters.iter().any(|one| one.state == DeadLetterState::Open).then_some(())
@@ -194,6 +195,11 @@ async fn only_what_a_filter_fits_is_replayed() {
     let none = begin(&world.delivery, json!({"from": "earliest", "filter": {"key": true, "eq": "c"}})).await;
     let ended = until_ended(&world.delivery, &none.id).await;
     assert_eq!((ended.state, ended.counts.matched, ended.counts.skipped), (ReplayState::Done, 0, 5));
+    for outcome in ["outcome=\"skipped\"} 8", "outcome=\"delivered\"} 2"] {
+        let line = format!("weirgate_replay_events_total{{group=\"inventory-sync\",{outcome}");
+        world.until_metric(&line).await;
+    }
+    world.until_metric("weirgate_replays_running 0").await;
 }
 
 #[tokio::test]
@@ -201,6 +207,7 @@ async fn a_cancelled_replay_is_withdrawn_and_its_end_stays() {
     let (world, mut worker) = done(3, "{}").await;
     let begun = begin(&world.delivery, json!({"from": "earliest"})).await;
     let again = worker.deliveries(3).await;
+    world.until_metric("weirgate_replays_running 1").await;
     let cancelled = world.delivery.cancel_replay(&begun.id, "berta").await.unwrap();
     assert_eq!((cancelled.state, cancelled.cancelled_by.as_deref()), (ReplayState::Cancelled, Some("berta")));
     assert_eq!(world.delivery.cancel_replay(&begun.id, "berta").await.unwrap(), cancelled);

@@ -19,6 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout};
 
 use crate::event::{Filter, Partition};
+use crate::telemetry::Gauge;
 
 use super::super::Error;
 use super::super::group::{Outcome, Settled, Slot, SourceCommit};
@@ -37,6 +38,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Replays {
     run: Option<Run>,
+    shown: Option<Shown>,
     signs: Signs,
     /// Telling the table; answers what it says.
     pub(super) telling: Option<Pending<Told>>,
@@ -47,6 +49,9 @@ pub(super) struct Replays {
     /// Whether the table refuses what it is told, for a reason that does not pass.
     is_refused: bool,
 }
+
+/// A replay that metrics tell to run here, until this is dropped.
+struct Shown(Gauge);
 
 /// What the table said.
 #[derive(Debug)]
@@ -157,6 +162,8 @@ impl Owner {
                 run.mark(slot, offset, metadata).then_some(slot)
             })
             .collect();
+        let skipped = run.newly_skipped();
+        self.show_replayed("skipped", skipped);
         if done.is_empty() {
             return;
         }
@@ -175,6 +182,7 @@ impl Owner {
             && let Some(run) = &mut self.replays.run
         {
             run.delivered();
+            self.show_replayed("delivered", 1);
         }
     }
 
@@ -185,6 +193,7 @@ impl Owner {
             && let Some(run) = &mut self.replays.run
         {
             run.failed();
+            self.show_replayed("failed", 1);
         }
     }
 
@@ -223,16 +232,25 @@ impl Owner {
         let run = Run::new(job, slots.unwrap_or_default(), filter.transpose().ok().flatten());
         tracing::info!(group = %self.group, replay = %run.id(), "replay begins or goes on");
         self.replays.run = Some(run);
+        self.replays.shown = Some(Shown::of(&self.shared.metrics.replays.running));
         self.replays.is_stirred = true;
     }
 
     /// Withdraws what is in flight of it.
     fn end_replay(&mut self) {
         let Some(run) = self.replays.run.take() else { return };
+        self.replays.shown = None;
         self.replays.reads = FuturesUnordered::new();
         let slots = run.slots();
         self.recall(|tag| slots.contains(&Slot { topic: tag.topic, partition: tag.partition }));
         self.machine.lose(&slots, self.now());
+    }
+
+    fn show_replayed(&self, outcome: &str, count: u64) {
+        if count > 0 {
+            let events = &self.shared.metrics.replays.events;
+            events.with_label_values(&[self.group.as_str(), outcome]).inc_by(count);
+        }
     }
 
     fn take_replay(&mut self, id: JobId, beat: u64) {
@@ -247,6 +265,19 @@ impl Owner {
             Some(Box::pin(
                 async move { Told::Recorded(tell(&shared, &copy, word).await, copy.parts.is_empty()) },
             ));
+    }
+}
+
+impl Shown {
+    fn of(running: &Gauge) -> Self {
+        running.inc();
+        Self(running.clone())
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -31,6 +31,8 @@ pub(in crate::delivery::owner::replays) struct Run {
     pub(super) turn: usize,
     /// Which of them is read first now.
     read_turn: usize,
+    /// How many of its offsets without an event that is meant are counted.
+    skipped: u64,
     /// Why it can never go on.
     pub(super) never: Option<String>,
 }
@@ -51,6 +53,7 @@ impl Run {
             feeds: BTreeMap::new(),
             turn: 0,
             read_turn: 0,
+            skipped: job.told.counts.skipped,
             never: (!is_whole).then_some(never),
             copy: job,
         }
@@ -150,6 +153,14 @@ impl Run {
             self.feeds.remove(&slot);
         }
         is_done
+    }
+
+    /// How many more offsets had no event that is meant, since this was asked last. What is settled above the first unsettled
+    /// event lowers the job's own count for a while.
+    pub(in crate::delivery::owner::replays) fn newly_skipped(&mut self) -> u64 {
+        let more = self.copy.told.counts.skipped.saturating_sub(self.skipped);
+        self.skipped += more;
+        more
     }
 
     pub(in crate::delivery::owner::replays) fn hold(&mut self, slot: Slot, is_held: bool) {
