@@ -1,4 +1,5 @@
-//! A log with faults that tests switch on: dead letters are refused, or changes of tables; reads of letters stall.
+//! A log with faults that tests switch on: dead letters are refused, or changes of tables; reads of letters stall,
+//! and of some partitions fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -23,6 +24,8 @@ pub(crate) struct Fault {
     pub(crate) value_bytes_max: AtomicU32,
     /// Whether reads of the first partition of dead-letter topics stall.
     pub(crate) has_stalled_letters: watch::Sender<bool>,
+    /// Partitions of other topics below this number cannot be read, but by members of groups.
+    pub(crate) unreadable_below: AtomicU32,
 }
 
 /// The log behind the faults.
@@ -58,6 +61,9 @@ impl Layer for Faulty {
     }
 
     fn reader(&self, topic: &Topic, partition: Partition, below: Box<dyn Reader>) -> Box<dyn Reader> {
+        if !topic.is_dead_letters() && !topic.as_str().starts_with("_weirgate.") {
+            return Box::new(Refusing { below, partition, fault: Arc::clone(&self.fault) });
+        }
         if !topic.is_dead_letters() || partition.number() != 0 {
             return below;
         }
@@ -77,6 +83,32 @@ impl Reader for Stalling {
     async fn next(&mut self, bytes_max: usize) -> Result<Fetched, Error> {
         // The fault may have gone with the test.
         drop(self.is_stalled.wait_for(|is_stalled| !is_stalled).await);
+        self.below.next(bytes_max).await
+    }
+
+    fn seek(&mut self, offset: Offset) {
+        self.below.seek(offset);
+    }
+
+    fn position(&self) -> Offset {
+        self.below.position()
+    }
+}
+
+/// A reader whose reads fail while its partition cannot be read.
+#[derive(Debug)]
+struct Refusing {
+    below: Box<dyn Reader>,
+    partition: Partition,
+    fault: Arc<Fault>,
+}
+
+#[async_trait]
+impl Reader for Refusing {
+    async fn next(&mut self, bytes_max: usize) -> Result<Fetched, Error> {
+        if self.partition.number() < self.fault.unreadable_below.load(Ordering::SeqCst) {
+            return Err(Error::Overloaded);
+        }
         self.below.next(bytes_max).await
     }
 

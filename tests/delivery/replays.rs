@@ -1,5 +1,7 @@
 //! Ranges that are delivered once more, beside what the group does.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 use weirgate::delivery::{
     DeadLetterState, Delivery, Error, JobId, Replay, ReplayCounts, ReplayOrder, ReplayState, Settlement,
@@ -380,4 +382,32 @@ async fn of_each_group_the_last_replays_are_kept() {
     let kept: Vec<JobId> = page.replays.into_iter().chain(rest.replays).map(|told| told.id).collect();
     let expected: Vec<JobId> = all.into_iter().rev().take(20).collect();
     assert_eq!(kept, expected);
+}
+
+#[tokio::test]
+async fn partitions_that_cannot_be_read_do_not_hold_the_others_up() {
+    const UNREADABLE: u32 = 16;
+    let world = World::start(20, "{}").await;
+    for partition in 0..20 {
+        world.publish(partition, "a", 1).await;
+    }
+    world.fault.unreadable_below.store(UNREADABLE, Ordering::SeqCst);
+    let begun = begin(&world.delivery, json!({"from": "earliest"})).await;
+    let mut worker = world.join("c-1", 64).await;
+    let (mut live, mut again) = (0, Vec::new());
+    while live < 20 || again.len() < 4 {
+        let got = worker.delivery().await;
+        worker.ack(&got).await;
+        if is_replay(&got) { again.push(got.frame["partition"].as_u64().unwrap()) } else { live += 1 }
+    }
+    again.sort_unstable();
+    assert_eq!(again, [16, 17, 18, 19]);
+    world.fault.unreadable_below.store(0, Ordering::SeqCst);
+    for got in worker.deliveries(16).await {
+        assert!(is_replay(&got));
+        worker.ack(&got).await;
+    }
+    let ended = until_ended(&world.delivery, &begun.id).await;
+    let expected = ReplayCounts { examined: 20, matched: 20, delivered: 20, failed: 0, skipped: 0 };
+    assert_eq!((ended.state, ended.counts), (ReplayState::Done, expected));
 }

@@ -183,6 +183,11 @@ impl Job {
         is_done
     }
 
+    /// What is left of a partition.
+    pub(in crate::delivery) fn part(&self, (topic, partition): (usize, Partition)) -> Option<&Part> {
+        self.parts.iter().find(|part| (part.topic, part.partition) == (topic, partition))
+    }
+
     pub(in crate::delivery) const fn beat(&self) -> u64 {
         self.custody.beat()
     }

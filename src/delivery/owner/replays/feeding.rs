@@ -45,6 +45,8 @@ impl Owner {
     fn begin_ranges(&mut self) {
         let now = self.now();
         let Some(run) = &mut self.replays.run else { return };
+        let aside = run.set_aside(Instant::now());
+        self.machine.lose(&aside, now);
         let beginnings = run.begin();
         if !beginnings.is_empty() {
             self.machine.assign(beginnings, now);

@@ -106,6 +106,12 @@ impl Feed {
         is_idle && self.records.is_empty() && self.read < self.end
     }
 
+    /// Whether it cannot be read now, and is neither read nor handed over.
+    pub(super) fn is_stuck(&self) -> bool {
+        let is_idle = !self.is_reading && self.records.is_empty();
+        is_idle && self.is_failing && self.again_at.is_some() && self.gone_since.is_none()
+    }
+
     fn goes_on(&mut self) {
         (self.is_failing, self.gone_since) = (false, None);
     }

@@ -1,6 +1,7 @@
 //! A replay that this gateway works on: which partitions are under way, and which of them are read and hand over next. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -17,6 +18,8 @@ const FEEDS_MAX: usize = 16;
 /// Partitions that are read at once, and how many of them may be ones that could not be read just now.
 const READS_MAX: usize = 4;
 const FAILING_READS_MAX: usize = 2;
+/// How often partitions that cannot be read give their places to others.
+const ASIDE_EVERY: Duration = Duration::from_secs(1);
 
 /// A replay that this gateway works on.
 pub(in crate::delivery::owner::replays) struct Run {
@@ -24,8 +27,10 @@ pub(in crate::delivery::owner::replays) struct Run {
     pub(super) copy: Job,
     pub(super) filter: Option<Filter>,
     pub(super) rate: Rate,
-    /// What is not begun.
-    waiting: VecDeque<(Slot, Part)>,
+    /// What is not begun, or set aside.
+    waiting: VecDeque<(Slot, Feed)>,
+    /// When partitions may be set aside again.
+    aside_at: Option<Instant>,
     pub(super) feeds: BTreeMap<Slot, Feed>,
     /// Which of them hands over first now.
     pub(super) turn: usize,
@@ -49,7 +54,8 @@ impl Run {
         Self {
             filter,
             rate: Rate::new(job.told.rate_per_second, Instant::now()),
-            waiting: slots.into_iter().zip(job.parts.iter().cloned()).collect(),
+            waiting: slots.into_iter().zip(&job.parts).filter_map(|one| feed(&job, one)).collect(),
+            aside_at: None,
             feeds: BTreeMap::new(),
             turn: 0,
             read_turn: 0,
@@ -76,30 +82,36 @@ impl Run {
     pub(super) fn begin(&mut self) -> Vec<Beginning> {
         let mut beginnings = Vec::new();
         while self.feeds.len() < FEEDS_MAX
-            && let Some((slot, part)) = self.waiting.pop_front()
+            && let Some((slot, mut feed)) = self.waiting.pop_front()
         {
-            let Some(topic) = self.copy.told.topics.get(part.topic) else { continue };
+            let Some(part) = self.copy.part(feed.place) else { continue };
             let position = part.next.number();
             let progress = metadata::decode(position, &part.metadata);
-            let feed = Feed {
-                place: (part.topic, part.partition),
-                topic: topic.clone(),
-                incarnation: self.copy.incarnations.get(part.topic).copied().unwrap_or_default(),
-                end: part.end.number(),
-                settled: progress.settled.clone(),
-                reader: None,
-                is_reading: false,
-                records: VecDeque::new(),
-                read: position,
-                is_held: false,
-                is_failing: false,
-                again_at: None,
-                gone_since: None,
-            };
+            feed.settled.clone_from(&progress.settled);
             self.feeds.insert(slot, feed);
             beginnings.push(Beginning { slot, position, committed: Some(position), progress });
         }
         beginnings
+    }
+
+    /// Sets partitions aside that cannot be read now and have nothing under way, where others wait for a place: a few at a time,
+    /// to come again after those. What is not there any more stays, to say so in time.
+    pub(super) fn set_aside(&mut self, now: Instant) -> Vec<Slot> {
+        let may_go = self.never.is_none() && self.aside_at.is_none_or(|at| at <= now);
+        if !may_go || self.feeds.len() < FEEDS_MAX {
+            return Vec::new();
+        }
+        let is_idle = |feed: &Feed| {
+            let next = self.copy.part(feed.place).map(|part| part.next.number());
+            feed.is_stuck() && next == Some(feed.read)
+        };
+        let stuck = self.feeds.iter().filter(|(_, feed)| is_idle(feed)).map(|(slot, _)| *slot);
+        let slots: Vec<Slot> = stuck.take(self.waiting.len().min(READS_MAX)).collect();
+        for slot in &slots {
+            self.waiting.extend(self.feeds.remove(slot).map(|feed| (*slot, feed)));
+            self.aside_at = Some(now + ASIDE_EVERY);
+        }
+        slots
     }
 
     /// Which partitions are to be read now, where so many are being read.
@@ -183,6 +195,26 @@ impl Run {
     }
 }
 
+/// A part that is not begun.
+fn feed(job: &Job, (slot, part): (Slot, &Part)) -> Option<(Slot, Feed)> {
+    let feed = Feed {
+        place: (part.topic, part.partition),
+        topic: job.told.topics.get(part.topic)?.clone(),
+        incarnation: job.incarnations.get(part.topic).copied().unwrap_or_default(),
+        end: part.end.number(),
+        settled: Vec::new(),
+        reader: None,
+        is_reading: false,
+        records: VecDeque::new(),
+        read: part.next.number(),
+        is_held: false,
+        is_failing: false,
+        again_at: None,
+        gone_since: None,
+    };
+    Some((slot, feed))
+}
+
 /// Another one first each time.
 pub(super) fn turned(mut slots: Vec<Slot>, turn: &mut usize) -> Vec<Slot> {
     *turn = turn.wrapping_add(1);
@@ -193,6 +225,8 @@ pub(super) fn turned(mut slots: Vec<Slot>, turn: &mut usize) -> Vec<Slot> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use crate::log;
@@ -270,5 +304,47 @@ mod tests {
         let mut first: Vec<Slot> = (0..3).map(|_| run.next_reads(0, now)[0]).collect();
         first.sort_unstable();
         assert_eq!(first, run.slots());
+    }
+
+    #[test]
+    fn partitions_that_cannot_be_read_give_their_places_to_others() {
+        let (mut run, mut now) = (run(40), Instant::now());
+        let mut begun: BTreeSet<Slot> = run.feeds.keys().copied().collect();
+        assert_eq!(run.set_aside(now), []);
+        for _ in 0..30 {
+            let slots: Vec<Slot> = run.feeds.keys().copied().collect();
+            stop(&mut run, &slots, now);
+            let aside = run.set_aside(now);
+            assert_eq!(aside.len(), READS_MAX);
+            assert!(run.set_aside(now).is_empty(), "a few at a time");
+            let places: Vec<Slot> = run.begin().into_iter().map(|one| one.slot).collect();
+            assert_eq!(places.len(), READS_MAX);
+            assert!(places.iter().all(|slot| !aside.contains(slot)));
+            begun.extend(places);
+            now += ASIDE_EVERY;
+            run.next_reads(0, now);
+        }
+        assert_eq!(begun.len(), 40);
+        assert_eq!(run.feeds.len() + run.waiting.len(), 40);
+    }
+
+    #[test]
+    fn a_partition_with_something_under_way_keeps_its_place() {
+        let (mut run, now) = (run(17), Instant::now());
+        let slots = run.slots();
+        stop(&mut run, &slots, now);
+        for feed in run.feeds.values_mut() {
+            feed.read = 3;
+        }
+        assert_eq!(run.set_aside(now), [], "three of each are not settled");
+        run.mark(slots[5], 3, String::new());
+        run.feeds.get_mut(&slots[6]).unwrap().gone_since = Some(now);
+        run.mark(slots[6], 3, String::new());
+        assert_eq!(run.set_aside(now), [slots[5]]);
+        assert_eq!(run.begin().len(), 1);
+        assert_eq!(run.waiting.len(), 1);
+        run.feeds.clear();
+        let beginnings = run.begin();
+        assert_eq!((beginnings[0].slot, beginnings[0].position), (slots[5], 3), "it goes on where it was");
     }
 }
