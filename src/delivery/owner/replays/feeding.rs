@@ -79,8 +79,10 @@ impl Owner {
     }
 
     fn read_on(&mut self) {
+        let now = Instant::now();
         let Some(run) = &mut self.replays.run else { return };
-        for slot in run.next_reads(self.replays.reads.len(), Instant::now()) {
+        run.feeds.values_mut().for_each(|feed| feed.close_idle(now));
+        for slot in run.next_reads(self.replays.reads.len(), now) {
             let Some(feed) = run.feeds.get_mut(&slot) else { continue };
             feed.is_reading = true;
             let (shared, range) = (Arc::clone(&self.shared), feed.read..feed.end);
@@ -96,7 +98,7 @@ impl Owner {
     pub(in crate::delivery::owner) fn replay_read(&mut self, read: Read) {
         let Some(run) = &mut self.replays.run else { return };
         let Some(feed) = run.feeds.get_mut(&read.slot) else { return };
-        (feed.reader, feed.is_reading) = (read.reader, false);
+        feed.end_read(read.reader, Instant::now());
         match read.fetched {
             Ok(fetched) => {
                 let storage = self.shared.catalogue.load().rule(&feed.topic).storage;

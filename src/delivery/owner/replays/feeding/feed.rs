@@ -11,6 +11,9 @@ use crate::log::{self, Fetched, Reader};
 
 /// After the log refused.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A reader that is not used for so long is closed: what it reads ahead is memory, and what comes of opening it too often
+/// is read from the log many times.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 /// A topic that is not there for so long was deleted. Before, this gateway may not have heard of it yet.
 const GONE_MAX: Duration = Duration::from_secs(20);
 
@@ -23,7 +26,10 @@ pub(super) struct Feed {
     pub(super) end: u64,
     /// Settled before this gateway took it, above the place where it began.
     pub(super) settled: Vec<Range<u64>>,
+    /// Opened where it has read to, where there is none.
     pub(super) reader: Option<Box<dyn Reader>>,
+    /// Since when it is not used.
+    pub(super) idle_since: Instant,
     pub(super) is_reading: bool,
     /// Read and meant, and not handed over.
     pub(super) records: VecDeque<Record>,
@@ -96,6 +102,17 @@ impl Feed {
         (now.duration_since(since) >= GONE_MAX).then_some(reason)
     }
 
+    /// Takes its reader back, where that can still be used.
+    pub(super) fn end_read(&mut self, reader: Option<Box<dyn Reader>>, now: Instant) {
+        (self.reader, self.is_reading, self.idle_since) = (reader, false, now);
+    }
+
+    /// Closes a reader that is not used for long, or never will be.
+    pub(super) fn close_idle(&mut self, now: Instant) {
+        let is_used = self.read < self.end && now.duration_since(self.idle_since) < IDLE_MAX;
+        self.reader.take_if(|_| !is_used);
+    }
+
     /// Forgets when it was to be read again, once that is now.
     pub(super) fn wait_until(&mut self, now: Instant) {
         self.again_at.take_if(|at| *at <= now);
@@ -123,7 +140,25 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+
     use super::*;
+
+    #[derive(Debug)]
+    struct Silent;
+
+    #[async_trait]
+    impl Reader for Silent {
+        async fn next(&mut self, _bytes_max: usize) -> Result<Fetched, log::Error> {
+            std::future::pending().await
+        }
+
+        fn seek(&mut self, _offset: Offset) {}
+
+        fn position(&self) -> Offset {
+            Offset::ZERO
+        }
+    }
 
     fn feed() -> Feed {
         Feed {
@@ -133,6 +168,7 @@ mod tests {
             end: 9,
             settled: Vec::new(),
             reader: None,
+            idle_since: Instant::now(),
             is_reading: false,
             records: VecDeque::new(),
             read: 4,
@@ -192,5 +228,28 @@ mod tests {
         let fetched = Fetched { records: Vec::new(), next: Offset::new(20), end };
         feed.take(fetched, |_| true);
         assert_eq!((feed.read, feed.gone_since), (9, None));
+    }
+
+    #[test]
+    fn a_reader_that_is_not_used_for_long_is_closed() {
+        let (mut feed, now) = (feed(), Instant::now());
+        feed.end_read(Some(Box::new(Silent)), now);
+        feed.is_held = true;
+        feed.close_idle(now + IDLE_MAX - AGAIN);
+        assert!(feed.reader.is_some());
+        feed.close_idle(now + IDLE_MAX);
+        assert!(feed.reader.is_none());
+        feed.is_held = false;
+        assert_eq!((feed.is_hungry(), feed.read), (true, 4), "it is opened again where it was");
+    }
+
+    #[test]
+    fn a_reader_at_the_end_is_closed_at_once() {
+        let (mut feed, now) = (feed(), Instant::now());
+        feed.end_read(Some(Box::new(Silent)), now);
+        let fetched = Fetched { records: Vec::new(), next: Offset::new(9), end: Offset::new(20) };
+        feed.take(fetched, |_| true);
+        feed.close_idle(now);
+        assert!(feed.reader.is_none());
     }
 }

@@ -204,6 +204,7 @@ fn feed(job: &Job, (slot, part): (Slot, &Part)) -> Option<(Slot, Feed)> {
         end: part.end.number(),
         settled: Vec::new(),
         reader: None,
+        idle_since: Instant::now(),
         is_reading: false,
         records: VecDeque::new(),
         read: part.next.number(),
