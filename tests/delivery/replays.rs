@@ -1,11 +1,14 @@
 //! Ranges that are delivered once more, beside what the group does.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use weirgate::delivery::{
     DeadLetterState, Delivery, Error, JobId, Replay, ReplayCounts, ReplayOrder, ReplayState, Settlement,
 };
+use weirgate::event::Partition;
 
 use super::engine::PATIENCE;
 use super::harness::{Got, Neighbour, Worker, World, group, join, offsets, patch, topic};
@@ -410,4 +413,28 @@ async fn partitions_that_cannot_be_read_do_not_hold_the_others_up() {
     let ended = until_ended(&world.delivery, &begun.id).await;
     let expected = ReplayCounts { examined: 20, matched: 20, delivered: 20, failed: 0, skipped: 0 };
     assert_eq!((ended.state, ended.counts), (ReplayState::Done, expected));
+}
+
+#[tokio::test]
+async fn a_replay_that_stands_still_is_rarely_written_and_stays_where_it_is() {
+    let (world, mut worker) = done(3, "{}").await;
+    let other = neighbour(&world).await;
+    let begun = begin(&world.delivery, json!({"from": "earliest"})).await;
+    let again = worker.deliveries(3).await;
+    // The other one has a member, too, and would take it over.
+    let _there = Worker::of(&other.delivery, join("c-2", 8)).await;
+    until(&other.delivery, &begun.id, "all is read", |told| told.counts.matched == 3).await;
+    let end = async || {
+        let states = topic("_weirgate.dead_letters");
+        world.log.bounds(&states, Partition::new(0)).await.unwrap().end
+    };
+    let (before, since) = (end().await, Instant::now());
+    let more = async || (end().await.since(before) >= 4).then_some(());
+    eventually_within(PATIENCE, "its gateway gives signs", more).await;
+    assert!(since.elapsed() >= Duration::from_secs(5), "each sign is a writing of all of it");
+    for got in &again {
+        worker.ack(got).await;
+    }
+    let ended = until_ended(&other.delivery, &begun.id).await;
+    assert_eq!((ended.state, ended.counts.delivered), (ReplayState::Done, 3));
 }

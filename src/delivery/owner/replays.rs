@@ -1,4 +1,5 @@
-//! The group's part in its replay: takes it while members are here, tells every second how far it is, and leaves it.
+//! The group's part in its replay: takes it while members are here, tells every second how far it is, or every third
+//! that it is there, and leaves it.
 //!
 //! What is replayed are further partitions of the group's machine, some at a time, with the lanes, credits, retries and
 //! dead letters of all others. What the machine commits of them goes into this gateway's copy of the job, and with that
@@ -7,7 +8,7 @@
 //! ```text
 //! tick ── book: somebody's? ── take ── run: parts ── feeds ── machine
 //!            ▲                                        │
-//!            └─ record (every second), release ── copy: counts, places
+//!            └─ record (as it changes), release ── copy: counts, places
 //! ```
 
 mod feeding;
@@ -27,7 +28,7 @@ use super::super::jobs::{Book, JobId, Lost, Signs};
 use super::super::replays::Job;
 use super::super::shared::Shared;
 use super::{Owner, Pending, Phase};
-use feeding::Run;
+use feeding::{Run, Telling};
 
 pub(super) use feeding::Read;
 
@@ -58,8 +59,8 @@ struct Shown(Gauge);
 pub(super) enum Told {
     /// The job, where it is this gateway's now.
     Taken(Result<Option<Box<Job>>, Error>),
-    /// Whether the job still is this gateway's, and whether the copy that was told was done.
-    Recorded(Result<Result<(), Lost>, Error>, bool),
+    /// Whether the job still is this gateway's, and the copy that was told.
+    Recorded(Result<Result<(), Lost>, Error>, Telling),
 }
 
 /// What is to be told.
@@ -88,7 +89,7 @@ impl Owner {
             } else if let Some(reason) = run.failure() {
                 self.tell_replay(Word::Fail(reason));
                 self.end_replay();
-            } else {
+            } else if run.is_to_tell(Instant::now()) {
                 self.tell_replay(Word::Record);
             }
             return;
@@ -114,14 +115,18 @@ impl Owner {
                 }
             }
             Told::Taken(Ok(None)) => {}
-            Told::Recorded(Ok(Ok(())), true) => {
-                tracing::info!(group = %self.group, "replay done");
-                self.end_replay();
-            }
-            Told::Recorded(Ok(Ok(())), false) => {
+            Told::Recorded(Ok(Ok(())), telling) => {
                 self.replays.is_refused = false;
-                if self.replays.run.as_ref().is_some_and(Run::is_done) {
+                let Some(run) = &mut self.replays.run else { return };
+                run.was_told(telling);
+                if !run.is_done() {
+                    return;
+                }
+                if run.has_changed() {
                     self.tell_replay(Word::Record);
+                } else {
+                    tracing::info!(group = %self.group, "replay done");
+                    self.end_replay();
                 }
             }
             Told::Recorded(Ok(Err(Lost)), _) => self.end_replay(),
@@ -261,10 +266,9 @@ impl Owner {
     fn tell_replay(&mut self, word: Word) {
         let Some(run) = &self.replays.run else { return };
         let (shared, copy) = (Arc::clone(&self.shared), run.copy().clone());
+        let telling = run.telling(Instant::now());
         self.replays.telling =
-            Some(Box::pin(
-                async move { Told::Recorded(tell(&shared, &copy, word).await, copy.parts.is_empty()) },
-            ));
+            Some(Box::pin(async move { Told::Recorded(tell(&shared, &copy, word).await, telling) }));
     }
 }
 

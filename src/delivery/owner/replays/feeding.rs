@@ -21,6 +21,7 @@ use reading::read;
 use run::turned;
 
 pub(super) use run::Run;
+pub(in crate::delivery::owner) use run::Telling;
 
 /// What was read of a range, and who reads on.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl Owner {
     fn hand_over(&mut self) {
         let (moment, now) = (self.now(), Instant::now());
         let Some(run) = &mut self.replays.run else { return };
+        let mut matched = 0;
         for slot in turned(run.slots(), &mut run.turn) {
             let Some(feed) = run.feeds.get_mut(&slot) else { continue };
             while !feed.is_held && !feed.records.is_empty() && run.rate.ready_at(now) <= now {
@@ -66,7 +68,7 @@ impl Owner {
                 let is_new = |record: &&Record| {
                     !feed.settled.iter().any(|settled| settled.contains(&record.offset.number()))
                 };
-                run.copy.matched(u64::try_from(records.iter().filter(is_new).count()).unwrap_or(0));
+                matched += records.iter().filter(is_new).count();
                 self.machine.records(slot, records, moment);
                 feed.is_held = self.machine.is_held(slot);
             }
@@ -75,6 +77,9 @@ impl Owner {
             if feed.records.is_empty() && is_behind {
                 self.machine.gap(slot, feed.read, moment);
             }
+        }
+        if matched > 0 {
+            run.matched(u64::try_from(matched).unwrap_or(0));
         }
     }
 

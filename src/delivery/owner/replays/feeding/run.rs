@@ -18,13 +18,19 @@ const FEEDS_MAX: usize = 16;
 /// Partitions that are read at once, and how many of them may be ones that could not be read just now.
 const READS_MAX: usize = 4;
 const FAILING_READS_MAX: usize = 2;
+/// A sign of life of a job that does not change, whose every writing is one of the whole: others count to ten seconds.
+const SIGN_EVERY: Duration = Duration::from_secs(3);
 /// How often partitions that cannot be read give their places to others.
 const ASIDE_EVERY: Duration = Duration::from_secs(1);
 
 /// A replay that this gateway works on.
 pub(in crate::delivery::owner::replays) struct Run {
     /// This gateway's copy.
-    pub(super) copy: Job,
+    copy: Job,
+    /// How often it changed.
+    changes: u64,
+    /// What was told of it last.
+    told: Option<Telling>,
     pub(super) filter: Option<Filter>,
     pub(super) rate: Rate,
     /// What is not begun, or set aside.
@@ -40,6 +46,14 @@ pub(in crate::delivery::owner::replays) struct Run {
     skipped: u64,
     /// Why it can never go on.
     pub(super) never: Option<String>,
+}
+
+/// A copy as it is told to the table.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::delivery::owner) struct Telling {
+    /// How often it had changed.
+    changes: u64,
+    at: Instant,
 }
 
 impl Run {
@@ -61,6 +75,8 @@ impl Run {
             read_turn: 0,
             skipped: job.told.counts.skipped,
             never: (!is_whole).then_some(never),
+            changes: 0,
+            told: None,
             copy: job,
         }
     }
@@ -134,6 +150,26 @@ impl Run {
         slots
     }
 
+    /// The copy as it is now, to be told.
+    pub(in crate::delivery::owner::replays) const fn telling(&self, now: Instant) -> Telling {
+        Telling { changes: self.changes, at: now }
+    }
+
+    /// The table has what was told.
+    pub(in crate::delivery::owner::replays) fn was_told(&mut self, telling: Telling) {
+        self.told = Some(telling);
+    }
+
+    /// Whether the table is to be told: what has changed, or that this gateway still works on the job.
+    pub(in crate::delivery::owner::replays) fn is_to_tell(&self, now: Instant) -> bool {
+        self.has_changed() || self.told.is_some_and(|told| now.duration_since(told.at) >= SIGN_EVERY)
+    }
+
+    /// Whether the table knows less.
+    pub(in crate::delivery::owner::replays) fn has_changed(&self) -> bool {
+        self.told.is_none_or(|told| told.changes != self.changes)
+    }
+
     /// Whether nothing is left.
     pub(in crate::delivery::owner::replays) fn is_done(&self) -> bool {
         self.copy.parts.is_empty()
@@ -144,11 +180,19 @@ impl Run {
         self.never.clone()
     }
 
+    /// So many more events were read.
+    pub(super) fn matched(&mut self, count: u64) {
+        self.changes += 1;
+        self.copy.matched(count);
+    }
+
     pub(in crate::delivery::owner::replays) fn delivered(&mut self) {
+        self.changes += 1;
         self.copy.delivered();
     }
 
     pub(in crate::delivery::owner::replays) fn failed(&mut self) {
+        self.changes += 1;
         self.copy.failed();
     }
 
@@ -160,6 +204,7 @@ impl Run {
         metadata: String,
     ) -> bool {
         let Some(feed) = self.feeds.get(&slot) else { return false };
+        self.changes += 1;
         let is_done = self.copy.mark(feed.place, Offset::new(offset), metadata);
         if is_done {
             self.feeds.remove(&slot);
@@ -347,5 +392,32 @@ mod tests {
         run.feeds.clear();
         let beginnings = run.begin();
         assert_eq!((beginnings[0].slot, beginnings[0].position), (slots[5], 3), "it goes on where it was");
+    }
+
+    #[test]
+    fn what_does_not_change_is_told_now_and_then() {
+        let (mut run, mut now) = (run(2), Instant::now());
+        assert!(run.is_to_tell(now));
+        let tell = |run: &mut Run, now: Instant| run.was_told(run.telling(now));
+        tell(&mut run, now);
+        assert!(!run.is_to_tell(now + SIGN_EVERY - Duration::from_millis(1)));
+        now += SIGN_EVERY;
+        assert!(run.is_to_tell(now), "others have to see that this gateway lives");
+        let slot = run.slots()[0];
+        let changes: [fn(&mut Run, Slot); 4] = [
+            |run, _| run.matched(1),
+            |run, _| run.delivered(),
+            |run, _| run.failed(),
+            |run, slot| drop(run.mark(slot, 2, String::new())),
+        ];
+        for change in changes {
+            tell(&mut run, now);
+            assert!(!run.is_to_tell(now));
+            let before = run.telling(now);
+            change(&mut run, slot);
+            assert!(run.is_to_tell(now));
+            run.was_told(before);
+            assert!(run.is_to_tell(now), "it changed while it was told");
+        }
     }
 }
