@@ -408,7 +408,9 @@ mod tests {
             |run, _| run.matched(1),
             |run, _| run.delivered(),
             |run, _| run.failed(),
-            |run, slot| drop(run.mark(slot, 2, String::new())),
+            |run, slot| {
+                run.mark(slot, 2, String::new());
+            },
         ];
         for change in changes {
             tell(&mut run, now);
