@@ -1,8 +1,9 @@
 //! A log with faults that tests switch on: dead letters are refused, or changes of tables; reads of letters stall,
 //! and of some partitions fail.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub(crate) struct Fault {
     pub(crate) has_stalled_letters: watch::Sender<bool>,
     /// Partitions of other topics below this number cannot be read, but by members of groups.
     pub(crate) unreadable_below: AtomicU32,
+    /// How often somebody began to read the first partition of a dead-letter topic.
+    pub(crate) letters_read: Mutex<BTreeMap<Topic, u32>>,
 }
 
 /// The log behind the faults.
@@ -67,6 +70,7 @@ impl Layer for Faulty {
         if !topic.is_dead_letters() || partition.number() != 0 {
             return below;
         }
+        *self.fault.letters_read.lock().unwrap().entry(topic.clone()).or_default() += 1;
         Box::new(Stalling { below, is_stalled: self.fault.has_stalled_letters.subscribe() })
     }
 }

@@ -1,10 +1,13 @@
 //! Metrics of groups: what is told of those that nobody works for, and what is no longer told.
 
 use weirgate::delivery::PolicyPatch;
-use weirgate::event::{Clock, Partition};
+use weirgate::event::{Clock, GroupName, Partition};
 use weirgate::log::{Append, NewRecord};
 
+use super::engine::PATIENCE;
 use super::harness::{World, group, patch, topic};
+use super::jobs::{begin, bury};
+use super::waiting::eventually_within;
 
 const PLACE: &str = r#"consumergroup="inventory-sync",partition="0",topic="orders.v1""#;
 
@@ -89,4 +92,35 @@ async fn a_group_that_ended_here_has_no_numbers_of_its_own() {
     }
     let kept = r#"weirgate_deliveries_total{group="inventory-sync",outcome="ack",topic="orders.v1"} 1"#;
     world.until_metric(kept).await;
+}
+
+/// How many letters of the group are open, as the metric says.
+fn open(world: &World) -> Option<u64> {
+    let series = "weirgate_dlq_open{group=\"inventory-sync\",topic=\"orders.v1\"} ";
+    let text = world.registry.render();
+    text.lines().find_map(|line| line.strip_prefix(series)?.parse().ok())
+}
+
+#[tokio::test]
+async fn while_letters_of_a_group_are_sent_back_those_of_others_are_not_read_again() {
+    let world = World::start(2, "{}").await;
+    let (other, letters) = (GroupName::parse("other").unwrap(), topic("dlq.orders.v1.other"));
+    world.delivery.put_policy(&other, patch(r#"{"topics":["orders.v1"]}"#)).await.unwrap();
+    world.create(letters.as_str(), 2).await;
+    let record = NewRecord { value: Some("{}".into()), ..NewRecord::default() };
+    let append = Append { topic: letters.clone(), partition: Partition::new(0), records: vec![record] };
+    world.log.append(append).await.unwrap();
+    bury(&world, 0..1_000).await;
+    let until_open = async |what: &str, is_so: &dyn Fn(u64) -> bool| {
+        let shown = async || open(&world).filter(|open| is_so(*open));
+        eventually_within(PATIENCE, what, shown).await
+    };
+    until_open("all are open", &|open| open == 1_000).await;
+    world.until_metric("weirgate_dlq_open{group=\"other\",topic=\"orders.v1\"} 0").await;
+    begin(&world.delivery, Some(5)).await.unwrap();
+    let first = until_open("some have gone", &|open| open < 1_000).await;
+    let read = || world.fault.letters_read.lock().unwrap().get(&letters).copied();
+    let before = read();
+    until_open("more have gone", &|open| open < first).await;
+    assert_eq!(read(), before, "nothing is new there");
 }

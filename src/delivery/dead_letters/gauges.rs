@@ -1,7 +1,9 @@
 //! How many dead letters are open and for how long, as metrics, whoever is a member of their groups.
 //!
-//! Every round asks where the dead-letter topics end. Only those that changed, or all when what is known of letters did,
+//! Every round asks where the dead-letter topics end. Only those that changed, or of whose groups more is known of letters,
 //! are read: their oldest letters, up to a bound. Those behind it count as open where nothing else is known of them.
+
+mod changed;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,6 +16,7 @@ use super::super::shared::Shared;
 use super::super::{Error, pace};
 use super::reading::{self, Budget, LetterTopic, Span};
 use super::{DeadLetterState, letter};
+use changed::{Changed, Groups};
 
 /// As many of a topic's letters are looked at, the oldest of each partition.
 const EXAMINED_MAX: u64 = 1_000;
@@ -34,24 +37,27 @@ struct Found {
 struct Shown {
     /// By dead-letter topic.
     found: BTreeMap<Topic, Found>,
-    /// How often what is known of letters had changed.
-    changes: u64,
 }
 
 /// Keeps the metrics of dead letters. Ends when dropped.
 pub(in crate::delivery) async fn show(shared: &Shared) {
-    let mut shown = Shown::default();
-    loop {
-        let begun = Instant::now();
-        shown.round(shared).await;
-        sleep(pace::rest(begun.elapsed())).await;
-    }
+    let (mut shown, changed) = (Shown::default(), Changed::default());
+    let rounds = async {
+        loop {
+            let begun = Instant::now();
+            shown.round(shared, &changed).await;
+            sleep(pace::rest(begun.elapsed())).await;
+        }
+    };
+    tokio::join!(changed.note(shared), rounds);
 }
 
 impl Shown {
-    async fn round(&mut self, shared: &Shared) {
-        let (Ok(changes), Ok(())) = (shared.states.changes(), shared.log.topics_known()) else { return };
-        let is_same = changes == self.changes;
+    async fn round(&mut self, shared: &Shared, changed: &Changed) {
+        if !shared.states.are_loaded() || shared.log.topics_known().is_err() {
+            return;
+        }
+        let news = changed.take();
         let mut before = std::mem::take(&mut self.found);
         let groups = shared.policies.all();
         for topic in reading::topics(&*shared.log) {
@@ -59,10 +65,12 @@ impl Shown {
                 continue;
             }
             let known = before.remove(&topic.name);
+            let is_same = !news.have(&topic.group);
             let found = match examine(shared, &topic, known.as_ref().filter(|_| is_same)).await {
                 Ok(found) => Some(found),
                 Err(error) => {
                     tracing::debug!(topic = %topic.name, %error, "open dead letters cannot be counted");
+                    changed.add(Groups::These([topic.group.clone()].into()));
                     known
                 }
             };
@@ -72,7 +80,6 @@ impl Shown {
             }
         }
         before.into_values().for_each(|gone| gone.hide(shared));
-        self.changes = changes;
     }
 }
 

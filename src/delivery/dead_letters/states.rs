@@ -74,11 +74,6 @@ impl States {
         self.table.wait().await
     }
 
-    /// How often anything of them has changed.
-    pub(super) fn changes(&self) -> Result<u64, Error> {
-        Ok(*self.table()?.changes().borrow())
-    }
-
     /// How many letters of a group's topic are no longer open, of those whose record lies at or behind one of `places`.
     pub(super) async fn settled_behind(
         &self,
