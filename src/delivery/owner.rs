@@ -172,6 +172,8 @@ pub(super) struct Owner {
     reading: Reading,
     /// What the group made of letters that came back, until that is written: with the next commit, and before it.
     verdicts: Vec<Verdict>,
+    /// Letters that died again, as is being written with the commit under way.
+    judging: Vec<Box<str>>,
     /// What was assigned, while its ends are asked for; no event is read meanwhile.
     measuring: Option<Pending<Measured>>,
     events: Option<Box<dyn MemberEvents>>,
@@ -221,6 +223,7 @@ impl Owner {
             redrives,
             reading: Reading::Sources,
             verdicts: Vec::new(),
+            judging: Vec::new(),
             measuring: None,
             events: None,
             commits: None,
@@ -312,6 +315,7 @@ impl Owner {
             }
             Input::Committed(Committing { end, unwritten }) => {
                 self.committing = None;
+                self.judging.clear();
                 drop(self.verdicts.splice(..0, unwritten));
                 self.machine.committed(end, now);
             }

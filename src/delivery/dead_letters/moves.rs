@@ -60,6 +60,16 @@ pub(in crate::delivery) struct Verdict {
     pub(in crate::delivery) fate: Fate,
 }
 
+impl Verdict {
+    /// Whether it failed once more.
+    pub(in crate::delivery) const fn died_again(&self) -> bool {
+        match self.fate {
+            Fate::Resolved => false,
+            Fate::Failed { .. } => true,
+        }
+    }
+}
+
 /// See [`Verdict`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::delivery) enum Fate {

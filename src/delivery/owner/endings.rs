@@ -49,6 +49,7 @@ impl Owner {
         }
         self.machine = machine;
         self.committing = None;
+        self.judging.clear();
         self.parking = Parking::default();
         self.ends.clear();
         self.mailboxes.forget_told();

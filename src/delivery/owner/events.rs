@@ -57,6 +57,7 @@ impl Owner {
         if matches!(error, log::Error::NotMember | log::Error::Closed) {
             let slots: Vec<Slot> = self.machine.states(self.now()).iter().map(|state| state.slot).collect();
             self.recall(|_| true);
+            self.judging.clear();
             if self.committing.take().is_some() {
                 self.machine.committed(CommitEnd::Refused, self.now());
             }

@@ -152,6 +152,8 @@ impl Owner {
             Some(Commit { topic, partition, committed })
         });
         let commits: Vec<Commit> = commits.collect();
+        let died_again = self.verdicts.iter().filter(|one| one.died_again());
+        self.judging = died_again.map(|one| one.letter.clone()).collect();
         let round = Round {
             shared: Arc::clone(&self.shared),
             port: self.commits.clone(),

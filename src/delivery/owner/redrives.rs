@@ -104,11 +104,19 @@ impl Owner {
             };
             while let Some((first, letter)) = self.machine.first_bar(slot, rank.key)
                 && first.offset < rank.offset
+                && !self.has_died_again(letter)
                 && self.shared.states.is_out_of_the_way(&self.group, letter)
             {
                 self.machine.unbar(slot, first);
             }
         }
+    }
+
+    /// Whether a letter died once more and that is not written yet: what the table says of it is of another time that it
+    /// came back.
+    fn has_died_again(&self, letter: &str) -> bool {
+        let verdicts = self.verdicts.iter().any(|one| one.died_again() && *one.letter == *letter);
+        verdicts || self.judging.iter().any(|one| **one == *letter)
     }
 
     /// A record as members see it.

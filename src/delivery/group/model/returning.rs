@@ -73,6 +73,12 @@ impl Letters {
         }
     }
 
+    /// Whether it is settled, and did not die once more without that being written.
+    fn is_out_of_the_way(&self, letter: usize) -> bool {
+        let is_written = self.unwritten.iter().all(|(one, now)| *one != letter || !now.has_died);
+        self.table[letter].state == State::Settled && is_written
+    }
+
     fn rank(&self, letter: usize) -> Option<Rank> {
         let key = self.table[letter].key?;
         let key = KeyHash::of(&[b"orders.v1/".as_slice(), &[u8::try_from(key).unwrap()]].concat());
@@ -143,7 +149,7 @@ impl World {
             if let Some(rank) = self.letters.rank(letter) {
                 while let Some((first, name)) = self.group.first_bar(BACK_SLOT, rank.key)
                     && first.offset < rank.offset
-                    && self.letters.table[usize::from_str_radix(name, 16).unwrap()].state == State::Settled
+                    && self.letters.is_out_of_the_way(usize::from_str_radix(name, 16).unwrap())
                 {
                     self.group.unbar(BACK_SLOT, first);
                 }
