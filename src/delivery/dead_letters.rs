@@ -47,6 +47,7 @@ pub(super) use moves::{Asked, Before, Begun, Ended, Fate, Held, Verdict};
 pub(super) use parked::{NewPark, Place, Unparked};
 pub(super) use reading::one as one_record;
 pub(super) use redrives::keep as keep_redrives;
+pub(super) use redrives::{Closing, closings};
 pub(super) use states::States;
 
 pub use count::{DeadLetterCount, DeadLetterCounts};

@@ -208,6 +208,7 @@ impl Group {
     /// Follows another policy of the same topics and ordering from now on.
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>, now: Moment) {
         self.unhalt_for(&policy, now);
+        self.end_closings_for(&policy, now);
         self.set_breaker(policy.breaker);
         self.policy = policy;
         let window = self.window();

@@ -38,6 +38,7 @@ pub(super) struct Metrics {
 pub(super) struct Standing {
     pub(super) breaker: GaugeBy,
     pub(super) halted: GaugeBy,
+    pub(super) keys_closing: GaugeBy,
     pub(super) keys_parked: GaugeBy,
 }
 
@@ -242,6 +243,11 @@ impl Standing {
                 "weirgate_partition_halted",
                 "Whether a partition stands still at a record without attempts (1) or not (0).",
                 place,
+            ),
+            keys_closing: registry.gauge_by(
+                "weirgate_keys_closing",
+                "Parked keys whose events wait here until their last letters, which a redrive sent back, are settled.",
+                &["group"],
             ),
             keys_parked: registry.gauge_by(
                 "weirgate_keys_parked",

@@ -52,8 +52,8 @@ pub struct MemberView {
 pub struct BlockedLane {
     /// The head's offset.
     pub offset: Offset,
-    /// `retrying`, `dead_letter` while the letter is being written, `key_parked` while the key's release is, or `halted`:
-    /// the whole partition waits for this one.
+    /// `retrying`, `dead_letter` while the letter is being written, `key_closing` while the last letters of its key are on
+    /// their way back, `key_parked` while the key's release is written, or `halted`: the whole partition waits for this one.
     pub reason: &'static str,
     /// Attempts so far.
     pub attempts: u32,

@@ -137,13 +137,7 @@ impl World {
     }
 
     pub(crate) async fn publish_to(&self, name: &str, partition: u32, key: &str, count: usize) {
-        let value = r#"{"eventId":"e-1","eventType":"orders.placed.v1","eventVersion":"1.0.0","timestamp":"2026-11-21T10:15:30.123Z","source":"order-service","data":{"n":1}}"#;
-        let record = NewRecord {
-            key: Some(Bytes::copy_from_slice(key.as_bytes())),
-            value: Some(Bytes::from(value)),
-            ..NewRecord::default()
-        };
-        let records = vec![record; count];
+        let records = vec![record(key); count];
         let append = Append { topic: topic(name), partition: Partition::new(partition), records };
         self.log.append(append).await.unwrap();
     }
@@ -326,6 +320,16 @@ impl Got {
 
     pub(crate) fn attempt(&self) -> u64 {
         self.frame["attempt"].as_u64().unwrap()
+    }
+}
+
+/// An event of a key, as `orders.v1` holds them.
+pub(crate) fn record(key: &str) -> NewRecord {
+    let value = r#"{"eventId":"e-1","eventType":"orders.placed.v1","eventVersion":"1.0.0","timestamp":"2026-11-21T10:15:30.123Z","source":"order-service","data":{"n":1}}"#;
+    NewRecord {
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        value: Some(Bytes::from(value)),
+        ..NewRecord::default()
     }
 }
 

@@ -18,6 +18,8 @@ mod waiting;
 
 /// Where a group begins in what comes back to it.
 mod beginnings;
+/// Parked keys with steady traffic, and how a redrive frees them.
+mod closing;
 /// Groups that are deleted.
 mod deletion;
 /// A service that has drained.

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weirgate::delivery::{Delivery, Member, Push, Settlement, Tag};
+use weirgate::delivery::{DeadLetterState, Delivery, Member, Push, RedriveState, Settlement, Tag};
 
+use super::closing::{Producer, Sights, next_delivery};
 use super::engine::PATIENCE;
-use super::harness::{World, group, join};
+use super::harness::{Got, Worker, World, group, join};
+use super::jobs::{begin, until_ended};
+use super::parking::{PARKING, letters, until_keys_parked};
 use super::waiting::{eventually_within, in_time};
 
 const PARTITIONS: u32 = 4;
@@ -98,4 +101,59 @@ async fn each_of_two_gateways_shows_what_both_have_and_what_a_killed_one_had_goe
     };
     eventually_within(PATIENCE, "only the gateway that lives is shown", is_alone).await;
     drop(first);
+}
+
+/// What comes next to either of two members.
+async fn from_either(workers: &mut [Worker; 2]) -> (Option<Got>, usize) {
+    let [first, second] = workers;
+    tokio::select! {
+        got = next_delivery(first) => (got, 0),
+        got = next_delivery(second) => (got, 1),
+    }
+}
+
+#[tokio::test]
+async fn parked_keys_with_steady_traffic_on_two_gateways_are_free_after_a_redrive_and_in_order() {
+    let world = World::start(PARTITIONS, PARKING).await;
+    let neighbour = world.neighbour().await;
+    let mut workers = [
+        Worker::of(&world.delivery, join("c-1", 8)).await,
+        Worker::of(&neighbour.delivery, join("c-2", 8)).await,
+    ];
+    until_shared([&world.delivery, &neighbour.delivery]).await;
+    for partition in 0..PARTITIONS {
+        world.publish(partition, "a", 1).await;
+    }
+    for _ in 0..PARTITIONS {
+        let (got, whose) = from_either(&mut workers).await;
+        workers[whose].nack(&got.unwrap()).await;
+    }
+    until_keys_parked(&world, u64::from(PARTITIONS)).await;
+    let producers: Vec<Producer> =
+        (0..PARTITIONS).map(|partition| Producer::start(&world, partition, "a")).collect();
+    let begun = begin(&neighbour.delivery, None).await.unwrap();
+
+    let mut sights = Sights::default();
+    let mut take = async |sights: &mut Sights, is_enough: &dyn Fn(&Sights) -> bool| {
+        while !is_enough(sights) {
+            let (got, whose) = from_either(&mut workers).await;
+            if let Some(got) = got {
+                sights.note(&got);
+                workers[whose].ack(&got).await;
+            }
+        }
+    };
+    let partitions = || 0..u64::from(PARTITIONS);
+    take(&mut sights, &|sights| partitions().all(|partition| sights.live(partition) >= 20)).await;
+    let mut counts = Vec::new();
+    for producer in producers {
+        counts.push(1 + producer.stop().await);
+    }
+    take(&mut sights, &|sights| partitions().zip(&counts).all(|(one, count)| sights.next(one) == *count))
+        .await;
+    until_keys_parked(&world, 0).await;
+    let ended = until_ended(&world.delivery, &begun.id).await;
+    assert_eq!((ended.state, ended.counts.examined), (RedriveState::Done, ended.letters), "{ended:?}");
+    let letters = letters(&world.delivery).await;
+    assert!(letters.iter().all(|letter| letter.state == DeadLetterState::Resolved), "{letters:?}");
 }

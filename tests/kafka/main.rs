@@ -78,6 +78,7 @@ mod delivery {
     pub(crate) mod layered;
     mod scripted;
 
+    mod closing;
     mod jobs;
     mod members;
     mod neighbours;

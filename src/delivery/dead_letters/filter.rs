@@ -33,6 +33,13 @@ pub struct DeadLetterFilter {
 }
 
 impl DeadLetterFilter {
+    /// Whether of a key that has letters that fit all fit, but those that are held for a person.
+    pub(super) fn takes_whole_keys(&self) -> bool {
+        let Self { topic: _, reason, key: _, correlation_id, from, to, state } = self;
+        let is_any = reason.is_none() && correlation_id.is_none() && from.is_none() && to.is_none();
+        is_any && state.is_none_or(|state| state == DeadLetterState::Open)
+    }
+
     /// Whether letters of a source topic can fit.
     pub(super) fn takes_topic(&self, source: &Topic) -> bool {
         self.topic.as_ref().is_none_or(|only| only == source)

@@ -17,6 +17,7 @@ use super::super::key_hash::KeyHash;
 use super::super::shared::Shared;
 use super::parked::{ParkedKey, Place};
 use super::reading::{Budget, Span};
+use super::redrives::Closing;
 use super::{DeadLetterId, DeadLetterState, letter};
 
 /// A key whose letters cannot be seen stays parked so long: another gateway may know of topics and ends earlier.
@@ -40,27 +41,34 @@ pub(in crate::delivery) struct Finding {
     pub(in crate::delivery) readings: Readings,
     /// Keys without an unsettled letter before [`Self::end`], and their entries.
     pub(in crate::delivery) settled: Vec<(KeyHash, Bytes)>,
+    /// Keys whose unsettled letters are on their way back or will be, as far as they were read, and where those begin.
+    pub(in crate::delivery) closing: Vec<(KeyHash, Offset)>,
     /// Where the dead-letter partition ended.
     pub(in crate::delivery) end: Offset,
     /// Whether there is more to read.
     pub(in crate::delivery) is_cut: bool,
 }
 
-/// Reads on where a partition's parked keys may be released.
+/// Reads on where a partition's parked keys may be released. `closing` is what a redrive does for them.
 pub(in crate::delivery) async fn judge(
     shared: &Shared,
     place: Place<'_>,
     mut known: Readings,
+    closing: Option<&Closing>,
 ) -> Result<Finding, Error> {
     let parked = shared.states.parked(place)?;
     let bounds = bounds_of(shared, place).await?;
     let old = shared.clock.now().plus_millis(-GRACE_MS);
     let end = bounds.map_or(Offset::new(u64::MAX), |bounds| bounds.end);
-    let mut finding = Finding { readings: Readings::new(), settled: Vec::new(), end, is_cut: false };
-    let mut due: HashMap<KeyHash, Bytes> = HashMap::new();
+    let mut finding =
+        Finding { readings: Readings::new(), settled: Vec::new(), closing: Vec::new(), end, is_cut: false };
+    let (mut due, mut meant) = (HashMap::<KeyHash, Bytes>::new(), Vec::new());
     for ParkedKey { key, entry, value } in parked {
         let first = Reading { next: entry.letter, open: None };
         let mut reading = known.remove(&key).unwrap_or(first);
+        if bounds.is_some() && closing.is_some_and(|closing| closing.takes(key, entry.letter)) {
+            meant.push(key);
+        }
         match bounds {
             Some(bounds) if entry.letter < bounds.end => {
                 if !is_open(shared, place, &reading, bounds)? {
@@ -77,7 +85,20 @@ pub(in crate::delivery) async fn judge(
     if !due.is_empty() {
         read(shared, place, &mut finding, due).await?;
     }
+    for key in meant {
+        if let Some((reading, closing)) = finding.readings.get(&key).zip(closing)
+            && is_going(shared, place, closing, reading)?
+        {
+            finding.closing.push((key, reading.next));
+        }
+    }
     Ok(finding)
+}
+
+/// Whether the first letter of a key that is not settled is on its way to be.
+fn is_going(shared: &Shared, place: Place<'_>, closing: &Closing, reading: &Reading) -> Result<bool, Error> {
+    let Some(id) = &reading.open else { return Ok(true) };
+    Ok(closing.is_going(shared.states.entry(place.group, id)?.as_ref(), reading.next))
 }
 
 /// Looks for an unsettled letter of each key that is due, from the first of their places to the end.

@@ -8,9 +8,11 @@
 //!                └── a beat that stops, or an owner that leaves: the keeper of another gateway goes on
 //! ```
 //! A gateway that dies may send letters of its last second once more, where it had not marked them yet; it leaves none
-//! out. What dies again lies behind the end that the job was given, so that no job goes on for ever.
+//! out. What dies again lies behind the end that the job was given, so that no job goes on for ever. Behind that it looks
+//! for what came of parked keys alone, for as long as they can be released: see [`tail`].
 
 mod begin;
+mod close;
 mod handle;
 mod job;
 mod keeper;
@@ -18,6 +20,7 @@ mod pick;
 mod plan;
 mod run;
 mod scope;
+mod tail;
 
 use crate::event::Topic;
 
@@ -25,6 +28,7 @@ use super::{DeadLetterFilter, DeadLetterId};
 
 pub(super) use job::Job as RedriveJob;
 pub(in crate::delivery) use keeper::keep;
+pub(in crate::delivery) use tail::{Closing, closings};
 
 pub use handle::RedrivePage;
 pub use job::{Redrive, RedriveCounts, RedriveState};

@@ -137,6 +137,7 @@ impl Lane {
         let reason = match reason.as_str() {
             "dead_letter" => "dead_letter",
             "halted" => "halted",
+            "key_closing" => "key_closing",
             "key_parked" => "key_parked",
             // What a later version calls otherwise waits, too.
             _ => "retrying",

@@ -210,6 +210,7 @@ impl World {
             50..=54 => self.ack_up_to(),
             55..=60 => self.nack(),
             61 => self.reject(),
+            62 if self.parks() => self.reject(),
             62 => self.extend(),
             63 => self.turn(),
             64..=66 if self.parks() => self.letter_step(),
@@ -380,7 +381,7 @@ fn run(ordering: Ordering, on_exhausted: Exhausted, seed: u64) {
     assert!(is_enough, "the run did too little: {} {:?}", world.sent, world.steps);
     assert!(count("opened") > 5 && count("tried") > 10, "the breaker did too little: {:?}", world.steps);
     assert_eq!(count("halted") > 20, on_exhausted == Exhausted::Halt, "{:?}", world.steps);
-    for name in ["parked", "released", "not released", "barred"] {
+    for name in ["parked", "released", "not released", "barred", "closing", "let go", "not closed"] {
         assert_eq!(count(name) > 5, world.parks(), "{name}: {:?}", world.steps);
     }
     world.finish();

@@ -2,11 +2,14 @@
 //! without a try, until all letters of the key are settled and it is released.
 //!
 //! What is earlier than the first dead record may still be tried: it comes before it in the key's order. A parked record
-//! is in no lane, so that others of its partition need not wait for its letter. While a release is being written
-//! records of the key wait in their lane: they are sent when it is durable, and become letters where it fails.
+//! is in no lane, so that others of its partition need not wait for its letter. Once its last letters are on their way back
+//! the key is closing: its records wait in their lane for what becomes of those, and so they do while a release is being
+//! written. They are sent when that is durable, and become letters where the key stays parked.
 //!
 //! ```text
 //! dead ── Bury, parks ── buried ── parked ── Bury, Bury … ── begin_release ── leaving ── end_release ── tried again
+//!                                  │    ▲                         │
+//!                     begin_closing┴ closing ─────────────────────┘
 //! ```
 
 use std::collections::HashMap;
@@ -21,8 +24,18 @@ use super::{Group, LaneId, Moment, Reason, Slot};
 struct Park {
     /// The first record that is dead.
     from: u64,
-    /// Whether its release is being written.
-    is_leaving: bool,
+    stay: Stay,
+}
+
+/// How long a key stays parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// Nobody knows.
+    Open,
+    /// Until letters that are on their way back are settled.
+    Closing,
+    /// Until its release is written.
+    Leaving,
 }
 
 /// The parked keys of a partition; their number is bounded by who makes them durable.
@@ -70,12 +83,54 @@ impl Group {
         };
         let is_dying = source.parking.dying.contains_key(&key);
         match source.parking.keys.get_mut(&key) {
-            Some(park) if !is_dying && !park.is_leaving => {
-                park.is_leaving = true;
+            Some(park) if !is_dying && park.stay != Stay::Leaving => {
+                park.stay = Stay::Leaving;
                 true
             }
             Some(_) | None => false,
         }
+    }
+
+    /// The last letters of a key are on their way back: from now on its records wait for what becomes of them. Answers
+    /// whether they do; once more changes nothing.
+    pub(in crate::delivery) fn begin_closing(&mut self, slot: Slot, epoch: u64, key: KeyHash) -> bool {
+        let parks = self.policy.on_exhausted == Exhausted::ParkKey;
+        let source = self.source_of(slot, epoch).filter(|source| parks && source.phase == Phase::Active);
+        let park = source.and_then(|source| source.parking.keys.get_mut(&key));
+        let Some(park) = park else { return false };
+        if park.stay == Stay::Open {
+            park.stay = Stay::Closing;
+        }
+        true
+    }
+
+    /// A key that was closing stays parked: what waits of it is dead.
+    pub(in crate::delivery) fn end_closing(&mut self, slot: Slot, epoch: u64, key: KeyHash, now: Moment) {
+        let Some(source) = self.source_of(slot, epoch) else { return };
+        let park = source.parking.keys.get_mut(&key).filter(|park| park.stay == Stay::Closing);
+        let Some(park) = park else { return };
+        park.stay = Stay::Open;
+        let from = park.from;
+        self.bury_followers(slot, key, from, now);
+    }
+
+    /// Another policy may not look after parked keys: none of them is closing then.
+    pub(super) fn end_closings_for(&mut self, policy: &Policy, now: Moment) {
+        if policy.on_exhausted == Exhausted::ParkKey {
+            return;
+        }
+        let closing = self.sources.iter().flat_map(|(slot, source)| {
+            let keys = source.parking.keys.iter().filter(|(_, park)| park.stay == Stay::Closing);
+            keys.map(|(key, _)| (*slot, source.epoch, *key))
+        });
+        for (slot, epoch, key) in closing.collect::<Vec<_>>() {
+            self.end_closing(slot, epoch, key, now);
+        }
+    }
+
+    /// How many keys of all partitions are closing.
+    pub(in crate::delivery) fn keys_closing(&self) -> usize {
+        self.sources.values().map(|source| source.parking.closing()).sum()
     }
 
     /// A release is durable, or did not take place. Where another record of the key died meanwhile, it stays parked.
@@ -88,9 +143,11 @@ impl Group {
         now: Moment,
     ) {
         let Some(source) = self.source_of(slot, epoch) else { return };
-        let Some(park) = source.parking.keys.get_mut(&key).filter(|park| park.is_leaving) else { return };
+        let Some(park) = source.parking.keys.get_mut(&key).filter(|park| park.stay == Stay::Leaving) else {
+            return;
+        };
         let from = park.from;
-        park.is_leaving = false;
+        park.stay = Stay::Open;
         if !is_released {
             self.bury_followers(slot, key, from, now);
             return;
@@ -135,12 +192,12 @@ impl Group {
 
     fn park(&mut self, slot: Slot, key: KeyHash, from: u64, now: Moment) {
         let Some(source) = self.sources.get_mut(&slot) else { return };
-        let new = Park { from: u64::MAX, is_leaving: false };
+        let new = Park { from: u64::MAX, stay: Stay::Open };
         let park = source.parking.keys.entry(key).or_insert(new);
-        if park.from <= from && !park.is_leaving {
+        if park.from <= from && park.stay != Stay::Leaving {
             return;
         }
-        *park = Park { from: park.from.min(from), is_leaving: false };
+        *park = Park { from: park.from.min(from), stay: Stay::Open };
         let from = park.from;
         self.bury_followers(slot, key, from, now);
     }
@@ -224,10 +281,21 @@ impl Parking {
 
     pub(super) fn place(&self, key: Option<KeyHash>, offset: u64) -> Place {
         match key.and_then(|key| self.keys.get(&key)) {
-            Some(park) if park.from <= offset && park.is_leaving => Place::Waiting,
-            Some(park) if park.from <= offset => Place::Grave,
+            Some(park) if park.from <= offset => match park.stay {
+                Stay::Open => Place::Grave,
+                Stay::Closing | Stay::Leaving => Place::Waiting,
+            },
             Some(_) | None => Place::Lane,
         }
+    }
+
+    /// Whether a key's records wait for its last letters.
+    pub(super) fn is_closing(&self, key: Option<KeyHash>) -> bool {
+        key.and_then(|key| self.keys.get(&key)).is_some_and(|park| park.stay == Stay::Closing)
+    }
+
+    fn closing(&self) -> usize {
+        self.keys.values().filter(|park| park.stay == Stay::Closing).count()
     }
 
     pub(super) fn note_dying(&mut self, key: KeyHash) {

@@ -11,6 +11,8 @@ use super::{Group, LaneId, Moment, Slot, Source};
 const HALTED: &str = "halted";
 /// It waits for what becomes of its key.
 const KEY_PARKED: &str = "key_parked";
+/// It waits for its key's last letters, which are on their way back.
+const KEY_CLOSING: &str = "key_closing";
 /// At most so many blocked lanes of a partition are shown.
 const BLOCKED_MAX: usize = 20;
 
@@ -125,7 +127,13 @@ impl Group {
             if source.halted.contains_key(&offset) {
                 return None;
             }
-            blocked(offset, if reason == HALTED { KEY_PARKED } else { reason })
+            let key = source.tracker.get(offset).and_then(|one| one.kept.key);
+            let reason = match reason {
+                HALTED if source.parking.is_closing(key) => KEY_CLOSING,
+                HALTED => KEY_PARKED,
+                reason => reason,
+            };
+            blocked(offset, reason)
         };
         let halted = source.halted.keys().filter_map(|offset| blocked(*offset, HALTED));
         let mut all: Vec<Blocked> = halted.chain(source.lanes.values().filter_map(waiting)).collect();

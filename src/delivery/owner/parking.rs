@@ -7,10 +7,12 @@
 //! Bury ── grave ── letters, in order ──┬──────────────────── machine.buried
 //!                                      └ parks its key ── table ──┘
 //! tick ── letters changed? ── judge ── machine.begin_release ── table ── machine.end_release
+//!      └─ a redrive at its end? ─┘ └── machine.begin_closing, machine.end_closing
 //! ```
 //! Only this task has letters of its partitions written, so a key of which none is being written, and none was since its
 //! letters were read, has no other letters.
 
+mod closing;
 mod graves;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,12 +26,13 @@ use tokio::time::{Instant, sleep};
 use crate::event::{Offset, Partition};
 
 use super::super::burial::{Buried, bury_in_order};
-use super::super::dead_letters::{Finding, NewPark, Place, Readings, Unparked, judge};
+use super::super::dead_letters::{Closing, Finding, NewPark, Place, Readings, Unparked, judge};
 use super::super::group::{Burial, Slot};
 use super::super::key_hash::KeyHash;
 use super::super::redrive::Ranked;
 use super::super::{Error, Exhausted};
 use super::{Owner, Pending};
+use closing::Waits;
 use graves::Graves;
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -62,6 +65,9 @@ struct Ward {
     readings: Readings,
     /// The last letter of each key written here.
     last: HashMap<KeyHash, Offset>,
+    /// What a redrive does for its keys.
+    closing: Option<Closing>,
+    waits: Waits,
 }
 
 /// What has ended.
@@ -135,9 +141,11 @@ impl Owner {
             Done::Read(slot, epoch, mark, keys) => {
                 if self.machine.epoch(slot) == Some(epoch) {
                     let before = self.parking.wards.remove(&slot).filter(|ward| ward.epoch == epoch);
-                    let (readings, last) =
-                        before.map_or_else(Default::default, |ward| (ward.readings, ward.last));
-                    self.parking.wards.insert(slot, Ward { epoch, mark, readings, last });
+                    let ward = before.map_or_else(
+                        || Ward::new(epoch, Arc::clone(&mark)),
+                        |ward| Ward { mark: Arc::clone(&mark), ..ward },
+                    );
+                    self.parking.wards.insert(slot, ward);
                     self.parking.due.insert(slot);
                     self.machine.parked(slot, epoch, keys, now);
                     self.judge_next();
@@ -186,7 +194,7 @@ impl Owner {
     /// Once in a while: whether letters were settled, or have gone.
     pub(super) fn look_at_parked(&mut self) {
         if self.machine.policy().on_exhausted != Exhausted::ParkKey {
-            return;
+            return self.end_waits();
         }
         let machine = &self.machine;
         self.parking.wards.retain(|slot, ward| machine.epoch(*slot) == Some(ward.epoch));
@@ -201,6 +209,7 @@ impl Owner {
         if is_late {
             self.parking.look_at = Some(now + LOOK_EVERY);
         }
+        self.look_at_closing();
         self.judge_next();
     }
 
@@ -255,12 +264,12 @@ impl Owner {
             if !self.machine.has_parked(slot) {
                 continue;
             }
-            let (epoch, readings) = (ward.epoch, ward.readings.clone());
+            let (epoch, readings, closing) = (ward.epoch, ward.readings.clone(), ward.closing.clone());
             let (shared, group) = (Arc::clone(&self.shared), self.group.clone());
             self.parking.is_judging = true;
             self.parking.work.push(Box::pin(async move {
                 let place = Place { group: &group, topic: &topic, partition };
-                Done::Judged(slot, epoch, judge(&shared, place, readings).await)
+                Done::Judged(slot, epoch, judge(&shared, place, readings, closing.as_ref()).await)
             }));
         }
     }
@@ -268,7 +277,7 @@ impl Owner {
     fn on_finding(&mut self, slot: Slot, epoch: u64, finding: Result<Finding, Error>) {
         let Some((topic, partition)) = self.place(slot) else { return };
         let Some(ward) = self.parking.wards.get_mut(&slot).filter(|ward| ward.epoch == epoch) else { return };
-        let Finding { readings, settled, end, is_cut } = match finding {
+        let Finding { readings, settled, closing, end, is_cut } = match finding {
             Ok(finding) => finding,
             Err(error) => {
                 tracing::warn!(group = %self.group, %topic, %partition, %error, "the letters of parked keys cannot be read yet");
@@ -281,10 +290,12 @@ impl Owner {
             // Another gateway wrote it, late.
             self.read_parked(&[slot]);
         }
-        let Some(ward) = self.parking.wards.get(&slot) else { return };
         if is_cut {
             self.parking.due.insert(slot);
+        } else {
+            self.follow_closing(slot, epoch, &closing, end);
         }
+        let Some(ward) = self.parking.wards.get(&slot) else { return };
         let is_read = |(key, _): &(KeyHash, Bytes)| ward.last.get(key).is_none_or(|last| *last < end);
         let (settled, grown): (Vec<_>, Vec<_>) = settled.into_iter().partition(is_read);
         if !grown.is_empty() {
@@ -304,6 +315,7 @@ impl Owner {
         let is_released = end == Unparked::Released;
         self.machine.end_release(slot, epoch, key, is_released, self.now());
         let Some(ward) = self.parking.wards.get_mut(&slot).filter(|ward| ward.epoch == epoch) else { return };
+        ward.waits.forget(key);
         match end {
             Unparked::Released => {
                 ward.readings.remove(&key);
@@ -358,6 +370,19 @@ impl Owner {
                 back_off(&mut failures).await;
             }
         }))
+    }
+}
+
+impl Ward {
+    fn new(epoch: u64, mark: Arc<str>) -> Self {
+        Self {
+            epoch,
+            mark,
+            readings: Readings::new(),
+            last: HashMap::new(),
+            closing: None,
+            waits: Waits::default(),
+        }
     }
 }
 

@@ -91,6 +91,7 @@ impl Owner {
         metrics.in_flight.with_label_values(&[group]).set(i64::from(in_flight));
         let is_open = self.machine.open_for(self.now()).is_some();
         metrics.standing.breaker.with_label_values(&[group]).set(i64::from(is_open));
+        metrics.standing.keys_closing.with_label_values(&[group]).set(whole(self.machine.keys_closing()));
         for (reason, count) in held {
             metrics.paused.with_label_values(&[group, reason]).set(count);
         }
@@ -112,6 +113,7 @@ impl Owner {
         let group = self.group.as_str();
         drop(metrics.in_flight.remove_label_values(&[group]));
         drop(metrics.standing.breaker.remove_label_values(&[group]));
+        drop(metrics.standing.keys_closing.remove_label_values(&[group]));
         for reason in HOLD_REASONS {
             drop(metrics.paused.remove_label_values(&[group, reason]));
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!            take · release · record (position, counts, a beat)
 //! running ───────────────────────────────────────────────────── running
-//!    ├── nothing left ── done
+//!    ├── nothing left, and no parked key to be released ── done
 //!    ├── cancel ──────── cancelled
 //!    └── fail ────────── failed
 //! ```
@@ -17,6 +17,7 @@ use crate::event::{GroupName, Offset, Partition, Timestamp, Topic};
 use super::super::super::Error;
 use super::super::super::jobs::{self, Custody, JobId, Lost};
 use super::super::DeadLetterFilter;
+use super::tail::Tail;
 
 /// How a redrive stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -49,7 +50,7 @@ impl RedriveState {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RedriveCounts {
-    /// Records that were looked at, of those that there were when it was asked for.
+    /// Records that were looked at.
     pub examined: u64,
     /// Letters that were meant: the sum of the following.
     pub matched: u64,
@@ -85,7 +86,8 @@ pub struct Redrive {
     /// Why it failed; while it runs, why some of it has to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Records that there are to look at.
+    /// Records that there are to look at: those that there were when it was asked for, and those that came since and are
+    /// looked at for parked keys.
     pub letters: u64,
     /// What became of them so far.
     #[serde(flatten)]
@@ -118,6 +120,9 @@ pub(in crate::delivery::dead_letters) struct Job {
     pub(super) incarnations: Vec<u64>,
     /// What is left; the first one is being looked at.
     parts: VecDeque<Part>,
+    /// Parts that have come to their ends, whose partitions may have parked keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tails: Vec<Tail>,
     #[serde(flatten)]
     custody: Custody,
 }
@@ -138,6 +143,9 @@ pub(super) struct Part {
     /// Where letters are named one by one: their places from `next` on, in order.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub(super) only: Option<Vec<Offset>>,
+    /// Whether only letters of parked keys are meant, which came after the redrive was asked for.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_late: bool,
 }
 
 impl jobs::Job for Job {
@@ -171,7 +179,7 @@ impl Job {
     /// A job for the gateway of this life. `told` says what is to be done.
     pub(super) fn new(told: Redrive, incarnations: Vec<u64>, parts: Vec<Part>, life: &str) -> Self {
         let parts = parts.into_iter().filter(|part| !part.is_done()).collect();
-        Self { told, incarnations, parts, custody: Custody::of(life) }
+        Self { told, incarnations, parts, tails: Vec::new(), custody: Custody::of(life) }
     }
 
     /// A gateway goes on with it.
@@ -191,10 +199,11 @@ impl Job {
     pub(super) fn record(&mut self, life: &str, copy: &Self, now: Timestamp) -> Result<(), Lost> {
         self.require(life)?;
         self.custody.sign(life)?;
-        self.told.counts = copy.told.counts;
+        (self.told.letters, self.told.counts) = (copy.told.letters, copy.told.counts);
         self.told.reason.clone_from(&copy.told.reason);
         self.parts.clone_from(&copy.parts);
-        if self.parts.is_empty() {
+        self.tails.clone_from(&copy.tails);
+        if self.is_over() {
             self.end(RedriveState::Done, None, now);
         }
         Ok(())
@@ -219,9 +228,21 @@ impl Job {
         counts.examined = part.advance(next);
         counts.matched = counts.moved + counts.failed + counts.skipped;
         self.told.counts += counts;
-        if part.is_done() {
-            self.parts.pop_front();
+        if part.is_done()
+            && let Some(part) = self.parts.pop_front()
+        {
+            self.end_part(&part);
         }
+    }
+
+    /// What came behind these tails up to these places is looked at next; the others are no more. Where that is nothing,
+    /// the job waits, for this reason.
+    pub(super) fn read_on(&mut self, open: &[(Tail, Offset)], reason: &str) {
+        self.tails = open.iter().map(|(tail, _)| *tail).collect();
+        let late = open.iter().map(|(tail, end)| tail.up_to(*end)).filter(|part| !part.is_done());
+        self.parts.extend(late);
+        self.told.letters += self.parts.iter().map(Part::left).sum::<u64>();
+        self.told.reason = (self.parts.is_empty() && !self.is_over()).then(|| reason.to_owned());
     }
 
     /// Leaves the first part for later, for this reason.
@@ -242,6 +263,21 @@ impl Job {
         self.parts.front()
     }
 
+    /// Whether there is nothing left to look at, or to wait for.
+    pub(super) fn is_over(&self) -> bool {
+        self.parts.is_empty() && self.tails.is_empty()
+    }
+
+    /// Partitions that have come to their ends, whose parked keys may be released.
+    pub(super) fn tails(&self) -> &[Tail] {
+        &self.tails
+    }
+
+    /// The tail that a late part is of.
+    pub(super) fn tail_of(&self, part: &Part) -> Option<&Tail> {
+        self.tails.iter().find(|tail| tail.is_of(part))
+    }
+
     /// How many partitions are left.
     pub(super) fn parts_left(&self) -> usize {
         self.parts.len()
@@ -258,6 +294,15 @@ impl Job {
     /// Whether the gateway of this life works on it.
     pub(super) fn is_run_by(&self, life: &str) -> bool {
         self.told.state == RedriveState::Running && self.custody.is_of(life)
+    }
+
+    fn end_part(&mut self, part: &Part) {
+        let is_whole = self.told.filter.as_ref().is_some_and(DeadLetterFilter::takes_whole_keys);
+        if let Some(tail) = self.tails.iter_mut().find(|tail| tail.is_of(part)) {
+            tail.next = part.end;
+        } else if is_whole && !part.is_late {
+            self.tails.push(Tail::of(part));
+        }
     }
 
     fn require(&self, life: &str) -> Result<(), Lost> {

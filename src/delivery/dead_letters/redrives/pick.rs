@@ -9,6 +9,7 @@ use super::super::super::redrive::Letter;
 use super::super::super::shared::Shared;
 use super::super::{DeadLetterFilter, DeadLetterState, letter};
 use super::Redrive;
+use super::tail::Late;
 
 /// Picks letters. What it says is as of now: a letter may be settled before it is sent.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Pick<'p> {
     group: &'p GroupName,
     /// `None` where letters are named one by one.
     filter: Option<&'p DeadLetterFilter>,
+    late: Option<&'p Late<'p>>,
 }
 
 /// What became of those records that were not picked.
@@ -34,11 +36,16 @@ impl<'p> Pick<'p> {
         group: &'p GroupName,
         filter: Option<&'p DeadLetterFilter>,
     ) -> Self {
-        Self { shared, group, filter }
+        Self { shared, group, filter, late: None }
     }
 
     pub(super) const fn of(shared: &'p Shared, redrive: &'p Redrive) -> Self {
         Self::new(shared, &redrive.group, redrive.filter.as_ref())
+    }
+
+    /// Of these alone, where only late ones are meant.
+    pub(super) const fn within(self, late: Option<&'p Late<'p>>) -> Self {
+        Self { late, ..self }
     }
 
     /// The letter of a record, where it is meant and not among those `seen`.
@@ -53,6 +60,11 @@ impl<'p> Pick<'p> {
         let Some(id) = letter::id_of(record, partition).filter(|_| is_meant) else {
             return Ok(Err(Passed::Unmeant));
         };
+        if let Some(late) = self.late
+            && !late.takes(record)?
+        {
+            return Ok(Err(Passed::Unmeant));
+        }
         let entry = self.shared.states.entry(self.group, &id)?;
         if entry.as_ref().is_some_and(|entry| entry.is_newer_than(&id)) {
             // It went back and died once more; its later record stands for it.

@@ -20,6 +20,7 @@ use super::super::super::redrive::{self, Failure, Letter, Outcome};
 use super::super::super::shared::Shared;
 use super::super::reading::{Budget, Span};
 use super::super::{Asked, Held};
+use super::close::Closer;
 use super::job::{Job, Part, Redrive, RedriveCounts, RedriveState};
 use super::pick::{Passed, Pick};
 
@@ -48,7 +49,7 @@ pub(super) struct Run<'r> {
 
 /// Why the work on a redrive stops.
 #[derive(Debug)]
-enum Halt {
+pub(super) enum Halt {
     /// Nothing more is to be sent.
     Told,
     /// The log cannot serve now, or there is no room to write down what becomes of letters.
@@ -107,9 +108,15 @@ impl<'r> Run<'r> {
         let mut rate = Rate::new(self.told.rate_per_second, Instant::now());
         let (mut failures, mut delay, mut gone_since) = (0, RETRY_FIRST, None);
         let mut stuck: Option<Part> = None;
+        let mut closer = Closer::new();
         loop {
-            let part = self.copy().first().cloned()?;
-            let reason = match self.look_at(&part, &mut rate).await {
+            let Some(part) = self.copy().first().cloned() else {
+                if self.close(&mut closer).await {
+                    continue;
+                }
+                return None;
+            };
+            let reason = match self.look_at(&part, &mut rate, &closer).await {
                 Ok(()) => {
                     (failures, delay, gone_since) = (0, RETRY_FIRST, None);
                     if stuck.take_if(|stuck| stuck.is_of(&part)).is_some() {
@@ -147,7 +154,7 @@ impl<'r> Run<'r> {
     }
 
     /// Reads some of a partition and sends back what is meant of it.
-    async fn look_at(&self, part: &Part, rate: &mut Rate) -> Result<(), Halt> {
+    async fn look_at(&self, part: &Part, rate: &mut Rate, closer: &Closer) -> Result<(), Halt> {
         if self.halted.is_cancelled() {
             return Err(Halt::Told);
         }
@@ -159,6 +166,7 @@ impl<'r> Run<'r> {
             self.count(part, to, RedriveCounts::default());
             return Ok(());
         };
+        let late = self.late(part, closer)?;
         let mut budget = Budget::new();
         while !budget.is_spent() {
             let Some(records) = span.next(&mut budget).await? else {
@@ -166,7 +174,7 @@ impl<'r> Run<'r> {
                 return Ok(());
             };
             let next = span.position().min(to);
-            let pick = Pick::of(self.shared, &self.told);
+            let pick = Pick::of(self.shared, &self.told).within(late.as_ref());
             let (mut batch, mut seen) = (Vec::new(), HashSet::new());
             let mut settled = 0;
             for record in &records {
@@ -254,7 +262,7 @@ impl<'r> Run<'r> {
     }
 
     /// The source topic of a part, and the dead-letter topic, as they were when the redrive was asked for.
-    fn topic(&self, part: &Part) -> Result<(&Topic, Topic), Halt> {
+    pub(super) fn topic(&self, part: &Part) -> Result<(&Topic, Topic), Halt> {
         let group = &self.told.group;
         if self.shared.policies.get(group).is_none() && self.shared.policies.is_loaded() {
             return Err(Halt::Gone(format!("group '{group}' was deleted")));
@@ -284,7 +292,7 @@ impl<'r> Run<'r> {
             }
             let (life, now) = (&*self.shared.life, self.shared.clock.now());
             let copy = self.copy();
-            if copy.first().is_none() {
+            if copy.is_over() {
                 // The end is told when the work has ended.
                 continue;
             }
@@ -307,11 +315,32 @@ impl<'r> Run<'r> {
         running.is_some_and(|job| job.told.id == self.id && job.is_run_by(&self.shared.life))
     }
 
-    fn copy(&self) -> Job {
+    pub(super) const fn shared(&self) -> &'r Shared {
+        self.shared
+    }
+
+    pub(super) const fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    /// What it was to do when this gateway took it.
+    pub(super) const fn told(&self) -> &Redrive {
+        &self.told
+    }
+
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.is_cancelled()
+    }
+
+    pub(super) async fn halted(&self) {
+        self.halted.cancelled().await;
+    }
+
+    pub(super) fn copy(&self) -> Job {
         self.change(|copy| copy.clone())
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Job) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Job) -> T) -> T {
         change(&mut self.copy.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

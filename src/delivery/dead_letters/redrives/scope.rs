@@ -58,7 +58,7 @@ impl Scope {
                 let bounds = shared.log.bounds(&topic.name, partition).await?;
                 if bounds.start < bounds.end {
                     let (next, end) = (bounds.start, bounds.end);
-                    scope.parts.push(Part { topic: place, partition, next, end, only: None });
+                    scope.parts.push(Part { topic: place, partition, next, end, only: None, is_late: false });
                 }
             }
         }
@@ -101,7 +101,14 @@ impl Scope {
             let (next, end) = (*first, last.next());
             let known = scope.topics.iter().position(|known| *known == topic.source);
             let place = known.unwrap_or_else(|| scope.add(shared, topic));
-            scope.parts.push(Part { topic: place, partition, next, end, only: Some(offsets) });
+            scope.parts.push(Part {
+                topic: place,
+                partition,
+                next,
+                end,
+                only: Some(offsets),
+                is_late: false,
+            });
         }
         Ok(scope)
     }

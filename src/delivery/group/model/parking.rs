@@ -44,6 +44,8 @@ pub(super) struct Log {
     /// Since which record a key is parked, and how often that was written.
     table: BTreeMap<Key, (u64, u32)>,
     releases: Vec<Release>,
+    /// Keys whose records wait for their last letters.
+    closing: BTreeSet<Key>,
     /// Partitions that came, and their parked keys were not read yet.
     pub(super) unread: BTreeSet<u32>,
     /// The last record of each key that died untried since its partition came.
@@ -90,6 +92,8 @@ impl Log {
             burials[at].is_written = true;
             return !parks;
         }
+        // It died after all: its key is parked anew.
+        self.closing.remove(&key);
         let (from, times) = self.table.get(&key).copied().unwrap_or((u64::MAX, 0));
         self.table.insert(key, (from.min(offset), times + 1));
         for letter in self.letters.entry(key).or_default().iter_mut().filter(|one| one.offset == offset) {
@@ -106,6 +110,7 @@ impl Log {
             }
         }
         self.unread.remove(&number);
+        self.closing.retain(|(partition, _)| *partition != number);
         self.last.retain(|(partition, _), _| *partition != number);
     }
 }
@@ -122,11 +127,40 @@ impl World {
         {
             return self.read_parked(number);
         }
-        match self.below(3) {
+        match self.below(5) {
             0 => self.settle_letters(),
             1 => self.begin_release(),
-            _ => self.end_release(),
+            2 => self.end_release(),
+            3 => self.begin_closing(),
+            _ => self.end_closing(),
         }
+    }
+
+    /// A redrive has sent the last letters of some key: from now on its records wait.
+    fn begin_closing(&mut self) -> &'static str {
+        let known = |(number, _): &&Key| !self.parking.unread.contains(number);
+        let keys: Vec<Key> = self.parking.table.keys().filter(known).copied().collect();
+        let Some(key) = self.pick(&keys) else { return "nothing parked" };
+        let Some(epoch) = self.group.epoch(slot(key.0)) else { return "gone already" };
+        if !self.group.begin_closing(slot(key.0), epoch, hash(key.1)) {
+            return "not to close";
+        }
+        if self.parking.releases.iter().all(|one| one.key != key) {
+            self.parking.closing.insert(key);
+        }
+        "closing"
+    }
+
+    /// One of those letters died again, or it takes too long.
+    fn end_closing(&mut self) -> &'static str {
+        let keys: Vec<Key> = self.parking.closing.iter().copied().collect();
+        // Mostly there is time for it to be released.
+        let is_late = self.below(4) == 0;
+        let Some(key) = self.pick(&keys).filter(|_| is_late) else { return "nothing closing" };
+        let Some(epoch) = self.group.epoch(slot(key.0)) else { return "gone already" };
+        self.parking.closing.remove(&key);
+        self.group.end_closing(slot(key.0), epoch, hash(key.1), self.now);
+        "not closed"
     }
 
     fn read_parked(&mut self, number: u32) -> &'static str {
@@ -142,7 +176,10 @@ impl World {
 
     /// Of some key all letters that there are, or the first.
     fn settle_letters(&mut self) -> &'static str {
-        let keys: Vec<Key> = self.parking.table.keys().copied().collect();
+        let mut keys: Vec<Key> = self.parking.table.keys().copied().collect();
+        if !self.parking.closing.is_empty() {
+            keys.retain(|key| self.parking.closing.contains(key));
+        }
         let Some(key) = self.pick(&keys) else { return "nothing parked" };
         let count = if self.below(3) == 0 { 1 } else { usize::MAX };
         let letters = self.parking.letters.get_mut(&key).unwrap();
@@ -177,6 +214,9 @@ impl World {
             self.parking.last.remove(&key);
         }
         self.group.end_release(slot(key.0), epoch, hash(key.1), is_released, self.now);
+        if self.parking.closing.remove(&key) && is_released {
+            *self.steps.entry("let go").or_default() += 1;
+        }
         match (is_same, is_released) {
             (false, _) => "died again",
             (true, false) => "not released",
@@ -189,6 +229,7 @@ impl World {
         let (number, offset) = (burial.slot.partition, burial.record.offset.number());
         let key = (number, self.partitions[&number].keys[offset as usize].unwrap());
         assert!(!burial.parks, "its key is parked already");
+        assert!(!self.parking.closing.contains(&key), "{offset} is to wait for the last letters of its key");
         let entry = self.parking.table.get(&key);
         assert!(entry.is_some_and(|(from, _)| *from <= offset), "{offset} of a key that is not parked");
         let last = self.parking.last.insert(key, offset);

@@ -58,7 +58,11 @@ impl World {
     }
 
     pub(super) fn reject(&mut self) -> &'static str {
-        let flights = self.flights();
+        let mut flights = self.flights();
+        if self.parks() && self.below(4) > 0 {
+            // Keys are parked behind events that never were letters.
+            flights.retain(|flight| flight.tag.partition != BACK);
+        }
         let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
         let reject = Settlement::Reject { tag: flight.tag, reason: Some("no".to_owned()) };
         assert_eq!(self.group.settle(flight.member, &reject, self.now), []);

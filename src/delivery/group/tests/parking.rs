@@ -49,6 +49,22 @@ impl Story {
         self.group.begin_release(SLOT, epoch, hash(key))
     }
 
+    fn begin_closing(&mut self, key: &str) -> bool {
+        let epoch = self.group.epoch(SLOT).unwrap();
+        self.group.begin_closing(SLOT, epoch, hash(key))
+    }
+
+    fn end_closing(&mut self, key: &str) {
+        let epoch = self.group.epoch(SLOT).unwrap();
+        self.group.end_closing(SLOT, epoch, hash(key), self.now);
+        self.pump();
+    }
+
+    fn waiting(&self) -> Vec<(u64, &'static str)> {
+        let states = self.group.states(self.now);
+        states[0].blocked.iter().map(|one| (one.offset, one.reason)).collect()
+    }
+
     fn end_release(&mut self, key: &str, is_released: bool) {
         let epoch = self.group.epoch(SLOT).unwrap();
         self.group.end_release(SLOT, epoch, hash(key), is_released, self.now);
@@ -119,6 +135,91 @@ fn what_comes_while_a_release_is_written_waits_for_it() {
 }
 
 #[test]
+fn what_comes_of_a_key_that_is_closing_waits_until_it_is_released() {
+    for ordering in [Ordering::Key, Ordering::Partition] {
+        let mut story = begin(ordering, "a");
+        story.nack(0);
+        story.keyed(1, "a");
+        assert!(story.begin_closing("a") && story.begin_closing("a"), "once more changes nothing");
+        story.keyed(2, "aba");
+        assert_eq!(story.buried().len(), 2);
+        // Others of a lane wait behind what waits in it.
+        let sent = if ordering == Ordering::Key { vec![0, 3] } else { vec![0] };
+        assert_eq!((story.offsets(), story.waiting()), (sent, vec![(2, "key_closing")]), "{ordering:?}");
+        assert_eq!(story.group.keys_closing(), 1);
+        assert!(story.begin_release("a"));
+        assert_eq!(story.waiting(), [(2, "key_parked")]);
+        story.end_closing("a");
+        assert_eq!(story.buried().len(), 2, "too late");
+        story.end_release("a", true);
+        if ordering == Ordering::Key {
+            assert_eq!(story.offsets(), [0, 3, 2]);
+            story.ack(2);
+            assert_eq!(story.offsets(), [0, 3, 2, 4]);
+        } else {
+            assert_eq!(story.offsets(), [0, 2, 3, 4]);
+        }
+        assert_eq!((story.buried().len(), story.group.keys_closing()), (2, 0));
+    }
+}
+
+#[test]
+fn what_waited_for_a_key_that_stays_parked_dies_behind_its_letters() {
+    let skip = || Policy { on_exhausted: Exhausted::Skip, ordering: Ordering::Key, ..policy() };
+    type End = fn(&mut Story, Policy);
+    let ends: [End; 3] = [
+        |story, _| story.end_closing("a"),
+        |story, skip| story.group.set_policy(skip.into(), story.now),
+        // It was to be released, and that is not durable.
+        |story, _| {
+            assert!(story.begin_release("a"));
+            story.end_release("a", false);
+        },
+    ];
+    for end in ends {
+        let mut story = begin(Ordering::Key, "a");
+        story.nack(0);
+        assert!(story.begin_closing("a"));
+        story.keyed(1, "aba");
+        assert_eq!(story.offsets(), [0, 2]);
+        end(&mut story, skip());
+        story.pump();
+        assert_eq!(story.offsets(), [0, 2]);
+        let dead = [(0, Reason::RetriesExhausted, 1), (1, Reason::KeyParked, 0), (3, Reason::KeyParked, 0)];
+        assert_eq!(story.buried(), dead);
+        assert_eq!(story.group.keys_closing(), 0);
+    }
+}
+
+#[test]
+fn a_key_that_is_not_parked_is_not_closed_and_one_that_leaves_leaves_what_waits_to_the_next() {
+    let mut story = begin(Ordering::Key, "a");
+    assert!(!story.begin_closing("a"));
+    story.nack(0);
+    assert!(story.begin_closing("a"));
+    story.keyed(1, "a");
+    let epoch = story.group.epoch(SLOT).unwrap();
+    story.group.revoke(&[SLOT], story.now);
+    assert!(!story.group.begin_closing(SLOT, epoch, hash("a")), "it goes");
+    story.group.end_closing(SLOT, epoch, hash("a"), story.now);
+    story.pump();
+    assert_eq!((story.offsets(), story.buried().len()), (vec![0], 1));
+}
+
+#[test]
+fn a_letter_that_was_being_written_leaves_its_key_closing_and_an_earlier_death_does_not() {
+    let mut story = begin(Ordering::Partition, "aab");
+    story.say(&Settlement::Reject { tag: story.tag_of(1), reason: None });
+    assert!(story.begin_closing("a"));
+    story.keyed(3, "a");
+    assert_eq!(story.buried().len(), 1);
+    story.nack(0);
+    let dead = [(1, Reason::Rejected, 1), (0, Reason::RetriesExhausted, 1), (3, Reason::KeyParked, 0)];
+    assert_eq!(story.buried(), dead);
+    assert!(story.begin_closing("a"), "and closes once more");
+}
+
+#[test]
 fn a_key_whose_letter_is_being_written_is_not_released() {
     let mut story = begin(Ordering::Key, "a");
     story.nack(0);
@@ -128,11 +229,13 @@ fn a_key_whose_letter_is_being_written_is_not_released() {
     let late = Record { offset: Offset::new(2), key: Some(Bytes::from("a")), ..record };
     story.group.records(SLOT, vec![late], story.now);
     assert!(!story.begin_release("a"));
+    assert!(story.begin_closing("a"), "but closes");
     let actions = story.group.pump(story.now);
     let burial = actions.iter().find_map(|one| if let Action::Bury(one) = one { Some(one) } else { None });
     let burial = burial.unwrap();
     assert!(!burial.parks && burial.key == Some(hash("a")));
     story.group.buried(SLOT, burial.epoch, 2, story.now);
+    assert_eq!(story.group.keys_closing(), 1, "it does so still");
     assert!(story.begin_release("a"));
 }
 
