@@ -10,6 +10,7 @@
 //! ```
 
 mod assignments;
+mod command;
 mod endings;
 mod events;
 mod gaps;
@@ -28,20 +29,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::event::{GroupName, Partition, Timestamp, Topic};
+use crate::event::{GroupName, Partition, Topic};
 use crate::log::{self, Commits, MemberEvent, MemberEvents, Membership};
 
 use super::dead_letters::Verdict;
-use super::group::{Blocked, Group, Moment, REDRIVES, Slot};
-use super::member::{MemberGuard, MemberId};
+use super::group::{Group, Moment, REDRIVES, Slot};
 use super::resets::Order;
 use super::retry::Random;
 use super::shared::Shared;
-use super::view::MemberView;
-use super::{Error, How, Join, Policy, Refused, Settlement};
+use super::{Error, Policy};
 use assignments::Measured;
 use gaps::Gaps;
 use mailboxes::Mailboxes;
@@ -50,81 +49,14 @@ use redrives::{Committing, Reading};
 use replays::Replays;
 use resets::Resets;
 
+pub(super) use command::{Command, Joined, Snapshot, SourceSnapshot};
+
 /// How long the log's member stays at least after the last local one left: long enough that a reconnect does not rebalance,
 /// short enough for members elsewhere, who get nothing of the partitions held here meanwhile.
 const LINGER: Duration = Duration::from_secs(10);
 /// Commands taken at once.
 const BATCH: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
-
-/// What members and the service want of a group.
-#[derive(Debug)]
-pub(super) enum Command {
-    Join {
-        join: Box<Join>,
-        reply: oneshot::Sender<Result<Joined, Error>>,
-    },
-    Leave {
-        member: MemberId,
-        how: How,
-        reply: oneshot::Sender<()>,
-    },
-    Settle {
-        member: MemberId,
-        settlement: Settlement,
-        reply: oneshot::Sender<Result<Vec<Refused>, Error>>,
-    },
-    Credit {
-        member: MemberId,
-        credit: u32,
-        reply: oneshot::Sender<Result<(), Error>>,
-    },
-    Pause {
-        member: MemberId,
-        is_paused: bool,
-        reply: oneshot::Sender<Result<(), Error>>,
-    },
-    Look {
-        reply: oneshot::Sender<Snapshot>,
-    },
-    /// To end at once, unless somebody works for the group; answers whether it does.
-    Retire {
-        reply: oneshot::Sender<bool>,
-    },
-    /// To look at once what it is to follow.
-    Follow,
-    Drain,
-}
-
-/// A membership as the group hands it out.
-#[derive(Debug)]
-pub(super) struct Joined {
-    pub(super) guard: MemberGuard,
-    pub(super) policy: Arc<Policy>,
-    pub(super) is_adopted: bool,
-}
-
-/// What only the group's task knows for a view.
-#[derive(Debug, Default)]
-pub(super) struct Snapshot {
-    pub(super) members: Vec<MemberView>,
-    /// How long its breaker has been open.
-    pub(super) open_for: Option<Duration>,
-    pub(super) sources: HashMap<(Topic, Partition), SourceSnapshot>,
-}
-
-impl Snapshot {
-    /// Whether nobody works there, and nothing is read.
-    pub(super) fn is_idle(&self) -> bool {
-        self.members.is_empty() && self.sources.is_empty()
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct SourceSnapshot {
-    pub(super) head: Option<Timestamp>,
-    pub(super) blocked: Vec<Blocked>,
-}
 
 #[derive(Debug)]
 enum Phase {
