@@ -15,6 +15,7 @@
 mod checks;
 mod consumer;
 mod members;
+mod moving;
 mod parking;
 mod reading;
 mod resetting;
@@ -27,11 +28,10 @@ use std::time::Duration;
 
 use crate::event::Timestamp;
 
-use super::super::metadata::{self, Progress};
 use super::super::resumes::Resumed;
 use super::super::retry::Random;
 use super::super::{Exhausted, Ordering, Policy, Tag};
-use super::{Beginning, CommitEnd, Group, Moment, Slot, SourceCommit};
+use super::{CommitEnd, Group, Moment, Slot, SourceCommit};
 use parking::Buried;
 use returning::{BACK, BACK_SLOT, Letters};
 
@@ -165,42 +165,6 @@ impl World {
         self.partitions.values().flat_map(|one| one.flights.values().cloned()).collect()
     }
 
-    fn assign_all(&mut self) {
-        let missing: Vec<u32> = self
-            .partitions
-            .iter()
-            .filter(|(_, one)| one.reading.is_none())
-            .map(|(number, _)| *number)
-            .collect();
-        for number in missing {
-            let partition = self.partitions.get_mut(&number).unwrap();
-            let (position, progress) = match &partition.committed {
-                Some((offset, text)) => (*offset, metadata::decode(*offset, text)),
-                None => (0, Progress::default()),
-            };
-            // What the last owner settled and did not commit is unresolved again.
-            partition.floor = position;
-            partition.settled.clear();
-            for offset in progress.settled.iter().flat_map(Clone::clone) {
-                partition.settle(offset);
-            }
-            partition.attempts = progress.attempts.iter().map(|(offset, one)| (*offset, one.count)).collect();
-            let is_over =
-                |count| self.policy.on_exhausted == Exhausted::Halt && count >= self.policy.attempts_max();
-            let over = progress.attempts.iter().filter(|(_, one)| is_over(one.count));
-            self.coming.extend(over.map(|(offset, one)| ((number, *offset), one.first_failed)));
-            self.forget_resumed();
-            let partition = self.partitions.get_mut(&number).unwrap();
-            (partition.reading, partition.is_held) = (Some(position), false);
-            let committed = partition.committed.as_ref().map(|(offset, _)| *offset);
-            let beginning = Beginning { slot: slot(number), position, committed, progress };
-            self.group.assign(vec![beginning], self.now);
-            if self.parks() {
-                self.parking.unread.insert(number);
-            }
-        }
-    }
-
     fn step(&mut self) {
         let choice = self.below(100);
         let name = match choice {
@@ -286,63 +250,6 @@ impl World {
         let flight = partition.flights.remove(&offset).unwrap();
         self.group.unsent(vec![flight.tag], self.now);
         "recall"
-    }
-
-    fn rebalance(&mut self) -> &'static str {
-        let number = self.below(self.partitions.len()) as u32;
-        if self.partitions[&number].reading.is_none() {
-            return "gone already";
-        }
-        if self.below(3) == 0 {
-            self.group.lose(&[slot(number)], self.now);
-            self.pump();
-            self.gone(number);
-            self.assign_all();
-            return "lose";
-        }
-        self.group.revoke(&[slot(number)], self.now);
-        "revoke"
-    }
-
-    /// A commit under way is through by now, or never will be.
-    fn gone(&mut self, number: u32) {
-        let is_through = self.below(2) == 0;
-        let running = self.commit.iter_mut().flatten().find(|one| one.slot.partition == number);
-        let landed = running.filter(|_| is_through).map(|one| (one.offset, one.metadata.clone()));
-        if number == BACK {
-            let is_written = landed.is_some() || self.below(2) == 0;
-            self.letters.write(is_written);
-        }
-        for one in self.commit.iter_mut() {
-            one.retain(|one| one.slot.partition != number);
-        }
-        let partition = self.partitions.get_mut(&number).unwrap();
-        partition.committed = landed.or_else(|| partition.committed.take());
-        partition.reading = None;
-        partition.moved = None;
-        partition.flights.clear();
-        self.burials.retain(|one| one.slot.partition != number);
-        if self.parks() {
-            let is_removed = self.below(2) == 0;
-            self.parking.gone(number, is_removed);
-        }
-        self.halted.retain(|(partition, _)| *partition != number);
-        self.coming.retain(|(partition, _), _| *partition != number);
-    }
-
-    fn crash(&mut self) -> &'static str {
-        let epoch = self.group.last_epoch();
-        self.group = Group::new(Arc::clone(&self.policy), epoch, Random::new(epoch));
-        self.group.set_resumed(self.resumed.clone());
-        self.is_open = false;
-        self.failing = consumer::Failing::default();
-        self.members.clear();
-        for number in 0..self.partitions.len() as u32 {
-            self.gone(number);
-        }
-        self.commit = None;
-        self.assign_all();
-        "crash"
     }
 
     fn pump(&mut self) {
