@@ -63,6 +63,6 @@ pub use resumes::{GivenUp, Resume};
 pub use service::{Config, Delivery, Put, Service};
 pub use tag::{Tag, TagError};
 pub use view::{
-    BlockedLane, Breaker, GatewayView, GroupView, LastGap, MemberKind, MemberView, PartitionView,
-    ResetProgress,
+    BlockedLane, Breaker, BreakerReason, GatewayView, GroupView, LastGap, MemberKind, MemberView,
+    PartitionView, ResetProgress,
 };

@@ -159,7 +159,9 @@ fn shown(group: &Value) -> String {
     line("max retries", &text(policy, "maxRetries"));
     line("on exhausted", &text(policy, "onExhausted"));
     line("max redrives", &text(policy, "maxRedrives"));
-    line("breaker", &text(group, "breaker"));
+    let breaker = text(group, "breaker");
+    let reason = group.get("breakerReason").map(|_| format!(" ({})", text(group, "breakerReason")));
+    line("breaker", &format!("{breaker}{}", reason.unwrap_or_default()));
     if let Some(reset) = group.get("reset") {
         line("reset", &format!("{} partitions left to move", text(reset, "partitionsLeft")));
     }
@@ -280,7 +282,7 @@ mod tests {
 
     fn group() -> serde_json::Value {
         json!({
-            "group": "inventory-sync", "breaker": "closed", "updatedAt": "2026-11-21T10:00:00.000Z",
+            "group": "inventory-sync", "breaker": "open", "breakerReason": "connections_lost", "updatedAt": "2026-11-21T10:00:00.000Z",
             "policy": {"topics": ["orders.v1"], "ordering": "key", "maxRetries": 3, "onExhausted": "skip"},
             "members": [{"node": "g1", "kind": "socket", "connection": "c-1", "inFlight": 2}],
             "gateways": [

@@ -7,16 +7,27 @@
 //! Lanes whose heads fail by turns may use up all retries before there are 20 failures. So a record's last retry opens it
 //! as soon as enough records failed in a row; fewer may be bad data, which an open breaker would never let go.
 //!
+//! A connection that breaks says little of any one of the records it had. So a few of those in a row open it, too, and so does
+//! one that would cost a record its last attempt. What they had is suspect, and tried one by one until it is settled: only what
+//! was alone on a connection that had worked, or is all there is, counts as tried when that breaks.
+//!
 //! ```text
 //! closed ── 20 failures in a row, or most of the last 50 ──▶ open ── 1 s ── probe ─┬─ acknowledged ──▶ closed
 //!                                                             ▲                    └─ failed: 2, 4 … 60 s ─┐
 //!                                                             └────────────────────────────────────────────┘
+//! closed ── 5 connections in a row, or a last attempt ──▶ open ── 1 s ── probe ─┬─ acknowledged ── suspects left? ── no ──▶ closed
+//!                                                          ▲                    │                     └ the next, at once ─┐
+//!                                                          └────────────────────┴─ lost: 1, 2 … 60 s ───────────────────────┘
 //! ```
+
+mod open;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::BreakerReason;
 use super::group::Slot;
+use open::Open;
 
 /// So many failures in a row, over so many records, open it.
 const RUN_MIN: usize = 20;
@@ -24,9 +35,11 @@ const RECORDS_MIN: usize = 10;
 /// So many of the last settlements are looked at; failures of more than half, over so many lanes, open it.
 const WINDOW: usize = 50;
 const LANES_MIN: usize = 10;
-/// Until the first probe; each that fails doubles the wait for the next.
-const PROBE_FIRST: Duration = Duration::from_secs(1);
-const PROBE_MAX: Duration = Duration::from_secs(60);
+/// So many connections that break in a row open it. A network that fails breaks one or two of a worker's; a worker that dies
+/// at its start has broken so many within a minute.
+const LOSSES_MIN: usize = 5;
+/// At most so many records are suspect; what more there is goes as it comes when those are settled.
+const SUSPECTS_MAX: usize = 2_048;
 
 /// A record of an assigned partition.
 type Place = (Slot, u64);
@@ -51,6 +64,17 @@ pub(super) enum Stake {
     LastRetry,
 }
 
+/// What a connection that broke had shown before, on which one record was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// It had settled something: it works.
+    Worked,
+    /// Nothing, and there is neither another record nor another connection of before to compare with.
+    OnlyOne,
+    /// Nothing.
+    Nothing,
+}
+
 /// What follows from a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -69,16 +93,6 @@ struct Settled {
     lane: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    since: Duration,
-    /// From the end of a probe to the next one.
-    wait: Duration,
-    /// Not before; `None` when the next probe waits for something that can be sent.
-    due: Option<Duration>,
-    probe: Option<Ended>,
-}
-
 /// The breaker of a group.
 #[derive(Debug)]
 pub(super) struct Breaker {
@@ -87,6 +101,9 @@ pub(super) struct Breaker {
     run: usize,
     run_records: BTreeSet<Place>,
     window: VecDeque<Settled>,
+    /// Connections that broke with deliveries since a member settled something, and what they had.
+    losses: usize,
+    suspects: BTreeSet<Place>,
     open: Option<Open>,
 }
 
@@ -94,7 +111,15 @@ impl Breaker {
     /// A closed breaker; one that is not enabled never opens.
     #[must_use]
     pub(super) const fn new(is_enabled: bool) -> Self {
-        Self { is_enabled, run: 0, run_records: BTreeSet::new(), window: VecDeque::new(), open: None }
+        Self {
+            is_enabled,
+            run: 0,
+            run_records: BTreeSet::new(),
+            window: VecDeque::new(),
+            losses: 0,
+            suspects: BTreeSet::new(),
+            open: None,
+        }
     }
 
     /// A delivery was acknowledged; whether that closed the breaker.
@@ -102,9 +127,17 @@ impl Breaker {
         if !self.is_enabled {
             return false;
         }
-        match &self.open {
+        self.suspects.remove(&ended.place);
+        match &mut self.open {
             // What was sent before may still succeed at last, and says little of what comes.
-            Some(open) => open.probe.is_some_and(|probe| probe.sequence == ended.sequence) && self.close(),
+            Some(open) if !open.is_probing(ended) => false,
+            Some(open) => match open.reason {
+                BreakerReason::Failures => self.close(),
+                BreakerReason::ConnectionsLost => {
+                    open.go_on();
+                    false
+                }
+            },
             None => {
                 self.run = 0;
                 self.run_records.clear();
@@ -119,8 +152,12 @@ impl Breaker {
         if !self.is_enabled {
             return Verdict::Counts;
         }
-        if self.open.is_some() {
-            return self.lost(ended, now);
+        if let Some(open) = &mut self.open {
+            self.suspects.remove(&ended.place);
+            if open.is_probing(ended) {
+                open.back_off(now);
+            }
+            return Verdict::Spared;
         }
         self.run = self.run.saturating_add(1);
         if self.run_records.len() < RECORDS_MIN {
@@ -131,20 +168,69 @@ impl Breaker {
             return Verdict::Counts;
         }
         self.close();
-        let due = Some(now.saturating_add(PROBE_FIRST));
-        self.open = Some(Open { since: now, wait: PROBE_FIRST, due, probe: None });
+        self.open = Some(Open::at(now, BreakerReason::Failures));
         Verdict::Opens
     }
 
-    /// A delivery's member was lost. No settlement, it never opens the breaker: one worker that breaks may hold many
-    /// lanes.
-    pub(super) fn lost(&mut self, ended: Ended, now: Duration) -> Verdict {
-        let Some(open) = &mut self.open else { return Verdict::Counts };
-        if open.probe.is_some_and(|probe| probe.sequence == ended.sequence) {
-            open.probe = None;
-            open.wait = (open.wait * 2).min(PROBE_MAX);
-            open.due = Some(now.saturating_add(open.wait));
+    /// A member settled something, be it to refuse it: its connection works.
+    pub(super) fn heard(&mut self) {
+        if self.open.is_none() {
+            self.losses = 0;
+            self.suspects.clear();
         }
+    }
+
+    /// A connection broke that had these records in flight; whether that opened the breaker. What it means for each of them is
+    /// asked afterwards.
+    pub(super) fn broke(&mut self, places: impl ExactSizeIterator<Item = Place>, now: Duration) -> bool {
+        if !self.is_enabled || places.len() == 0 {
+            return false;
+        }
+        if let Some(open) = &mut self.open {
+            open.is_crowded = places.len() > 1;
+            if open.reason == BreakerReason::Failures {
+                return false;
+            }
+        }
+        for place in places {
+            self.suspect(place);
+        }
+        if self.open.is_some() {
+            return false;
+        }
+        self.losses = self.losses.saturating_add(1);
+        let is_over = self.losses >= LOSSES_MIN;
+        if is_over {
+            self.open = Some(Open::at(now, BreakerReason::ConnectionsLost));
+        }
+        is_over
+    }
+
+    /// What that means for one of them. It never costs a last attempt, since one worker that breaks may hold many lanes: what
+    /// is at its last is tried alone.
+    pub(super) fn lost(&mut self, ended: Ended, stake: Stake, evidence: Evidence, now: Duration) -> Verdict {
+        let Some(open) = &mut self.open else {
+            if !self.is_enabled || stake == Stake::Attempt {
+                return Verdict::Counts;
+            }
+            self.open = Some(Open::at(now, BreakerReason::ConnectionsLost));
+            return Verdict::Opens;
+        };
+        if !open.is_probing(ended) {
+            return Verdict::Spared;
+        }
+        open.back_off(now);
+        if open.reason == BreakerReason::ConnectionsLost && !open.is_crowded {
+            match evidence {
+                Evidence::Worked => return Verdict::Counts,
+                Evidence::OnlyOne if open.blamed.is_none_or(|blamed| blamed == ended.place) => {
+                    (open.blamed, open.has_worked) = (Some(ended.place), false);
+                    return Verdict::Counts;
+                }
+                Evidence::OnlyOne | Evidence::Nothing => {}
+            }
+        }
+        open.has_worked = false;
         Verdict::Spared
     }
 
@@ -153,6 +239,8 @@ impl Breaker {
         self.run = 0;
         self.run_records.clear();
         self.window.clear();
+        self.losses = 0;
+        self.suspects.clear();
         self.open.take().is_some()
     }
 
@@ -196,6 +284,44 @@ impl Breaker {
         self.open?.probe
     }
 
+    /// Since which turn nothing but this record is lost, where it was as the last probe.
+    #[must_use]
+    pub(super) fn lost_since(&self, place: Place) -> Option<u64> {
+        self.open?.lost.filter(|(lost, _)| *lost == place).map(|(_, turn)| turn)
+    }
+
+    /// A record was lost as a probe; until another one is, or one succeeds, it has been since this turn.
+    pub(super) fn note_lost(&mut self, place: Place, turn: u64) {
+        if let Some(open) = &mut self.open {
+            open.lost = Some((place, turn));
+        }
+    }
+
+    /// Whether connections that break opened it, and no record they had is left that may come.
+    pub(super) fn is_cleared(&self, may_come: impl Fn(Place) -> bool) -> bool {
+        let is_over = |open: &Open| open.has_worked && open.probe.is_none();
+        self.is_hunting()
+            && self.open.as_ref().is_some_and(is_over)
+            && !self.suspects.iter().any(|one| may_come(*one))
+    }
+
+    /// Whether it is open since connections break: then it is to find out at which record.
+    #[must_use]
+    pub(super) fn is_hunting(&self) -> bool {
+        self.reason() == Some(BreakerReason::ConnectionsLost)
+    }
+
+    /// The records that connections had which broke.
+    pub(super) const fn suspects(&self) -> &BTreeSet<Place> {
+        &self.suspects
+    }
+
+    /// Why it is open.
+    #[must_use]
+    pub(super) fn reason(&self) -> Option<BreakerReason> {
+        self.open.map(|open| open.reason)
+    }
+
     /// When the next probe is due by time alone.
     #[must_use]
     pub(super) fn wake(&self) -> Option<Duration> {
@@ -212,6 +338,12 @@ impl Breaker {
     #[must_use]
     pub(super) const fn is_open(&self) -> bool {
         self.open.is_some()
+    }
+
+    fn suspect(&mut self, place: Place) {
+        if self.suspects.len() < SUSPECTS_MAX {
+            self.suspects.insert(place);
+        }
     }
 
     fn remember(&mut self, is_failed: bool, ended: Ended) {

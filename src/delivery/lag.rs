@@ -39,6 +39,7 @@ pub(super) async fn view(
         members: merged.members(),
         partitions,
         breaker: Breaker::of(merged.open_for().is_some()),
+        breaker_reason: merged.open_reason(),
         breaker_open_ms: merged.open_for().map(millis),
         gateways: merged.gateways(now),
         reset: shared.policies.reset(group).and_then(|order| order.progress(now)),

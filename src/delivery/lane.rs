@@ -284,6 +284,15 @@ impl Lane {
         }
     }
 
+    /// Until when the head waits after a failure, where it does.
+    #[must_use]
+    pub fn held_until(&self) -> Option<Duration> {
+        match self.entries.front()?.state {
+            State::Held { until, .. } => Some(until),
+            State::Waiting | State::InFlight(_) | State::Burying | State::Halted => None,
+        }
+    }
+
     fn deadline(&self) -> Option<Duration> {
         match self.entries.front()?.state {
             State::InFlight(flight) => flight.clock.map(|clock| clock.deadline),

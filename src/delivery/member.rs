@@ -14,7 +14,7 @@ use crate::event::{GroupName, Offset, Partition, Topic};
 
 use super::mailbox::Mailbox;
 use super::owner::{Command, Joined};
-use super::view::Breaker;
+use super::view::{Breaker, BreakerReason};
 use super::{Error, Policy, Tag};
 
 /// A connection's name, as given to the client in `hello`. Cheap to clone.
@@ -113,6 +113,8 @@ pub enum Push {
         lag: Option<Lag>,
         /// Whether the group is paused after a broad failure.
         breaker: Breaker,
+        /// Why, when it is.
+        breaker_reason: Option<BreakerReason>,
     },
     /// Records that will never come.
     Gap {

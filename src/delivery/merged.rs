@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::event::{Partition, Timestamp, Topic};
 
 use super::owner::{Snapshot, SourceSnapshot};
-use super::view::{Breaker, GatewayView, MemberView};
+use super::view::{Breaker, BreakerReason, GatewayView, MemberView};
 
 /// What one gateway has of a group.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ impl Part {
             in_flight: in_flight.saturating_add(left_out.in_flight),
             partitions: snapshot.sources.len().saturating_add(left_out.partitions),
             breaker: Breaker::of(snapshot.open_for.is_some()),
+            breaker_reason: snapshot.open_reason,
             members_left_out: left_out.members,
             partitions_left_out: left_out.partitions,
             lanes_left_out: left_out.lanes,
@@ -99,6 +100,12 @@ impl Merged {
         self.0.iter().filter_map(|part| part.snapshot.open_for).max()
     }
 
+    /// Why it is open there.
+    pub(super) fn open_reason(&self) -> Option<BreakerReason> {
+        let longest = self.0.iter().max_by_key(|part| part.snapshot.open_for)?;
+        longest.snapshot.open_reason
+    }
+
     /// The gateways that serve it.
     pub(super) fn gateways(&self, now: Timestamp) -> Vec<GatewayView> {
         self.0.iter().map(|part| part.view(now)).collect()
@@ -132,6 +139,7 @@ mod tests {
         Snapshot {
             members: vec![member],
             open_for: open_for.map(Duration::from_secs),
+            open_reason: open_for.map(|_| BreakerReason::ConnectionsLost),
             sources: partitions.iter().map(place).collect(),
         }
     }
@@ -148,6 +156,7 @@ mod tests {
         let node = |number| merged.served(&topic, Partition::new(number)).map(|served| &**served.node);
         assert_eq!([0, 1, 2, 3].map(node), [Some("g1"), Some("g1"), Some("g2"), None]);
         assert_eq!(merged.open_for(), Some(Duration::from_secs(9)));
+        assert_eq!(merged.open_reason(), Some(BreakerReason::ConnectionsLost));
         let gateways = merged.gateways(NOW);
         let second = &gateways[1];
         assert_eq!((second.members, second.in_flight, second.lanes_left_out), (6, 10, 2));

@@ -37,6 +37,7 @@ pub(super) struct Metrics {
 #[derive(Debug, Clone)]
 pub(super) struct Standing {
     pub(super) breaker: GaugeBy,
+    pub(super) breaker_opened: CounterBy,
     pub(super) halted: GaugeBy,
     pub(super) keys_closing: GaugeBy,
     pub(super) keys_parked: GaugeBy,
@@ -238,6 +239,11 @@ impl Standing {
                 "weirgate_breaker_state",
                 "Whether a group's deliveries are paused since its consumer seems to be down (1) or not (0).",
                 &["group"],
+            ),
+            breaker_opened: registry.counter_by(
+                "weirgate_breaker_opened_total",
+                "Times that a group's deliveries were paused, by why: its consumer fails nearly everything (failures) or its connections break (connections_lost).",
+                &["group", "reason"],
             ),
             halted: registry.gauge_by(
                 "weirgate_partition_halted",

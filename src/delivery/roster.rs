@@ -38,7 +38,12 @@ pub(super) struct Seat {
     pub(super) in_flight: u32,
     /// Lanes that stick to it.
     pub(super) lanes: u32,
+    /// Whether its connection settled anything.
+    pub(super) has_settled: bool,
     overloaded_since: Option<Duration>,
+    /// The turn when it came, when it was picked last to try something, and when it was picked last.
+    joined: u64,
+    tried: u64,
     turn: u64,
 }
 
@@ -61,7 +66,10 @@ impl Seat {
             presence: Presence::Here,
             in_flight: 0,
             lanes: 0,
+            has_settled: false,
             overloaded_since: None,
+            joined: 0,
+            tried: 0,
             turn: 0,
         }
     }
@@ -83,12 +91,17 @@ impl Seat {
     pub(super) fn is_working(&self) -> bool {
         self.presence == Presence::Here && !self.is_paused
     }
+
+    const fn trial_rank(&self) -> (bool, bool, u64) {
+        (!self.has_settled, self.in_flight > 0, self.tried)
+    }
 }
 
 impl Roster {
     /// Adds a member.
     pub(super) fn insert(&mut self, member: u32, seat: Seat) {
-        self.seats.insert(member, seat);
+        self.turn += 1;
+        self.seats.insert(member, Seat { joined: self.turn, tried: self.turn, ..seat });
     }
 
     /// Removes a member.
@@ -109,6 +122,22 @@ impl Roster {
     /// The member with room that was picked longest ago.
     pub(super) fn pick_in_turn(&mut self) -> Option<u32> {
         self.pick_least(Seat::has_room, |seat| seat.turn)
+    }
+
+    /// The member with room on which a delivery is best tried: one that has settled something, then one that holds nothing, then
+    /// the one that tried something longest ago, or came first.
+    pub(super) fn pick_proven(&mut self) -> Option<u32> {
+        let member = self.pick_least(Seat::has_room, Seat::trial_rank)?;
+        if let Some(seat) = self.seats.get_mut(&member) {
+            seat.tried = seat.turn;
+        }
+        Some(member)
+    }
+
+    /// That member, who is not picked yet.
+    #[must_use]
+    pub(super) fn next_proven(&self) -> Option<&Seat> {
+        self.seats.values().filter(|seat| seat.has_room()).min_by_key(|seat| seat.trial_rank())
     }
 
     /// The working member that has the fewest lanes, whether it has room or not.
@@ -142,6 +171,18 @@ impl Roster {
         let (most, full) = working().max_by_key(|(_, seat)| seat.lanes)?;
         let (fewest, idle) = working().min_by_key(|(_, seat)| seat.lanes)?;
         (full.lanes >= idle.lanes + 2).then_some((*most, *fewest))
+    }
+
+    /// The turn of now.
+    #[must_use]
+    pub(super) const fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// Whether a member has room that came by that turn.
+    #[must_use]
+    pub(super) fn has_room_since(&self, turn: u64) -> bool {
+        self.seats.values().any(|seat| seat.has_room() && seat.joined <= turn)
     }
 
     /// A member.
@@ -202,6 +243,20 @@ mod tests {
         roster.insert(2, seat(9, 0));
         roster.insert(3, seat(0, 0));
         assert_eq!([1, 2, 3].map(|_| roster.pick_in_turn()), [Some(1), Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn a_delivery_is_tried_on_who_has_settled_something_and_holds_nothing() {
+        let mut roster = Roster::default();
+        for member in 1..=3 {
+            roster.insert(member, seat(9, 0));
+        }
+        roster.get_mut(2).unwrap().has_settled = true;
+        assert_eq!(roster.pick_proven(), Some(2));
+        assert!(roster.next_proven().unwrap().has_settled);
+        roster.get_mut(2).unwrap().credit = 0;
+        roster.get_mut(1).unwrap().in_flight = 1;
+        assert_eq!([1, 2].map(|_| roster.pick_proven()), [Some(3), Some(3)]);
     }
 
     #[test]

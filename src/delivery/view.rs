@@ -17,9 +17,33 @@ pub enum Breaker {
     Open,
 }
 
+/// Why a group is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerReason {
+    /// Nearly all that is delivered fails.
+    Failures,
+    /// Connections of members break one after the other, or one did at the last attempt of what it had: deliveries are tried
+    /// one by one.
+    ConnectionsLost,
+}
+
 impl Breaker {
     pub(super) const fn of(is_open: bool) -> Self {
         if is_open { Self::Open } else { Self::Closed }
+    }
+}
+
+impl BreakerReason {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failures => "failures",
+            Self::ConnectionsLost => "connections_lost",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Failures, Self::ConnectionsLost].into_iter().find(|one| one.as_str() == text)
     }
 }
 
@@ -114,6 +138,9 @@ pub struct GatewayView {
     pub partitions: usize,
     /// Whether it has paused the group after a broad failure.
     pub breaker: Breaker,
+    /// Why; absent when it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker_reason: Option<BreakerReason>,
     /// Members that are not in the list, since there were too many.
     #[serde(skip_serializing_if = "is_zero")]
     pub members_left_out: usize,
@@ -153,6 +180,9 @@ pub struct GroupView {
     pub partitions: Vec<PartitionView>,
     /// Whether some gateway has paused it after a broad failure.
     pub breaker: Breaker,
+    /// Why, on the gateway that has done so for longest; absent when none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker_reason: Option<BreakerReason>,
     /// For how long at most; absent when none has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker_open_ms: Option<u64>,

@@ -91,11 +91,12 @@ pub(super) fn assignment(
     sub: u32,
     partitions: &BTreeMap<Topic, Vec<Partition>>,
     lag: Option<delivery::Lag>,
-    breaker: delivery::Breaker,
+    (breaker, reason): (delivery::Breaker, Option<delivery::BreakerReason>),
 ) -> Bytes {
     let mut assignment = json!({ "sub": sub, "assignment": partitions, "breaker": breaker });
     if let Some(members) = assignment.as_object_mut() {
         members.extend(lag.map(|lag| ("lag".to_owned(), json!(lag))));
+        members.extend(reason.map(|reason| ("breakerReason".to_owned(), json!(reason))));
     }
     text(&assignment)
 }

@@ -127,8 +127,8 @@ pub(super) fn delivery_message(sub: u32, push: delivery::Push) -> Bytes {
     match push {
         delivery::Push::Delivery { tag: _, frame } => frame,
         delivery::Push::Withdrawn { tags, reason } => push::withdrawn(sub, &tags, reason),
-        delivery::Push::Assignment { partitions, lag, breaker } => {
-            push::assignment(sub, &partitions, lag, breaker)
+        delivery::Push::Assignment { partitions, lag, breaker, breaker_reason } => {
+            push::assignment(sub, &partitions, lag, (breaker, breaker_reason))
         }
         delivery::Push::Gap { topic, partition, from, to, reason } => {
             let reason = match reason {

@@ -20,6 +20,8 @@ mod waiting;
 mod beginnings;
 /// Parked keys with steady traffic, and how a redrive frees them.
 mod closing;
+/// Workers whose connections break.
+mod crashing;
 /// Groups that are deleted.
 mod deletion;
 /// A service that has drained.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Breaker, Ended, Slot, Stake, Verdict};
+use super::{Breaker, BreakerReason, Ended, Evidence, Slot, Stake, Verdict};
 
 const SLOT: Slot = Slot { topic: 0, partition: 0 };
 const NOW: Duration = Duration::from_secs(100);
@@ -159,16 +159,99 @@ fn a_probe_that_comes_to_nothing_is_repeated_after_the_same_wait() {
     assert!(breaker.may_probe(NOW));
 }
 
-#[test]
-fn lost_members_never_open_it_and_a_lost_probe_failed() {
+/// A connection breaks that had these; whether that opened it.
+fn breaks(breaker: &mut Breaker, offsets: std::ops::Range<u64>) -> bool {
+    let places: Vec<_> = offsets.map(|offset| (SLOT, offset)).collect();
+    breaker.broke(places.into_iter(), NOW)
+}
+
+/// One that opened since connections broke; what they had is suspect.
+fn hunting(suspects: u64) -> Breaker {
     let mut breaker = Breaker::new(true);
-    for offset in 0..100 {
-        assert_eq!(breaker.lost(ended(offset), NOW), Verdict::Counts);
+    let opened: Vec<bool> = (0..5).map(|_| breaks(&mut breaker, 0..suspects)).collect();
+    assert_eq!(opened, [false, false, false, false, true]);
+    assert_eq!(breaker.reason(), Some(BreakerReason::ConnectionsLost));
+    breaker
+}
+
+/// Its probe's connection breaks.
+fn lose_probe(breaker: &mut Breaker, offset: u64, evidence: Evidence) -> Verdict {
+    breaker.probed(ended(offset));
+    assert!(!breaks(breaker, offset..offset + 1));
+    breaker.lost(ended(offset), Stake::LastRetry, evidence, NOW)
+}
+
+#[test]
+fn five_connections_that_break_without_a_settlement_in_between_open_it() {
+    let mut breaker = Breaker::new(true);
+    for _ in 0..10 {
+        for _ in 0..4 {
+            assert!(!breaks(&mut breaker, 0..3));
+            assert_eq!(breaker.lost(ended(0), Stake::Attempt, Evidence::Nothing, NOW), Verdict::Counts);
+        }
+        breaker.heard();
     }
-    let mut breaker = open();
-    breaker.probed(ended(50));
-    assert_eq!(breaker.lost(ended(50), NOW), Verdict::Spared);
+    assert!(breaker.suspects().is_empty());
+    for _ in 0..100 {
+        assert!(!breaks(&mut breaker, 0..0), "idle ones say nothing");
+    }
+    hunting(3);
+}
+
+#[test]
+fn a_connection_that_breaks_costs_no_last_attempt() {
+    let mut breaker = Breaker::new(true);
+    breaks(&mut breaker, 0..2);
+    assert_eq!(breaker.lost(ended(0), Stake::LastRetry, Evidence::Worked, NOW), Verdict::Opens);
+    assert_eq!(breaker.lost(ended(1), Stake::LastRetry, Evidence::Worked, NOW), Verdict::Spared);
+    assert_eq!(breaker.suspects().len(), 2);
+}
+
+#[test]
+fn a_probe_that_is_lost_counts_where_its_connection_had_worked() {
+    let mut breaker = hunting(9);
+    assert_eq!(lose_probe(&mut breaker, 1, Evidence::Nothing), Verdict::Spared);
     assert_eq!(breaker.wake(), Some(NOW + Duration::from_secs(2)));
+    assert_eq!(lose_probe(&mut breaker, 2, Evidence::Worked), Verdict::Counts);
+    breaker.probed(ended(3));
+    breaks(&mut breaker, 3..5);
+    let crowded = breaker.lost(ended(3), Stake::LastRetry, Evidence::Worked, NOW);
+    assert_eq!(crowded, Verdict::Spared, "it was not alone");
+}
+
+#[test]
+fn one_record_alone_counts_until_a_success_where_nothing_else_can_be_tried() {
+    let mut breaker = hunting(2);
+    for _ in 0..3 {
+        assert_eq!(lose_probe(&mut breaker, 0, Evidence::OnlyOne), Verdict::Counts);
+    }
+    assert_eq!(lose_probe(&mut breaker, 1, Evidence::OnlyOne), Verdict::Spared);
+    breaker.probed(ended(7));
+    breaker.succeeded(ended(7));
+    assert_eq!(lose_probe(&mut breaker, 1, Evidence::OnlyOne), Verdict::Counts);
+}
+
+#[test]
+fn it_closes_when_one_was_acknowledged_and_no_suspect_is_left() {
+    let mut breaker = hunting(2);
+    let none = |_| false;
+    assert!(!breaker.is_cleared(none), "nothing has worked");
+    breaker.probed(ended(0));
+    assert!(!breaker.succeeded(ended(0)));
+    assert!(breaker.may_probe(NOW), "the next one goes at once");
+    assert!(!breaker.is_cleared(|_| true));
+    assert!(breaker.is_cleared(none));
+    lose_probe(&mut breaker, 1, Evidence::Nothing);
+    assert!(!breaker.is_cleared(none), "nothing has worked since");
+    assert!(breaker.close() && breaker.suspects().is_empty());
+}
+
+#[test]
+fn a_probe_lost_while_the_consumer_fails_everything_failed() {
+    let mut breaker = open();
+    assert_eq!(lose_probe(&mut breaker, 50, Evidence::Worked), Verdict::Spared);
+    assert_eq!(breaker.wake(), Some(NOW + Duration::from_secs(2)));
+    assert!(!breaker.is_hunting() && breaker.suspects().is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::super::ConnectionId;
 use super::super::group::Blocked;
 use super::super::merged::{LeftOut, Part};
 use super::super::owner::{Snapshot, SourceSnapshot};
-use super::super::view::{MemberKind, MemberView};
+use super::super::view::{BreakerReason, MemberKind, MemberView};
 
 /// Members that are told of.
 const MEMBERS_MAX: usize = 1_000;
@@ -33,6 +33,9 @@ struct Told {
     /// When its breaker opened, in milliseconds, where it is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     open_since: Option<i64>,
+    /// And why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_reason: Option<String>,
     #[serde(skip_serializing_if = "LeftOut::is_nothing")]
     left_out: LeftOut,
 }
@@ -95,7 +98,8 @@ pub(super) fn written(snapshot: &Snapshot, now: Timestamp) -> Option<Bytes> {
     let open_since = snapshot.open_for.map(|open| {
         now.plus_millis(i64::try_from(open.as_millis()).unwrap_or(i64::MAX).saturating_neg()).millis()
     });
-    serde_json::to_vec(&Told { members, topics, open_since, left_out }).ok().map(Bytes::from)
+    let open_reason = snapshot.open_reason.map(|reason| reason.as_str().to_owned());
+    serde_json::to_vec(&Told { members, topics, open_since, open_reason, left_out }).ok().map(Bytes::from)
 }
 
 /// What a gateway of this name told so long ago; what another version wrote and cannot be read here is nothing.
@@ -123,6 +127,8 @@ pub(super) fn read(value: &[u8], (node, age): (&Arc<str>, Duration), now: Timest
         sources: sources.collect(),
         members: told.members.into_iter().map(member).collect(),
         open_for: told.open_since.map(|millis| Duration::from_millis(since(millis))),
+        // What a later version calls otherwise is not told on.
+        open_reason: told.open_reason.as_deref().and_then(BreakerReason::parse),
     };
     Some(Part { node: Arc::clone(node), age, snapshot, left_out: told.left_out })
 }
@@ -178,6 +184,7 @@ mod tests {
         Snapshot {
             members: (0..members).map(member).collect(),
             open_for: Some(Duration::from_secs(60)),
+            open_reason: Some(BreakerReason::ConnectionsLost),
             sources: (0..partitions).map(place).collect(),
         }
     }
@@ -194,6 +201,7 @@ mod tests {
         let (_, part) = read_back(&told);
         assert_eq!((part.snapshot.members, part.left_out), (told.members, LeftOut::default()));
         assert_eq!(part.snapshot.open_for, Some(Duration::from_secs(63)));
+        assert_eq!(part.snapshot.open_reason, Some(BreakerReason::ConnectionsLost));
         assert_eq!(part.snapshot.sources.len(), 3);
         let source = &part.snapshot.sources[&(topic(), Partition::new(2))];
         assert_eq!((source.head.unwrap().millis(), &source.blocked[0]), (300_000, &lane(0)));
@@ -202,7 +210,7 @@ mod tests {
     #[test]
     fn the_same_is_told_in_the_same_words_whenever_it_is_asked() {
         let at = |millis| {
-            let told = Snapshot { open_for: None, ..snapshot(2, 50, 3) };
+            let told = Snapshot { open_for: None, open_reason: None, ..snapshot(2, 50, 3) };
             written(&told, NOW.plus_millis(millis)).unwrap()
         };
         assert_eq!(at(0), at(5_000));
@@ -223,7 +231,7 @@ mod tests {
         for value in ["", "[]x", "7", r#"{"members":7}"#, r#"{"topics":{"orders.v1":[{"p":-1}]}}"#] {
             assert!(read(value.as_bytes(), (&"g1".into(), Duration::ZERO), NOW).is_none(), "{value}");
         }
-        let foreign = br#"{"more":1,"topics":{"no topic":[{"p":0}],"a.v1":[{"p":0,"b":[[1,"new",2,3]]}]},"open_since":-9223372036854775808}"#;
+        let foreign = br#"{"more":1,"open_reason":"boredom","topics":{"no topic":[{"p":0}],"a.v1":[{"p":0,"b":[[1,"new",2,3]]}]},"open_since":-9223372036854775808}"#;
         let part = read(foreign, (&"g1".into(), Duration::ZERO), NOW).unwrap();
         assert_eq!(part.snapshot.sources.len(), 1);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::event::{Record, Timestamp};
 
 use super::super::key_hash::KeyHash;
-use super::super::{Tag, Withdrawal};
+use super::super::{BreakerReason, Tag, Withdrawal};
 use super::Slot;
 
 /// How a delivery ended.
@@ -142,8 +142,8 @@ pub(in crate::delivery) enum Action {
     Halted(Halted),
     /// Tell that the group paused, or goes on.
     Breaker {
-        /// Whether it paused.
-        is_open: bool,
+        /// Why it paused; `None` when it goes on.
+        opened: Option<BreakerReason>,
     },
     /// Read no more records of a partition.
     Hold(Slot),

@@ -22,6 +22,8 @@ impl Group {
         self.ready.extend(self.parked.drain(..));
         if self.breaker.is_open() {
             self.probe(now);
+        }
+        if self.breaker.is_open() {
             return;
         }
         while let Some(id) = self.ready.pop_front() {

@@ -7,6 +7,10 @@ use super::super::roster::{Presence, Seat};
 use super::super::{ConnectionId, How};
 use super::{Action, Group, LaneId, LaneKey, Moment, Outcome, Slot};
 
+/// So many of a broken connection's deliveries count as tried, at most: those sent first, one of each lane. Workers take what
+/// they get in its order and few at a time, so these it can have been working on; what came behind them it may not have seen.
+const TRIED_MAX: usize = 8;
+
 /// How often it is looked whether lanes are shared evenly.
 const BALANCE_EVERY: Duration = Duration::from_secs(1);
 
@@ -172,29 +176,46 @@ impl Group {
         self.roster.remove(from);
     }
 
-    /// A member is gone: what it had goes back. The head of a lane counts as tried when the connection broke.
+    /// A member is gone: what it had goes back.
     fn dismiss(&mut self, member: u32, how: How, now: Moment) {
-        for id in self.lanes_of(member) {
-            let Some(seat) = self.lanes.get_mut(&id) else { continue };
+        let lanes = self.lanes_of(member);
+        let mut returned = Vec::new();
+        for id in &lanes {
+            let Some(seat) = self.lanes.get_mut(id) else { continue };
             let slot = seat.slot;
-            let returned = seat.lane.take_all_back();
-            for one in &returned {
+            let its = seat.lane.take_all_back();
+            for one in &its {
                 self.landed(slot, one.flight.member);
             }
-            self.set_owner(id, None);
-            if let Some(head) = returned.iter().find(|one| one.is_head) {
-                self.head_returned(slot, id, head, how, now);
+            self.set_owner(*id, None);
+            returned.extend(its.into_iter().map(|one| (slot, *id, one)));
+        }
+        match how {
+            How::Clean => {
+                for (slot, id, head) in returned.iter().filter(|(_, _, one)| one.is_head) {
+                    self.came_back(*slot, *id, head.offset, now);
+                }
             }
+            How::Broken => self.break_off(returned, now),
+        }
+        for id in lanes {
             self.touch(id, now);
         }
         self.roster.remove(member);
         self.house_lanes();
     }
 
-    fn head_returned(&mut self, slot: Slot, id: LaneId, head: &Returned, how: How, now: Moment) {
-        match how {
-            How::Clean => self.came_back(slot, id, head.offset, now),
-            How::Broken => self.count_failure(slot, id, head, Outcome::Lost, now),
+    /// What a broken connection had came back. Heads of lanes count as tried, as far as it can have been working on them.
+    fn break_off(&mut self, mut returned: Vec<(Slot, LaneId, Returned)>, now: Moment) {
+        self.note_broken(returned.iter().map(|(slot, _, one)| (*slot, one.offset)), now);
+        returned.retain(|(_, _, one)| one.is_head);
+        returned.sort_unstable_by_key(|(_, _, one)| one.flight.sequence);
+        for (index, (slot, id, head)) in returned.iter().enumerate() {
+            if index < TRIED_MAX {
+                self.count_failure(*slot, *id, head, Outcome::Lost, now);
+            } else if !(self.policy.breaker && self.is_last_attempt(*slot, head.offset)) {
+                self.came_back(*slot, *id, head.offset, now);
+            }
         }
     }
 

@@ -38,6 +38,7 @@ impl Group {
             Settlement::Nack { tag, delay, reason } => {
                 let delay = delay.map(|delay| delay.min(self.policy.nack_delay_max));
                 let nack = |group: &mut Self, found: Found| {
+                    group.hear(found.flight.member);
                     group.explain(found.slot, found.offset, reason.as_deref());
                     group.fail(found, Outcome::Nack, delay, now);
                 };
@@ -255,6 +256,7 @@ impl Group {
         let Found { slot, lane, offset, flight } = found;
         self.report(slot, offset, Outcome::Ack, flight.sent_at, now);
         self.landed(slot, flight.member);
+        self.hear(flight.member);
         self.note_success(found);
         if let Some(source) = self.sources.get_mut(&slot) {
             let resolved = source.tracker.resolve(offset);
@@ -275,6 +277,7 @@ impl Group {
         let Found { slot, lane, offset, flight } = found;
         self.report(slot, offset, Outcome::Reject, flight.sent_at, now);
         self.landed(slot, flight.member);
+        self.hear(flight.member);
         if let Some(source) = self.sources.get_mut(&slot) {
             source.revision += 1;
             if let Some(one) = source.tracker.get_mut(offset) {

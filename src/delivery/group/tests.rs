@@ -1,6 +1,7 @@
 //! Single rules of the machine, each by its own small story.
 
 mod breaking;
+mod crashing;
 mod halting;
 mod leaving;
 mod parking;

@@ -116,10 +116,10 @@ impl Owner {
         let positions: BTreeMap<Slot, u64> =
             self.machine.gauges(self.now()).into_iter().map(|one| (one.slot, one.position)).collect();
         let wall = self.now().wall.millis();
-        let breaker = Breaker::of(self.machine.open_for(self.now()).is_some());
+        let reason = self.machine.open_reason();
         for (member, slots) in members {
             let Some(mailbox) = self.mailboxes.get(member) else { continue };
-            let is_known = |(told, state): &Told| *told == slots && *state == breaker;
+            let is_known = |(told, state): &Told| *told == slots && *state == reason;
             if self.mailboxes.told(member).is_some_and(is_known) {
                 continue;
             }
@@ -138,8 +138,9 @@ impl Owner {
                 });
             }
             let lag = lag_of(&places, wall);
-            mailbox.tell(Push::Assignment { partitions, lag, breaker });
-            self.mailboxes.note_told(member, (slots, breaker));
+            let breaker = Breaker::of(reason.is_some());
+            mailbox.tell(Push::Assignment { partitions, lag, breaker, breaker_reason: reason });
+            self.mailboxes.note_told(member, (slots, reason));
         }
     }
 }

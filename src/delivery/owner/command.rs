@@ -10,7 +10,7 @@ use crate::event::{Partition, Timestamp, Topic};
 
 use super::super::group::Blocked;
 use super::super::member::{MemberGuard, MemberId};
-use super::super::view::MemberView;
+use super::super::view::{BreakerReason, MemberView};
 use super::super::{Error, How, Join, Policy, Refused, Settlement};
 
 /// What members and the service want of a group.
@@ -66,6 +66,8 @@ pub(in crate::delivery) struct Snapshot {
     pub(in crate::delivery) members: Vec<MemberView>,
     /// How long its breaker has been open.
     pub(in crate::delivery) open_for: Option<Duration>,
+    /// And why; not known of a gateway of an older version.
+    pub(in crate::delivery) open_reason: Option<BreakerReason>,
     pub(in crate::delivery) sources: HashMap<(Topic, Partition), SourceSnapshot>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::Breaker;
+use super::super::BreakerReason;
 use super::super::group::Slot;
 use super::super::mailbox::Mailbox;
 
@@ -11,8 +11,8 @@ use super::super::mailbox::Mailbox;
 #[derive(Debug, Default)]
 pub(super) struct Mailboxes(BTreeMap<u32, Entry>);
 
-/// Which partitions a member works on, and whether they stand still.
-pub(super) type Told = (Vec<Slot>, Breaker);
+/// Which partitions a member works on, and why they stand still, where they do.
+pub(super) type Told = (Vec<Slot>, Option<BreakerReason>);
 
 #[derive(Debug)]
 struct Entry {
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_a_member_was_told_goes_with_its_mailbox() {
         let mut mailboxes = Mailboxes::default();
-        let told = (vec![Slot { topic: 0, partition: 1 }], Breaker::Closed);
+        let told = (vec![Slot { topic: 0, partition: 1 }], None);
         mailboxes.insert(1, mailbox(1));
         mailboxes.note_told(1, told.clone());
         mailboxes.note_told(3, told.clone());

@@ -192,6 +192,7 @@ impl Owner {
             Some(((topic, Partition::new(state.slot.partition)), source))
         });
         let sources = sources.collect();
-        Snapshot { members, open_for: self.machine.open_for(self.now()), sources }
+        let (open_for, open_reason) = (self.machine.open_for(self.now()), self.machine.open_reason());
+        Snapshot { members, open_for, open_reason, sources }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::event::{Offset, Partition, RecordView, Topic};
 use crate::log::{self, Commit, Commits, Committed};
 
+use super::super::BreakerReason;
 use super::super::group::{Action, CommitEnd, Halted, Outcome, Outgoing, Settled, Slot, SourceCommit};
 use super::super::mailbox::Parcel;
 use super::Owner;
@@ -37,9 +38,9 @@ impl Owner {
                 Action::Commit(commits) => self.commit(commits),
                 Action::Bury(burial) => self.bury(*burial),
                 Action::Halted(halted) => self.tell_halted(halted),
-                Action::Breaker { is_open } => {
-                    has_paused |= is_open;
-                    self.tell_breaker(is_open);
+                Action::Breaker { opened } => {
+                    has_paused |= opened.is_some();
+                    self.tell_breaker(opened);
                 }
                 Action::Hold(slot) => self.hold(slot, true),
                 Action::Release(slot) => self.hold(slot, false),
@@ -189,11 +190,20 @@ impl Owner {
         );
     }
 
-    fn tell_breaker(&self, is_open: bool) {
-        if is_open {
-            tracing::warn!(group = %self.group, "the breaker opened: the consumer fails nearly everything; one delivery now and then tries it");
-        } else {
+    fn tell_breaker(&self, opened: Option<BreakerReason>) {
+        let Some(reason) = opened else {
             tracing::info!(group = %self.group, "the breaker closed");
+            return;
+        };
+        let opened = &self.shared.metrics.standing.breaker_opened;
+        opened.with_label_values(&[self.group.as_str(), reason.as_str()]).inc();
+        match reason {
+            BreakerReason::Failures => {
+                tracing::warn!(group = %self.group, reason = reason.as_str(), "the breaker opened: the consumer fails nearly everything; one delivery now and then tries it");
+            }
+            BreakerReason::ConnectionsLost => {
+                tracing::warn!(group = %self.group, reason = reason.as_str(), "the breaker opened: connections of members break with deliveries they have not settled; one at a time is tried");
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What must hold after every step, and what must have happened in the end.
 
-use crate::delivery::{Exhausted, Ordering, Settlement, Tag, metadata};
+use crate::delivery::{BreakerReason, Exhausted, Ordering, Settlement, Tag, metadata};
 
 use super::super::{Action, Burial, Halted, Reason, SourceCommit};
 use super::consumer::Failing;
@@ -36,11 +36,17 @@ impl World {
                 self.coming.remove(&(slot.partition, offset));
                 *self.steps.entry("halted").or_default() += 1;
             }
-            Action::Breaker { is_open } => {
+            Action::Breaker { opened } => {
+                let is_open = opened.is_some();
                 assert_ne!(self.is_open, is_open, "told when it changes");
                 (self.is_open, self.probe) = (is_open, None);
                 self.failing = Failing::default();
-                *self.steps.entry(if is_open { "opened" } else { "closed" }).or_default() += 1;
+                let name = match opened {
+                    Some(BreakerReason::Failures) => "opened",
+                    Some(BreakerReason::ConnectionsLost) => "hunted",
+                    None => "closed",
+                };
+                *self.steps.entry(name).or_default() += 1;
             }
             Action::Hold(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = true,
             Action::Release(slot) => self.partitions.get_mut(&slot.partition).unwrap().is_held = false,
@@ -72,6 +78,11 @@ impl World {
         assert_ne!(self.policy.on_exhausted, Exhausted::Halt, "given up instead of halted");
         // A partition may come with what was given up before.
         let is_old = self.durable_attempts(burial.slot.partition, offset) >= self.policy.attempts_max();
+        let is_lost = self.failing.lost == Some((burial.slot.partition, offset));
+        if is_lost {
+            self.check_lost(burial);
+            return;
+        }
         assert!(!self.is_open || is_old, "given up while the consumer is down");
         let is_broad =
             self.failing.last == Some((burial.slot.partition, offset)) && self.failing.row.len() >= 10;
@@ -133,7 +144,7 @@ impl World {
         partition.flights.insert(tag.offset, Flight { member, tag });
         assert!(partition.flights.len() <= self.policy.unsettled_per_partition_max);
         if self.is_open {
-            self.probe = Some(tag);
+            self.probe = Some((tag, member));
             *self.steps.entry("tried").or_default() += 1;
         }
     }
@@ -150,7 +161,7 @@ impl World {
 
     /// With willing members and a healthy log, everything is settled in the end.
     pub(super) fn finish(&mut self) {
-        self.is_down = false;
+        (self.is_down, self.is_crashing) = (false, false);
         self.add_member(None);
         for _ in 0..200_000 {
             self.pass_time();

@@ -38,14 +38,27 @@ impl World {
         "adopt"
     }
 
-    pub(super) fn leave(&mut self) -> &'static str {
+    /// Another one comes in its place.
+    pub(super) fn break_one(&mut self) -> &'static str {
+        let Some(member) = self.pick(&self.here()) else { return self.join() };
+        self.broken(member)
+    }
+
+    fn broken(&mut self, member: u32) -> &'static str {
+        self.group.leave(member, How::Broken, self.now);
+        self.members.insert(member, (0, Some(self.now.elapsed + self.policy.reconnect_grace)));
+        "break"
+    }
+
+    fn here(&self) -> Vec<u32> {
         let here = self.members.iter().filter(|(_, (_, lost))| lost.is_none());
-        let members: Vec<u32> = here.map(|(member, _)| *member).collect();
-        let Some(member) = self.pick(&members) else { return "nobody" };
+        here.map(|(member, _)| *member).collect()
+    }
+
+    pub(super) fn leave(&mut self) -> &'static str {
+        let Some(member) = self.pick(&self.here()) else { return "nobody" };
         if self.below(2) == 0 {
-            self.group.leave(member, How::Broken, self.now);
-            self.members.insert(member, (0, Some(self.now.elapsed + self.policy.reconnect_grace)));
-            return "break";
+            return self.broken(member);
         }
         self.group.leave(member, How::Clean, self.now);
         self.members.remove(&member);

@@ -27,6 +27,7 @@ impl World {
             return "foreign ack";
         }
         assert_eq!(refused, [], "{flight:?}");
+        self.worked.insert(flight.member);
         self.settled(flight.tag);
         "ack"
     }
@@ -34,6 +35,7 @@ impl World {
     pub(super) fn ack_up_to(&mut self) -> &'static str {
         let flights = self.flights();
         let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        self.worked.insert(flight.member);
         let refused = self.group.settle(flight.member, &Settlement::AckUpTo(flight.tag), self.now);
         assert_eq!(refused, []);
         let partition = &self.partitions[&flight.tag.partition];
@@ -50,6 +52,7 @@ impl World {
     pub(super) fn nack(&mut self) -> &'static str {
         let flights = self.flights();
         let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        self.worked.insert(flight.member);
         let delay = (self.below(3) == 0).then_some(Duration::from_millis(self.below(3_000) as u64));
         let nack = Settlement::Nack { tag: flight.tag, delay, reason: None };
         assert_eq!(self.group.settle(flight.member, &nack, self.now), []);
@@ -64,6 +67,7 @@ impl World {
             flights.retain(|flight| flight.tag.partition != BACK);
         }
         let Some(flight) = self.pick(&flights) else { return "nothing in flight" };
+        self.worked.insert(flight.member);
         let reject = Settlement::Reject { tag: flight.tag, reason: Some("no".to_owned()) };
         assert_eq!(self.group.settle(flight.member, &reject, self.now), []);
         self.partitions.get_mut(&flight.tag.partition).unwrap().flights.remove(&flight.tag.offset);

@@ -13,7 +13,7 @@ fn unordered(max_retries: u32) -> Policy {
 impl Story {
     fn breaker(&self) -> Vec<bool> {
         let states = self.others.iter().filter_map(|action| match action {
-            Action::Breaker { is_open } => Some(*is_open),
+            Action::Breaker { opened } => Some(opened.is_some()),
             _ => None,
         });
         states.collect()
@@ -137,10 +137,37 @@ fn a_member_that_leaves_with_the_probe_leaves_the_turn_to_another() {
 }
 
 #[test]
-fn a_worker_that_breaks_with_many_lanes_opens_no_breaker() {
+fn a_connection_that_breaks_counts_only_for_what_it_can_have_been_working_on() {
     let mut story = Story::begin(unordered(3), 60);
+    for offset in 0..5 {
+        story.ack(offset);
+    }
+    story.newly_sent();
     story.group.leave(1, How::Broken, story.now);
     story.after(60_000);
+    story.join(1, "c-2");
+    story.after(1_000);
+    assert!(story.breaker().is_empty(), "one that breaks opens none");
+    let again: Vec<(u64, u32)> = story.newly_sent();
+    assert_eq!(again.len(), 55);
+    let tried: Vec<u64> =
+        again.iter().filter(|(_, attempt)| *attempt == 2).map(|(offset, _)| *offset).collect();
+    assert_eq!(tried, [5, 6, 7, 8, 9, 10, 11, 12], "those that were sent first");
+}
+
+#[test]
+fn without_a_breaker_connections_that_break_use_up_attempts_of_few() {
+    let mut story = Story::begin(Policy { breaker: false, ..unordered(1) }, 60);
+    for member in 1..=2 {
+        story.group.leave(member, How::Broken, story.now);
+        story.after(5_000);
+        story.join(member + 1, "c-2");
+        story.after(1_000);
+    }
+    assert_eq!(story.buried().len(), 0, "of those sent first the second time none was before");
+    story.group.leave(3, How::Broken, story.now);
+    story.after(5_000);
+    assert!(story.buried().len() <= 8, "{:?}", story.buried());
     assert!(story.breaker().is_empty());
 }
 
