@@ -23,8 +23,8 @@ pub(crate) struct Fault {
     pub(crate) has_no_way_back: AtomicBool,
     /// Letters with a value of more bytes than this are too large; 0 is no limit.
     pub(crate) value_bytes_max: AtomicU32,
-    /// Whether reads of the first partition of dead-letter topics stall.
-    pub(crate) has_stalled_letters: watch::Sender<bool>,
+    /// Where reads of the first partition of dead-letter topics stall, and whatever comes behind; `None` is nowhere.
+    pub(crate) letters_stall_at: watch::Sender<Option<Offset>>,
     /// Partitions of other topics below this number cannot be read, but by members of groups.
     pub(crate) unreadable_below: AtomicU32,
     /// How often somebody began to read the first partition of a dead-letter topic.
@@ -71,23 +71,25 @@ impl Layer for Faulty {
             return below;
         }
         *self.fault.letters_read.lock().unwrap().entry(topic.clone()).or_default() += 1;
-        Box::new(Stalling { below, is_stalled: self.fault.has_stalled_letters.subscribe() })
+        Box::new(Stalling { below, stalls_at: self.fault.letters_stall_at.subscribe() })
     }
 }
 
-/// A reader whose reads wait while they stall.
+/// A reader whose reads wait while they stall, and come one by one before that.
 #[derive(Debug)]
 struct Stalling {
     below: Box<dyn Reader>,
-    is_stalled: watch::Receiver<bool>,
+    stalls_at: watch::Receiver<Option<Offset>>,
 }
 
 #[async_trait]
 impl Reader for Stalling {
     async fn next(&mut self, bytes_max: usize) -> Result<Fetched, Error> {
         // The fault may have gone with the test.
-        drop(self.is_stalled.wait_for(|is_stalled| !is_stalled).await);
-        self.below.next(bytes_max).await
+        let position = self.below.position();
+        drop(self.stalls_at.wait_for(|stalls_at| stalls_at.is_none_or(|at| position < at)).await);
+        let is_near = self.stalls_at.borrow().is_some();
+        self.below.next(if is_near { 1 } else { bytes_max }).await
     }
 
     fn seek(&mut self, offset: Offset) {

@@ -5,7 +5,7 @@ use weirgate::event::{Offset, Partition};
 
 use super::engine::PATIENCE;
 use super::harness::{World, group, topic};
-use super::jobs::{begin, bury, until, until_ended};
+use super::jobs::{begin, bury, sent_back, until, until_ended};
 use super::parking::{PARKING, reject, until_keys_parked};
 use super::waiting::eventually_within;
 
@@ -71,4 +71,22 @@ async fn a_redrive_waits_for_room_and_keys_are_parked_all_the_same() {
     world.restart().await;
     let ended = until_ended(&world.delivery, &begun.id).await;
     assert_eq!((ended.state, ended.counts.moved), (RedriveState::Done, 50), "{ended:?}");
+}
+
+#[tokio::test]
+async fn as_many_letters_go_back_as_there_is_room_for() {
+    let world = World::start(2, "{}").await;
+    let is_loaded = async || world.delivery.has_dead_letter_states().then_some(());
+    eventually_within(PATIENCE, "the states are loaded", is_loaded).await;
+    bury(&world, 0..4_000).await;
+    let begun = begin(&world.delivery, None).await.unwrap();
+    let waits = |told: &Redrive| {
+        told.counts.moved > 0
+            && told.reason.as_ref().is_some_and(|reason| reason.contains("states_bytes_max"))
+    };
+    let told = until(&world.delivery, &begun.id, "the redrive waits for room", waits).await;
+    assert_eq!(told.state, RedriveState::Running, "{told:?}");
+    let sent = sent_back(&world).await;
+    assert_eq!(sent, (0..).step_by(2).take(sent.len()).collect::<Vec<u64>>(), "{told:?}");
+    world.delivery.cancel_redrive(&begun.id, "anna").await.unwrap();
 }

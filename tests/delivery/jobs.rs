@@ -93,7 +93,7 @@ pub(crate) async fn until_ended(delivery: &Delivery, id: &JobId) -> Redrive {
 }
 
 /// The numbers of the letters that lie in the redrive topic, each partition in the order in which they came first.
-async fn sent_back(world: &World) -> Vec<u64> {
+pub(crate) async fn sent_back(world: &World) -> Vec<u64> {
     let mut all = Vec::new();
     for partition in (0..2).map(Partition::new) {
         let end = world.log.bounds(&topic(REDRIVES), partition).await.unwrap().end;
@@ -214,7 +214,7 @@ async fn a_redrive_of_a_topic_that_was_made_anew_fails_with_its_reason_and_sends
 #[tokio::test]
 async fn letters_whose_read_stalls_are_not_left_out() {
     let (world, _other) = two(60).await;
-    world.fault.has_stalled_letters.send_replace(true);
+    world.fault.letters_stall_at.send_replace(Some(Offset::ZERO));
     let begun = begin(&world.delivery, None).await.unwrap();
     let query = DeadLetterQuery { limit: 100, ..DeadLetterQuery::default() };
     let group = group();
@@ -227,12 +227,26 @@ async fn letters_whose_read_stalls_are_not_left_out() {
     let waits = |told: &Redrive| told.reason.is_some();
     let told = until(&world.delivery, &begun.id, "the redrive says why it waits", waits).await;
     assert_eq!(told.state, RedriveState::Running, "{told:?}");
-    world.fault.has_stalled_letters.send_replace(false);
+    world.fault.letters_stall_at.send_replace(None);
     let ended = until_ended(&world.delivery, &begun.id).await;
     assert_eq!((ended.state, ended.counts.examined), (RedriveState::Done, 60), "{ended:?}");
     assert_eq!(ended.reason, None);
     let sent: BTreeSet<u64> = sent_back(&world).await.into_iter().collect();
     assert_eq!(sent, (0..60).collect());
+}
+
+#[tokio::test]
+async fn letters_before_one_that_cannot_be_read_go_meanwhile() {
+    let (world, _other) = two(60).await;
+    world.fault.letters_stall_at.send_replace(Some(Offset::new(10)));
+    let begun = begin(&world.delivery, None).await.unwrap();
+    let have_gone = |told: &Redrive| told.counts.moved == 10 + 30;
+    let told = until(&world.delivery, &begun.id, "what can be read has gone", have_gone).await;
+    assert_eq!(told.state, RedriveState::Running, "{told:?}");
+    world.fault.letters_stall_at.send_replace(None);
+    let ended = until_ended(&world.delivery, &begun.id).await;
+    assert_eq!((ended.state, ended.counts.moved), (RedriveState::Done, 60), "{ended:?}");
+    assert_eq!(sent_back(&world).await, numbers(60));
 }
 
 #[tokio::test]

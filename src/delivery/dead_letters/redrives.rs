@@ -11,6 +11,7 @@
 //! out. What dies again lies behind the end that the job was given, so that no job goes on for ever. Behind that it looks
 //! for what came of parked keys alone, for as long as they can be released: see [`tail`].
 
+mod batch;
 mod begin;
 mod close;
 mod handle;

@@ -6,8 +6,6 @@ use tokio::time::Instant;
 
 /// The most that a rate can be.
 pub(in crate::delivery) const RATE_MAX: u32 = 100_000;
-/// What goes together at most.
-const BATCH_MAX: usize = 500;
 /// A batch is about what comes together in this part of a second, so that a slow job goes evenly.
 const BATCHES_PER_SECOND: u32 = 5;
 
@@ -25,12 +23,12 @@ impl Rate {
         Self { per_second, next: now }
     }
 
-    /// The most that goes together.
-    pub(in crate::delivery) fn batch_max(&self) -> usize {
-        let share = self.per_second.map_or(BATCH_MAX, |rate| {
-            usize::try_from((rate / BATCHES_PER_SECOND).max(1)).unwrap_or(BATCH_MAX)
-        });
-        share.min(BATCH_MAX)
+    /// The most that goes together, where more than `most` never does.
+    pub(in crate::delivery) fn batch_max(&self, most: usize) -> usize {
+        let share = self
+            .per_second
+            .map_or(most, |rate| usize::try_from((rate / BATCHES_PER_SECOND).max(1)).unwrap_or(most));
+        share.min(most)
     }
 
     /// When the next batch may go. What was not used before is not saved up.
@@ -57,6 +55,8 @@ impl Rate {
 mod tests {
     use super::*;
 
+    const BATCH_MAX: usize = 500;
+
     #[test]
     fn no_second_has_more_than_the_rate() {
         for rate in [1, 3, 7, 100, 4_999, 100_000] {
@@ -70,10 +70,10 @@ mod tests {
                 if now >= begin + Duration::from_secs(10) {
                     break;
                 }
-                bucket.take(bucket.batch_max());
-                sent += bucket.batch_max() as u64;
+                bucket.take(bucket.batch_max(BATCH_MAX));
+                sent += bucket.batch_max(BATCH_MAX) as u64;
             }
-            let most = u64::from(rate) * 10 + bucket.batch_max() as u64;
+            let most = u64::from(rate) * 10 + bucket.batch_max(BATCH_MAX) as u64;
             assert!(sent <= most && sent * 10 >= most * 8, "{rate}: {sent} of {most}");
         }
     }
@@ -83,6 +83,6 @@ mod tests {
         let now = Instant::now();
         let mut bucket = Rate::new(None, now);
         bucket.take(1_000_000);
-        assert_eq!((bucket.ready_at(now), bucket.batch_max()), (now, BATCH_MAX));
+        assert_eq!((bucket.ready_at(now), bucket.batch_max(BATCH_MAX)), (now, BATCH_MAX));
     }
 }

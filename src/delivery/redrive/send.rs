@@ -18,7 +18,7 @@ use super::record::{outgoing, source_of};
 
 /// Records of one append, and their bytes, about. Those of a partition wait for one another: if one append fails, nothing
 /// of what comes after it may be stored.
-const APPEND_RECORDS_MAX: usize = 256;
+const APPEND_RECORDS_MAX: usize = 1_000;
 const APPEND_BYTES_MAX: usize = 512 << 10;
 
 /// A letter with its record as it lies in the dead-letter topic.
@@ -57,7 +57,7 @@ pub(in crate::delivery) enum Failure {
 /// One to be appended: its number in the batch.
 type Numbered = (usize, NewRecord);
 
-/// Sends letters of one group back to it, about 500 at a time, in their order; answers for each, in the same order. Those
+/// Sends letters of one group back to it, a batch at a time, in their order; answers for each, in the same order. Those
 /// that are `open` go, those left `redriving` too.
 ///
 /// # Errors
@@ -201,9 +201,12 @@ async fn append(
         let records = all.iter().take(count).map(|(_, record)| record.clone()).collect();
         let appended = shared.log.append(Append { topic: topic.clone(), partition, records }).await;
         match appended {
-            Ok(_) => drop(all.drain(..count)),
+            Ok(_) => {
+                drop(all.drain(..count));
+                records_max = (records_max * 2).min(APPEND_RECORDS_MAX);
+            }
             // One of them is: which one shows alone.
-            Err(log::Error::RecordTooLarge { .. }) if count > 1 => records_max = 1,
+            Err(log::Error::RecordTooLarge { .. }) if count > 1 => records_max = count / 2,
             Err(log::Error::RecordTooLarge { .. }) => {
                 failed.extend(all.drain(..count).map(|(number, _)| (number, Failure::TooLarge)));
             }

@@ -20,6 +20,7 @@ use super::super::super::redrive::{self, Failure, Letter, Outcome};
 use super::super::super::shared::Shared;
 use super::super::reading::{Budget, Span};
 use super::super::{Asked, Held};
+use super::batch::{Batch, LETTERS_MAX};
 use super::close::Closer;
 use super::job::{Job, Part, Redrive, RedriveCounts, RedriveState};
 use super::pick::{Passed, Pick};
@@ -167,50 +168,62 @@ impl<'r> Run<'r> {
             return Ok(());
         };
         let late = self.late(part, closer)?;
+        let (mut batch, mut seen, mut next) = (Batch::default(), HashSet::new(), from);
         let mut budget = Budget::new();
-        while !budget.is_spent() {
-            let Some(records) = span.next(&mut budget).await? else {
-                self.count(part, to, RedriveCounts::default());
-                return Ok(());
+        while next < to && !budget.is_spent() {
+            let records = match span.next(&mut budget).await {
+                Ok(records) => records,
+                Err(error) => {
+                    // What cannot be read holds up nothing that lies before it.
+                    self.send(part, batch, next, rate).await?;
+                    return Err(error.into());
+                }
             };
-            let next = span.position().min(to);
+            next = if records.is_some() { span.position().min(to) } else { to };
             let pick = Pick::of(self.shared, &self.told).within(late.as_ref());
-            let (mut batch, mut seen) = (Vec::new(), HashSet::new());
-            let mut settled = 0;
-            for record in &records {
+            for record in records.iter().flatten() {
                 match pick.letter(source, part.partition, record, &mut seen)? {
                     Ok(letter) => batch.push(letter),
-                    Err(Passed::Settled) => settled += 1,
+                    Err(Passed::Settled) => batch.pass(),
                     Err(Passed::Unmeant) => {}
                 }
-                if batch.len() >= rate.batch_max() {
-                    let batch = std::mem::take(&mut batch);
-                    let settled = std::mem::take(&mut settled);
-                    self.send(part, batch, settled, record.offset.next(), rate).await?;
+                if batch.is_full(rate.batch_max(LETTERS_MAX)) {
+                    self.send(part, std::mem::take(&mut batch), record.offset.next(), rate).await?;
                 }
             }
-            self.send(part, batch, settled, next, rate).await?;
-            if next >= to {
-                return Ok(());
+            if batch.is_empty() {
+                self.send(part, std::mem::take(&mut batch), next, rate).await?;
             }
         }
+        self.send(part, batch, next, rate).await
+    }
+
+    /// Sends a batch back, as much of it as what is known of letters has room for; after it all before `next` has been
+    /// looked at.
+    async fn send(&self, part: &Part, batch: Batch, next: Offset, rate: &mut Rate) -> Result<(), Halt> {
+        let (mut letters, mut together) = (batch.letters(), batch.letters().len());
+        while !letters.is_empty() {
+            let (some, others) = letters.split_at(together.min(letters.len()));
+            let next = others.first().map_or(next, |letter| letter.id.offset());
+            match self.send_together(part, some, next, rate).await {
+                Err(Halt::Later(Error::DeadLettersFull(_))) if together > 1 => together /= 2,
+                sent => {
+                    sent?;
+                    letters = others;
+                }
+            }
+        }
+        self.count(part, next, RedriveCounts { skipped: batch.settled(), ..RedriveCounts::default() });
         Ok(())
     }
 
-    /// Sends a batch back; after it all before `next` has been looked at.
-    async fn send(
+    async fn send_together(
         &self,
         part: &Part,
-        batch: Vec<Letter>,
-        settled: u64,
+        letters: &[Letter],
         next: Offset,
         rate: &mut Rate,
     ) -> Result<(), Halt> {
-        let mut counts = RedriveCounts { skipped: settled, ..RedriveCounts::default() };
-        if batch.is_empty() {
-            self.count(part, next, counts);
-            return Ok(());
-        }
         tokio::select! {
             biased;
             () = self.halted.cancelled() => return Err(Halt::Told),
@@ -228,9 +241,10 @@ impl<'r> Run<'r> {
             now: self.shared.clock.now(),
         };
         // Not given up half-way: letters would stay marked.
-        let outcomes = redrive::send(self.shared, asked, &batch).await?;
-        rate.take(batch.len());
-        for (letter, outcome) in batch.iter().zip(outcomes) {
+        let outcomes = redrive::send(self.shared, asked, letters).await?;
+        rate.take(letters.len());
+        let mut counts = RedriveCounts::default();
+        for (letter, outcome) in letters.iter().zip(outcomes) {
             match outcome {
                 Outcome::Moved => counts.moved += 1,
                 Outcome::Skipped(_) => counts.skipped += 1,

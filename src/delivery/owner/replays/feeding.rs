@@ -23,6 +23,9 @@ use run::turned;
 pub(super) use run::Run;
 pub(in crate::delivery::owner) use run::Telling;
 
+/// Records that are handed over together.
+const BATCH_MAX: usize = 500;
+
 /// What was read of a range, and who reads on.
 #[derive(Debug)]
 pub(in crate::delivery::owner) struct Read {
@@ -62,7 +65,7 @@ impl Owner {
         for slot in turned(run.slots(), &mut run.turn) {
             let Some(feed) = run.feeds.get_mut(&slot) else { continue };
             while !feed.is_held && !feed.records.is_empty() && run.rate.ready_at(now) <= now {
-                let count = feed.records.len().min(run.rate.batch_max());
+                let count = feed.records.len().min(run.rate.batch_max(BATCH_MAX));
                 let records: Vec<Record> = feed.records.drain(..count).collect();
                 run.rate.take(count);
                 let is_new = |record: &&Record| {
