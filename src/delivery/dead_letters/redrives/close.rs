@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::event::{Offset, Partition};
 
@@ -16,8 +16,8 @@ use super::job::{Job, Part};
 use super::run::Run;
 use super::tail::{Late, Tail};
 
-/// How often tails are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often tails are looked at: what comes between goes together.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Keys of which no letter is settled for so long stay parked: nobody works for the group, or the consumer hangs.
 const STALL_MAX: Duration = Duration::from_secs(60);
 /// And at the latest after so long: letters may come faster for ever than they are settled.
@@ -35,11 +35,12 @@ pub(super) struct Closer {
     going: BTreeMap<Which, HashMap<KeyHash, Offset>>,
     began: Option<Instant>,
     moved: Option<Instant>,
+    looked: Option<Instant>,
 }
 
 impl Closer {
     pub(super) const fn new() -> Self {
-        Self { readings: BTreeMap::new(), going: BTreeMap::new(), began: None, moved: None }
+        Self { readings: BTreeMap::new(), going: BTreeMap::new(), began: None, moved: None, looked: None }
     }
 
     /// What keys of a tail wait for; whether there are some.
@@ -65,6 +66,13 @@ impl Closer {
 impl Run<'_> {
     /// Has what came behind the ends looked at; whether anything is left to do.
     pub(super) async fn close(&self, closer: &mut Closer) -> bool {
+        let next = closer.looked.map(|looked| looked + LOOK_EVERY);
+        if let Some(next) = next
+            && timeout_at(next, self.halted()).await.is_ok()
+        {
+            return false;
+        }
+        closer.looked = Some(Instant::now());
         let mut open = Vec::new();
         for tail in self.copy().tails() {
             if self.is_halted() {
@@ -83,11 +91,10 @@ impl Run<'_> {
             tracing::info!(redrive = %self.id(), "parked keys stay parked: their letters are not settled");
             open.clear();
         }
-        let (is_more, is_over) = self.change(|copy| {
+        self.change(|copy| {
             copy.read_on(&open, WAITING);
-            (copy.first().is_some(), copy.is_over())
-        });
-        is_more || !(is_over || timeout(LOOK_EVERY, self.halted()).await.is_ok())
+            !copy.is_over()
+        })
     }
 
     /// Where the letters behind a tail end; `None` where it has no key that can be released.

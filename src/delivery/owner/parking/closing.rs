@@ -2,7 +2,7 @@
 //! letters, so that there is a last one.
 //!
 //! They wait in their lanes, within the bounds of any that is blocked: where those are full, the partition's intake pauses.
-//! That lasts for a while at most; then they become letters, and for as long the key is left alone.
+//! That lasts for a while at most; then they become letters, and the key is left alone for as long, each time for longer.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -20,16 +20,25 @@ use super::super::Owner;
 const LETTERS_MAX: u64 = 2_000;
 /// For so long at most.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// And not again for so long.
+/// And not again for so long, twice as long each time, and with half as many letters left.
 const REST: Duration = Duration::from_secs(30);
+/// No more often than this: it is more than an hour then.
+const DOUBLINGS_MAX: u32 = 7;
 
 /// The keys of a partition whose events wait.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     /// Since when they do.
     since: HashMap<KeyHash, Instant>,
-    /// Those that waited for too long, and when they may again.
-    resting: HashMap<KeyHash, Instant>,
+    /// Those that waited for too long.
+    rests: HashMap<KeyHash, Rest>,
+}
+
+/// How often a key waited for too long, and when it may again.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    times: u32,
+    until: Instant,
 }
 
 /// What is to be done.
@@ -51,6 +60,10 @@ impl Owner {
         let (at, now) = (Instant::now(), self.now());
         for (slot, ward) in &mut self.parking.wards {
             ward.closing = of_slot.remove(slot);
+            if ward.closing.is_none() {
+                // The next redrive begins anew.
+                ward.waits.rests.clear();
+            }
             for key in ward.waits.end_late(at) {
                 tracing::warn!(group = %self.group, partition = slot.partition, "a key stays parked: the last of its letters were not settled in time");
                 self.machine.end_closing(*slot, ward.epoch, key, now);
@@ -91,17 +104,15 @@ impl Owner {
 impl Waits {
     pub(super) fn forget(&mut self, key: KeyHash) {
         self.since.remove(&key);
-        self.resting.remove(&key);
+        self.rests.remove(&key);
     }
 
     /// Keys whose letters are about to be settled, the first unsettled ones from these places on to the end.
     fn follow(&mut self, closing: &[(KeyHash, Offset)], end: Offset, now: Instant) -> Orders {
-        self.resting.retain(|_, until| *until > now);
-        let is_near = |first: Offset| end.number().saturating_sub(first.number()) <= LETTERS_MAX;
         let mut orders = Orders::default();
         for (key, first) in closing {
-            let may_begin = is_near(*first) && !self.resting.contains_key(key);
-            if may_begin || self.since.contains_key(key) {
+            let left = end.number().saturating_sub(first.number());
+            if self.may_begin(*key, left, now) || self.since.contains_key(key) {
                 self.since.entry(*key).or_insert(now);
                 orders.begin.push(*key);
             }
@@ -111,11 +122,22 @@ impl Waits {
         orders
     }
 
+    fn may_begin(&self, key: KeyHash, left: u64, now: Instant) -> bool {
+        match self.rests.get(&key) {
+            Some(rest) => rest.until <= now && left <= LETTERS_MAX >> rest.times.min(DOUBLINGS_MAX),
+            None => left <= LETTERS_MAX,
+        }
+    }
+
     /// Those that waited for too long.
     fn end_late(&mut self, now: Instant) -> Vec<KeyHash> {
         let late = self.since.extract_if(|_, since| now.duration_since(*since) >= WAIT_MAX);
         let late: Vec<KeyHash> = late.map(|(key, _)| key).collect();
-        self.resting.extend(late.iter().map(|key| (*key, now + REST)));
+        for key in &late {
+            let rest = self.rests.entry(*key).or_insert(Rest { times: 0, until: now });
+            rest.until = now + REST * 2_u32.pow(rest.times.min(DOUBLINGS_MAX));
+            rest.times += 1;
+        }
         late
     }
 }
@@ -147,16 +169,22 @@ mod tests {
 
     #[test]
     fn events_wait_for_a_bounded_time_and_then_not_for_a_while() {
-        let (mut waits, begin) = (Waits::default(), Instant::now());
-        let key = keys(b"a", 0);
-        let follow = |waits: &mut Waits, at: Duration| waits.follow(&key, Offset::new(5), begin + at).begin;
-        assert_eq!(follow(&mut waits, Duration::ZERO), names(b"a"));
-        let almost = WAIT_MAX - Duration::from_millis(1);
-        assert_eq!(waits.end_late(begin + almost), []);
-        assert_eq!(waits.end_late(begin + WAIT_MAX), names(b"a"));
-        assert_eq!(follow(&mut waits, WAIT_MAX + REST - Duration::from_millis(1)), []);
-        assert_eq!(follow(&mut waits, WAIT_MAX + REST), names(b"a"));
+        let (mut waits, mut now) = (Waits::default(), Instant::now());
+        let (key, moment) = (keys(b"a", 0), Duration::from_millis(1));
+        let half = Offset::new(LETTERS_MAX / 2);
+        assert_eq!(waits.follow(&key, Offset::new(LETTERS_MAX), now).begin, names(b"a"));
+        assert_eq!(waits.end_late(now + WAIT_MAX - moment), []);
+        now += WAIT_MAX;
+        assert_eq!(waits.end_late(now), names(b"a"));
+        assert_eq!(waits.follow(&key, half, now + REST - moment).begin, []);
+        now += REST;
+        assert_eq!(waits.follow(&key, half.next(), now).begin, [], "still too many");
+        assert_eq!(waits.follow(&key, half, now).begin, names(b"a"));
+        now += WAIT_MAX;
+        assert_eq!(waits.end_late(now), names(b"a"));
+        assert_eq!(waits.follow(&key, Offset::new(1), now + REST * 2 - moment).begin, []);
+        assert_eq!(waits.follow(&key, Offset::new(1), now + REST * 2).begin, names(b"a"));
         waits.forget(KeyHash::of(b"a"));
-        assert!(waits.since.is_empty() && waits.resting.is_empty());
+        assert!(waits.since.is_empty() && waits.rests.is_empty());
     }
 }
