@@ -11,7 +11,8 @@
 //!   └──────────── later one of the key ── Bury, untried ── buried
 //! ```
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 
 use crate::event::{Partition, Record};
 
@@ -22,9 +23,9 @@ use super::source::Phase;
 use super::{Group, Kept, Moment, Slot};
 
 /// The letters that died again and are not settled, by key and source offset. There are no more than the table of dead
-/// letters has entries.
+/// letters has entries, and most keys have one: a map for each would be three times the memory.
 #[derive(Debug, Default)]
-pub(super) struct Bars(HashMap<KeyHash, BTreeMap<u64, Box<str>>>);
+pub(super) struct Bars(BTreeMap<(KeyHash, u64), Box<str>>);
 
 /// What comes before a letter that comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Group {
 
     /// The first letter of a key that died again and is not known to be settled.
     pub(in crate::delivery) fn first_bar(&self, slot: Slot, key: KeyHash) -> Option<(Rank, &str)> {
-        let (offset, letter) = self.sources.get(&slot)?.bars.0.get(&key)?.first_key_value()?;
+        let ((_, offset), letter) = self.sources.get(&slot)?.bars.0.range(Bars::of(key)).next()?;
         Some((Rank { key, offset: *offset }, letter))
     }
 
@@ -88,15 +89,15 @@ impl Group {
         let Some(rank) = source.tracker.get(offset).and_then(|one| rank_of(&one.kept)) else {
             return Way::Free;
         };
-        let letters = source.bars.0.get(&rank.key);
-        let mut bars = letters.into_iter().flat_map(|letters| letters.range(..rank.offset)).peekable();
+        let bars = source.bars.0.range(Bars::of(rank.key)).map(|((_, bar), _)| *bar);
+        let mut bars = bars.take_while(|bar| *bar < rank.offset).peekable();
         if bars.peek().is_none() {
             return Way::Free;
         }
         let ahead = source.tracker.iter().take_while(|(one, _)| *one < offset);
         let ahead = ahead.filter_map(|(_, one)| rank_of(&one.kept)).filter(|one| one.key == rank.key);
         let ahead: HashSet<u64> = ahead.map(|one| one.offset).collect();
-        if bars.all(|(bar, _)| ahead.contains(bar)) { Way::Taken } else { Way::Barred }
+        if bars.all(|bar| ahead.contains(&bar)) { Way::Taken } else { Way::Barred }
     }
 
     /// Later letters of its key that wait in a lane.
@@ -114,17 +115,17 @@ impl Group {
 
 impl Bars {
     pub(super) fn remove(&mut self, rank: Rank) {
-        if let Some(letters) = self.0.get_mut(&rank.key) {
-            letters.remove(&rank.offset);
-            if letters.is_empty() {
-                self.0.remove(&rank.key);
-            }
-        }
+        self.0.remove(&(rank.key, rank.offset));
     }
 
     /// From when one dies: what comes while its new record is written does not pass it either.
     pub(super) fn add(&mut self, letter: Ranked) {
         let Ranked { rank, letter } = letter;
-        self.0.entry(rank.key).or_default().insert(rank.offset, letter);
+        self.0.insert((rank.key, rank.offset), letter);
+    }
+
+    /// Where those of a key are.
+    const fn of(key: KeyHash) -> RangeInclusive<(KeyHash, u64)> {
+        (key, 0)..=(key, u64::MAX)
     }
 }
