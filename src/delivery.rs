@@ -19,6 +19,7 @@ mod deletion;
 mod error;
 mod gateways;
 mod group;
+mod incarnations;
 mod jobs;
 mod key_hash;
 mod lag;

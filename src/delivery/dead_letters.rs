@@ -39,7 +39,7 @@ use super::shared::Shared;
 use reading::LetterTopic;
 use states::Change;
 
-pub(super) use forgetting::{end_jobs, forget_group};
+pub(super) use forgetting::{call_back, end_jobs, forget_group};
 pub(super) use gauges::show;
 pub(super) use judging::{Finding, Readings, judge};
 pub(super) use keeper::keep;

@@ -5,7 +5,8 @@
 //!    └── its redrive and replay end, its keys are no longer parked, its gaps go ── policy, reset and word to go on are gone
 //! ```
 //! The policy goes last, so that what was broken off can be asked for again. A group that somebody joins meanwhile ends
-//! when its policy is gone. Dead letters stay for as long as they are kept, and are a new group's of the same name.
+//! when its policy is gone. Dead letters stay for as long as they are kept, and are a new group's of the same name: those that
+//! were on their way are open again, and what lies in the redrive topic is not for it ([`incarnations`]).
 
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::event::GroupName;
+use crate::event::{GroupName, Timestamp};
 use crate::log::{self, Draft, Table};
 
 use super::owner::Command;
-use super::{Delivery, Error, dead_letters, policies, resets, resumes};
+use super::{Delivery, Error, dead_letters, incarnations, policies, resets, resumes};
 
 /// A task that has not ended by then has something in flight.
 const RETIRE_MAX: Duration = Duration::from_secs(10);
@@ -35,7 +36,7 @@ impl Delivery {
         self.forget_offsets(group).await?;
         dead_letters::forget_group(&self.shared, group).await?;
         self.shared.gateways.forget_gaps(group).await?;
-        self.shared.policies.delete(group.clone()).await?;
+        self.shared.policies.delete(group.clone(), self.shared.clock.now()).await?;
         tracing::info!(%group, "group deleted");
         let forgotten = async {
             // Begun meanwhile by who still knew the group.
@@ -43,10 +44,11 @@ impl Delivery {
                 dead_letters::end_jobs(&self.shared, group).await?;
             }
             self.retire(group).await?;
-            self.forget_offsets(group).await
+            self.forget_offsets(group).await?;
+            dead_letters::call_back(&self.shared, group).await
         };
         if let Err(error) = forgotten.await {
-            tracing::warn!(%group, %error, "what was begun for a group while it was being deleted may stay, and its offsets");
+            tracing::warn!(%group, %error, "what was begun for a group while it was being deleted may stay, and its offsets; letters may stay marked as being redriven");
         }
         Ok(())
     }
@@ -75,8 +77,8 @@ impl Delivery {
     }
 }
 
-/// Removes all that a table of groups says of one.
-pub(super) async fn write(table: &Table, group: &GroupName) -> Result<(), Error> {
+/// Removes all that a table of groups says of one, but that there was one.
+pub(super) async fn write(table: &Table, group: &GroupName, now: Timestamp) -> Result<(), Error> {
     let keys: [Bytes; 3] = [policies::key(group), resets::key(group), resumes::key(group)];
     let update = |draft: &mut Draft<'_>| {
         for key in &keys {
@@ -84,6 +86,7 @@ pub(super) async fn write(table: &Table, group: &GroupName) -> Result<(), Error>
                 draft.write(key.clone(), None);
             }
         }
+        incarnations::advance(draft, group, now);
         Ok(())
     };
     table.update(update).await

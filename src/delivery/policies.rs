@@ -3,7 +3,8 @@
 //! The configuration file creates and updates, and never deletes. So that a restart does not undo a PUT, an entry
 //! remembers which policy of the file it followed last: only a changed one is applied again. Every change is judged
 //! against the table read to its end, so that of gateways which change a policy at once none undoes the other's part.
-//! Beside them lies when each group was last told to go on ([`resumes`]), and where its offsets were last moved ([`resets`]).
+//! Beside them lies when each group was last told to go on ([`resumes`]), where its offsets were last moved ([`resets`]), and which
+//! group of its name it is ([`incarnations`]).
 
 mod entry;
 
@@ -18,7 +19,7 @@ use crate::log::{Draft, EventLog, Table};
 
 use super::resumes::{self, GivenUp, Resumed};
 use super::{Config, Error, Policy, PolicyPatch, Put};
-use super::{deletion, resets};
+use super::{deletion, incarnations, resets};
 use entry::{Stored, fingerprint, stored, write};
 
 pub(super) use entry::key;
@@ -38,6 +39,7 @@ pub(super) struct Policies {
     all: Arc<ArcSwap<All>>,
     resumes: Arc<ArcSwap<resumes::All>>,
     resets: Arc<ArcSwap<resets::All>>,
+    incarnations: Arc<ArcSwap<incarnations::All>>,
     changes: Arc<watch::Sender<u64>>,
     is_loaded: Arc<watch::Sender<bool>>,
     orders: mpsc::Sender<Order>,
@@ -48,7 +50,7 @@ enum Order {
     /// One policy, by an administrator.
     Put(Change, oneshot::Sender<Result<Put, Error>>),
     /// No policy, nor anything else that gateways are told of a group.
-    Delete { group: GroupName, reply: oneshot::Sender<Result<(), Error>> },
+    Delete { group: GroupName, now: Timestamp, reply: oneshot::Sender<Result<(), Error>> },
     /// All of the file, read again.
     File { config: Box<Config>, reply: oneshot::Sender<Result<(), Error>> },
     /// A group is to go on, as somebody said at this time.
@@ -98,6 +100,7 @@ impl Policies {
             all: Arc::new(ArcSwap::from_pointee(of_file.collect())),
             resumes: Arc::default(),
             resets: Arc::default(),
+            incarnations: Arc::default(),
             changes: Arc::new(watch::Sender::new(0)),
             is_loaded: Arc::new(watch::Sender::new(false)),
             orders: sender,
@@ -124,6 +127,11 @@ impl Policies {
         self.resets.load_full()
     }
 
+    /// Which group of its name it is; 0 for one that was never deleted.
+    pub(super) fn incarnation(&self, group: &GroupName) -> u64 {
+        self.incarnations.load().get(group).copied().unwrap_or(0)
+    }
+
     pub(super) fn all(&self) -> Arc<All> {
         self.all.load_full()
     }
@@ -142,9 +150,9 @@ impl Policies {
         self.order(|reply| Order::Put(change, reply)).await
     }
 
-    /// Deletes a group's policy and whatever else gateways are told of it, durably.
-    pub(super) async fn delete(&self, group: GroupName) -> Result<(), Error> {
-        self.order(|reply| Order::Delete { group, reply }).await
+    /// Deletes a group's policy and whatever else gateways are told of it, durably; the next one of its name is another group.
+    pub(super) async fn delete(&self, group: GroupName, now: Timestamp) -> Result<(), Error> {
+        self.order(|reply| Order::Delete { group, now, reply }).await
     }
 
     /// Creates and updates what another reading of the file says, durably, and takes its defaults for groups to come.
@@ -184,9 +192,14 @@ impl Policies {
     fn set(&self, table: &Table) {
         let all = entry::read(table, &self.all.load());
         let (resumes, resets) = (resumes::read(table), resets::read(table));
-        let is_same =
-            **self.all.load() == all && **self.resumes.load() == resumes && **self.resets.load() == resets;
+        let incarnations = incarnations::read(table);
+        let is_same = **self.all.load() == all
+            && **self.resumes.load() == resumes
+            && **self.resets.load() == resets
+            && **self.incarnations.load() == incarnations;
         if !is_same {
+            // Before the policy, so that nobody takes a new group for the one before it.
+            self.incarnations.store(Arc::new(incarnations));
             self.all.store(Arc::new(all));
             self.resumes.store(Arc::new(resumes));
             self.resets.store(Arc::new(resets));
@@ -239,9 +252,9 @@ impl Keeper {
                     changes.0.push(change);
                     changes.1.push(reply);
                 }
-                Order::Delete { group, reply } => {
+                Order::Delete { group, now, reply } => {
                     self.put(std::mem::take(&mut changes), table, config, log).await;
-                    let outcome = deletion::write(table, &group).await;
+                    let outcome = deletion::write(table, &group, now).await;
                     self.policies.set(table);
                     drop(reply.send(outcome));
                 }

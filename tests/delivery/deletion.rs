@@ -1,9 +1,10 @@
 //! Groups that are deleted: only where nobody works for them, and with all that was told of them.
 
-use weirgate::delivery::{Delivery, Error, How, Policy, PolicyPatch, Put, Settlement};
+use weirgate::delivery::{DeadLetterState, Delivery, Error, How, Policy, PolicyPatch, Put, Settlement};
 
 use super::engine::PATIENCE;
 use super::harness::{World, config, group, join, patch, topic};
+use super::redrives::{REDRIVES, redrive, reject_all, until_loaded, until_state};
 use super::waiting::{eventually_within, in_time};
 
 fn reads() -> PolicyPatch {
@@ -92,6 +93,35 @@ async fn a_new_group_of_the_same_name_has_no_parked_keys() {
     world.delivery.put_policy(&group(), policy).await.unwrap();
     assert_eq!(world.view().await["partitions"][0]["keysParked"], 0);
     assert_eq!(world.letters().await.dead_letters.len(), 1, "its letters are kept");
+}
+
+#[tokio::test]
+async fn a_new_group_of_the_same_name_gets_nothing_that_was_sent_back_to_the_one_before_it() {
+    let world = World::start(1, "{}").await;
+    until_loaded(&world.delivery).await;
+    let mut worker = world.join("c-1", 8).await;
+    world.publish(0, "a", 2).await;
+    let letters = reject_all(&world, &mut worker, 2).await;
+    worker.leave(How::Clean).await;
+    for letter in &letters {
+        redrive(&world, &letter.id).await.unwrap();
+    }
+    in_time(PATIENCE, "the deletion", world.delivery.delete_group(&group())).await.unwrap();
+    let latest = PolicyPatch { topics: Some(vec![topic("orders.v1")]), ..patch(r#"{"start":"latest"}"#) };
+    world.delivery.put_policy(&group(), latest).await.unwrap();
+    for letter in &letters {
+        until_state(&world, &letter.id, DeadLetterState::Open).await;
+    }
+    let mut worker = world.join("c-2", 8).await;
+    let is_passed = async || (world.committed_in(REDRIVES, 0).await == Some(2)).then_some(());
+    eventually_within(PATIENCE, "what lies there is passed over", is_passed).await;
+    assert!(worker.is_idle().await);
+    redrive(&world, &letters[1].id).await.unwrap();
+    let got = worker.delivery().await;
+    assert_eq!(got.offset(), letters[1].offset.number(), "what is sent back to it comes");
+    worker.ack(&got).await;
+    until_state(&world, &letters[1].id, DeadLetterState::Resolved).await;
+    until_state(&world, &letters[0].id, DeadLetterState::Open).await;
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use weirgate::delivery::{
-    DeadLetterFilter, DeadLetterQuery, Delivery, Error, JobId, Redrive, RedriveOf, RedriveOrder, RedriveState,
+    DeadLetterFilter, DeadLetterQuery, Delivery, Error, JobId, PolicyPatch, Redrive, RedriveOf, RedriveOrder,
+    RedriveState,
 };
 use weirgate::event::{Headers, Offset, Partition};
 use weirgate::log::{Append, NewRecord, Purpose};
 
 use super::engine::PATIENCE;
-use super::harness::{Neighbour, World, group, topic};
+use super::harness::{Neighbour, World, group, patch, topic};
 use super::waiting::{eventually_within, in_time};
 
 const LETTERS: &str = "dlq.orders.v1.inventory-sync";
@@ -260,6 +261,30 @@ async fn a_redrive_of_a_group_that_is_deleted_fails_with_its_reason() {
     assert_eq!(ended.state, RedriveState::Failed, "{ended:?}");
     assert_eq!(ended.reason.as_deref(), Some("group 'inventory-sync' was deleted"));
     world.until_metric("weirgate_redrives_running 0").await;
+}
+
+#[tokio::test]
+async fn nothing_of_a_redrive_comes_to_a_group_made_anew_after_its_own_was_deleted() {
+    let (world, other) = two(20).await;
+    let begun = begin(&other.delivery, Some(5)).await.unwrap();
+    until(&world.delivery, &begun.id, "some letters went", |told| told.counts.moved > 1).await;
+    in_time(PATIENCE, "the deletion", world.delivery.delete_group(&group())).await.unwrap();
+    until_ended(&other.delivery, &begun.id).await;
+    let reads = PolicyPatch { topics: Some(vec![topic("orders.v1")]), ..patch("{}") };
+    world.delivery.put_policy(&group(), reads).await.unwrap();
+    let mut worker = world.join("c-1", 32).await;
+    let is_passed = async || {
+        let mut passed = 0;
+        for partition in 0..2 {
+            let end =
+                world.log.bounds(&topic(REDRIVES), Partition::new(partition)).await.unwrap().end.number();
+            let committed = world.committed_in(REDRIVES, partition).await.unwrap_or(0);
+            passed += usize::from(committed == end);
+        }
+        (passed == 2).then_some(())
+    };
+    eventually_within(PATIENCE, "what lies there is passed over", is_passed).await;
+    assert!(worker.is_idle().await);
 }
 
 #[tokio::test]

@@ -211,6 +211,17 @@ impl States {
 }
 
 impl Entry {
+    /// Whether its letter is on its way back to its group.
+    pub(super) const fn is_away(&self) -> bool {
+        match self.standing.state {
+            DeadLetterState::Redriving | DeadLetterState::Redriven => true,
+            DeadLetterState::Open
+            | DeadLetterState::Resolved
+            | DeadLetterState::Discarded
+            | DeadLetterState::Held => false,
+        }
+    }
+
     /// Whether nobody would look at its letter or send it again.
     const fn is_over(&self) -> bool {
         match self.standing.state {

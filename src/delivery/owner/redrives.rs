@@ -74,16 +74,20 @@ impl Owner {
         }
     }
 
-    /// Hands records to the machine: of those that come back the ones that a gateway wrote and that are not done.
+    /// Hands records to the machine: of those that come back the ones that a gateway wrote, for this group and not for one of
+    /// its name that was deleted, and that are not done.
     pub(super) fn take(&mut self, slot: Slot, mut records: Vec<Record>) {
         let now = self.now();
         if !slot.is_redriven() {
             return self.machine.records(slot, records, now);
         }
         let last = records.last().map(|record| record.offset);
+        let incarnation = self.shared.policies.incarnation(&self.group);
         records.retain(|record| {
             let redriven = Redriven::read(record, Partition::new(slot.partition));
-            redriven.is_some_and(|one| !self.shared.states.is_done(&self.group, &one.letter))
+            redriven.is_some_and(|one| {
+                one.incarnation >= incarnation && !self.shared.states.is_done(&self.group, &one.letter)
+            })
         });
         self.forget_bars(slot, &records);
         let is_last_kept = records.last().map(|record| record.offset) == last;

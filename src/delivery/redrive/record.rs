@@ -18,6 +18,8 @@ const FIRST_FAILED_AT: &str = "weirgate-dlq-first-failed-at";
 const REDRIVES: &str = "weirgate-dlq-redrives";
 /// The source record's time; a header of redrive topics alone.
 const TIME: &str = "weirgate-redrive-timestamp";
+/// For which group of the name it is, where one before it was deleted; a header of redrive topics alone.
+const INCARNATION: &str = "weirgate-redrive-incarnation";
 
 /// A record of a redrive topic, read back.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub(in crate::delivery) struct Redriven {
     pub(in crate::delivery) redrives: u32,
     /// When it failed first, before it was redriven.
     pub(in crate::delivery) first_failed: Option<Timestamp>,
+    /// For which group of the name it is.
+    pub(in crate::delivery) incarnation: u64,
 }
 
 impl Redriven {
@@ -42,7 +46,9 @@ impl Redriven {
             return None;
         }
         let timestamp = text(TIME)?.parse().ok().map(Timestamp::from_millis)?;
-        let is_source = |name: &HeaderName| !LETTER_HEADERS.contains(&&**name) && **name != *TIME;
+        let is_source = |name: &HeaderName| {
+            !LETTER_HEADERS.contains(&&**name) && **name != *TIME && **name != *INCARNATION
+        };
         let headers = record.headers.iter().filter(|(name, _)| is_source(name));
         Some(Self {
             topic: source_of(record)?.0,
@@ -55,6 +61,7 @@ impl Redriven {
             letter: DeadLetterId::new(text(ID)?, partition, record.offset)?,
             redrives: text(REDRIVES)?.parse().ok()?,
             first_failed: text(FIRST_FAILED_AT).and_then(|text| Timestamp::parse(text).ok()),
+            incarnation: text(INCARNATION).map_or(Some(0), |text| text.parse().ok())?,
         })
     }
 }
@@ -67,12 +74,13 @@ pub(super) fn source_of(letter: &Record) -> Option<(Topic, Partition, Offset)> {
 }
 
 /// The record for the redrive topic: of `letter` the headers that say which one it is, of `source` all else. They are the
-/// same but for a letter that only points at its source.
-pub(super) fn outgoing(letter: &Record, source: &Record) -> NewRecord {
+/// same but for a letter that only points at its source. It is for this group of the name.
+pub(super) fn outgoing(letter: &Record, source: &Record, incarnation: u64) -> NewRecord {
     let redrives = letter.headers.last_text(REDRIVES).and_then(|text| text.parse().ok()).unwrap_or(0_u32);
     let own = [
         (REDRIVES, redrives.saturating_add(1).to_string()),
         (TIME, source_time(letter).millis().to_string()),
+        (INCARNATION, incarnation.to_string()),
     ];
     let is_letter = |name: &HeaderName| LETTER_HEADERS.contains(&&**name);
     let is_own = |name: &HeaderName| own.iter().any(|(own, _)| **name == **own);
@@ -165,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_member_sees_the_source_record_and_how_often_it_was_redriven() {
-        let sent = stored(outgoing(&letter(), &letter()), 3);
+        let sent = stored(outgoing(&letter(), &letter(), 7), 3);
         let seen = Redriven::read(&sent, Partition::new(2)).unwrap();
         assert_eq!((seen.topic.as_str(), seen.redrives), ("orders.v1", 2));
         assert_eq!(seen.letter.to_string(), format!("{ID_TEXT}-2-3"));
@@ -176,7 +184,7 @@ mod tests {
         let names: Vec<&str> = record.headers.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, ["traceparent", "a", "a", "null"]);
         // Once more, and every header is there once.
-        let again = stored(outgoing(&sent, &sent), 4);
+        let again = stored(outgoing(&sent, &sent, 7), 4);
         assert_eq!(again.headers.iter().filter(|(name, _)| ***name == *REDRIVES).count(), 1);
         assert_eq!(again.headers.iter().filter(|(name, _)| ***name == *TIME).count(), 1);
     }
@@ -186,7 +194,7 @@ mod tests {
         let headers =
             Headers::new(vec![header("big", "x"), header(REDRIVES, "forged"), header(ID, "forged")]);
         let source = Record { value: Some(Bytes::from_static(b"whole")), headers, ..letter() };
-        let seen = Redriven::read(&stored(outgoing(&letter(), &source), 0), Partition::new(2)).unwrap();
+        let seen = Redriven::read(&stored(outgoing(&letter(), &source, 7), 0), Partition::new(2)).unwrap();
         assert_eq!(seen.record.value.as_deref(), Some(b"whole".as_slice()));
         assert_eq!(seen.record.headers.last_text("big"), Some("x"));
         assert_eq!((seen.redrives, seen.record.headers.len()), (2, 1));
@@ -198,14 +206,14 @@ mod tests {
         let headers = all.headers.iter().filter(|(name, _)| ***name != *"weirgate-dlq-timestamp");
         let headers = headers.map(|(name, value)| (Arc::clone(name), value.cloned())).collect();
         let old = Record { headers, ..all };
-        let seen = Redriven::read(&stored(outgoing(&old, &old), 0), Partition::new(2)).unwrap();
+        let seen = Redriven::read(&stored(outgoing(&old, &old, 7), 0), Partition::new(2)).unwrap();
         assert_eq!(seen.record.timestamp, Timestamp::from_millis(8_000_000));
     }
 
     #[test]
     fn what_no_gateway_wrote_is_no_redriven_record() {
         assert!(Redriven::read(&letter(), Partition::new(2)).is_none(), "without the time");
-        let sent = stored(outgoing(&letter(), &letter()), 3);
+        let sent = stored(outgoing(&letter(), &letter(), 7), 3);
         assert!(Redriven::read(&sent, Partition::new(1)).is_none(), "of another partition");
         for missing in [TOPIC, PARTITION, OFFSET, ID, REDRIVES, TIME] {
             for forged in [None, Some(Bytes::from_static(b"\xff"))] {

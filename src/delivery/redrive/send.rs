@@ -84,6 +84,7 @@ pub(in crate::delivery) async fn send(
         return Ok(outcomes);
     }
     let topic = ensure_topic(shared, group, &going).await?;
+    let incarnation = shared.policies.incarnation(group);
     let names: Vec<(DeadLetterId, Topic)> =
         going.iter().map(|(_, letter)| (letter.id.clone(), letter.topic.clone())).collect();
     let begun = shared.states.begin_redrive(asked, &names).await?;
@@ -98,7 +99,7 @@ pub(in crate::delivery) async fn send(
     for (number, letter, _) in &marked {
         match pointer::source(shared, group, letter).await {
             Ok(source) => {
-                let record = outgoing(&letter.record, source.as_ref().unwrap_or(&letter.record));
+                let record = outgoing(&letter.record, source.as_ref().unwrap_or(&letter.record), incarnation);
                 by_partition.entry(letter.id.partition()).or_default().push((*number, record));
             }
             Err(failure) => set(&mut outcomes, *number, Outcome::Failed(failure)),
@@ -108,10 +109,14 @@ pub(in crate::delivery) async fn send(
     for (number, failure) in join_all(appends).await.into_iter().flatten() {
         set(&mut outcomes, number, Outcome::Failed(failure));
     }
+    let is_deleted =
+        shared.policies.get(group).is_none() || shared.policies.incarnation(group) != incarnation;
     let ended: Vec<(DeadLetterId, Ended)> = marked
         .into_iter()
         .filter_map(|(number, letter, before)| {
             let end = match outcomes.get(number)? {
+                // It lies there for nobody.
+                Outcome::Moved if is_deleted => Ended::Returned(before),
                 Outcome::Moved => Ended::Moved,
                 Outcome::Failed(Failure::Log(log::Error::OutcomeUnknown)) => return None,
                 Outcome::Failed(_) | Outcome::Skipped(_) => Ended::Returned(before),
