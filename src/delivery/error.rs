@@ -50,6 +50,12 @@ pub enum Error {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// So many records would be given up and not passed yet.
+    #[error(
+        "{0} records would be given up that the group has not passed yet, 1,000 at most; begin to work for it, and try \
+         again when their partitions have gone on"
+    )]
+    TooManyGivenUp(usize),
     /// Another reset of the group moves its partitions.
     #[error("another reset of the group is under way; try again when `reset` is gone from the group")]
     ResetUnderWay,

@@ -57,6 +57,7 @@ enum Order {
     Resume {
         group: GroupName,
         given_up: Arc<[GivenUp]>,
+        passed: resumes::Passed,
         now: Timestamp,
         reply: oneshot::Sender<Result<(), Error>>,
     },
@@ -160,14 +161,15 @@ impl Policies {
         self.order(|reply| Order::File { config: Box::new(config), reply }).await
     }
 
-    /// Tells a group to go on, durably and on every gateway.
+    /// Tells a group that has come so far to go on, durably and on every gateway.
     pub(super) async fn resume(
         &self,
         group: GroupName,
         given_up: Arc<[GivenUp]>,
+        passed: resumes::Passed,
         now: Timestamp,
     ) -> Result<(), Error> {
-        self.order(|reply| Order::Resume { group, given_up, now, reply }).await
+        self.order(|reply| Order::Resume { group, given_up, passed, now, reply }).await
     }
 
     /// Takes a group's reset further, durably and on every gateway; answers how it is then.
@@ -267,9 +269,9 @@ impl Keeper {
                     }
                     drop(reply.send(outcome));
                 }
-                Order::Resume { group, given_up, now, reply } => {
+                Order::Resume { group, given_up, passed, now, reply } => {
                     self.put(std::mem::take(&mut changes), table, config, log).await;
-                    let outcome = resumes::write(table, &group, &given_up, now).await;
+                    let outcome = resumes::write(table, &group, &given_up, &passed, now).await;
                     self.policies.set(table);
                     drop(reply.send(outcome));
                 }

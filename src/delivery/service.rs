@@ -25,6 +25,7 @@ use super::metrics::Metrics;
 use super::owner::{Command, Owner};
 use super::policies::{Keeper, Policies};
 use super::resets;
+use super::resumes;
 use super::shared::Shared;
 use super::{Error, GroupView, Join, Member, Policy, PolicyPatch, Resume};
 
@@ -288,11 +289,13 @@ impl Delivery {
     /// make a dead letter of it; where nobody serves them now, when somebody does.
     ///
     /// # Errors
-    /// [`Error::UnknownGroup`], [`Error::InvalidResume`], or what the log says.
+    /// [`Error::UnknownGroup`], [`Error::InvalidResume`], [`Error::TooManyGivenUp`], or what the log says.
     pub async fn resume(&self, group: &GroupName, resume: Resume) -> Result<GroupView, Error> {
-        resume.check(&*self.known(group)?)?;
+        let policy = self.known(group)?;
+        resume.check(&policy)?;
+        let passed = resumes::passed(&self.shared, group, &policy).await?;
         let now = self.shared.clock.now();
-        self.shared.policies.resume(group.clone(), resume.dead_letter.into(), now).await?;
+        self.shared.policies.resume(group.clone(), resume.dead_letter.into(), passed, now).await?;
         // The task hears of it with the table's other changes; told here, it has heard before it is looked at.
         let told = async { self.owner(group).await?.send(Command::Follow).await.ok() };
         drop(timeout(LOOK_MAX, told).await);

@@ -238,6 +238,7 @@ impl From<&delivery::Error> for Problem {
                     .with_errors(vec![place(pointer, "replay", problem)]);
             }
             delivery::Error::HasMembers(_)
+            | delivery::Error::TooManyGivenUp(_)
             | delivery::Error::ResetUnderWay
             | delivery::Error::ResetOvertaken
             | delivery::Error::NotOurs { .. } => Code::Conflict,

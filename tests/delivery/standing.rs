@@ -169,3 +169,40 @@ async fn a_halted_record_is_given_up_by_somebodys_word() {
     assert_eq!((letters.len(), letters[0].offset, letters[0].attempts), (1, Offset::new(0), 1));
     assert_eq!(letters[0].reason, "retries_exhausted");
 }
+
+#[tokio::test]
+async fn a_second_word_to_a_group_that_nobody_serves_does_not_undo_the_first() {
+    let mut world = World::start(2, HALTING).await;
+    let mut worker = world.join("c-1", 8).await;
+    for partition in 0..2 {
+        world.publish(partition, "a", 2).await;
+    }
+    let mut left = 2;
+    while left > 0 {
+        let got = worker.delivery().await;
+        if got.offset() == 0 {
+            worker.nack(&got).await;
+            left -= 1;
+        }
+    }
+    let are_halted = async || {
+        let view = world.view().await;
+        let is_halted = |number: usize| view["partitions"][number]["lanesBlocked"][0]["reason"] == "halted";
+        (is_halted(0) && is_halted(1)).then_some(())
+    };
+    eventually_within(PATIENCE, "both partitions are halted", are_halted).await;
+    drop(worker);
+    world.restart().await;
+    for partition in 0..2 {
+        let (topic, offset) = (topic("orders.v1"), Offset::new(0));
+        let word =
+            Resume { dead_letter: vec![GivenUp { topic, partition: Partition::new(partition), offset }] };
+        world.delivery.resume(&group(), word).await.unwrap();
+    }
+    let mut worker = world.join("c-2", 8).await;
+    let rest = ack_all(&mut worker, 2).await;
+    assert!(rest.iter().all(|got| got.offset() == 1), "{rest:?}");
+    world.until_committed(0, 2).await;
+    world.until_committed(1, 2).await;
+    assert_eq!(letters(&world).await, 2);
+}

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::event::Timestamp;
+
 use super::super::resumes::Resumed;
 use super::super::tracker::Unresolved;
 use super::super::{Exhausted, Policy};
@@ -24,11 +26,16 @@ impl Group {
         if self.resumed.as_ref().is_some_and(|before| before.sequence >= resumed.sequence) {
             return;
         }
+        let last = resumed.at;
         self.resumed = Some(resumed);
         self.close_breaker();
         for slot in self.halted_slots() {
             for (offset, reason) in self.take_halted(slot) {
-                if self.is_given_up(slot, offset) {
+                // What the word names had halted by then, whatever the clocks of gateways say.
+                let is_meant = self.gave_up(slot, offset).is_some_and(|at| {
+                    at == last || self.first_failed(slot, offset).is_some_and(|failed| failed <= at)
+                });
+                if is_meant {
                     self.bury(slot, offset, reason, now);
                 } else {
                     self.try_anew(slot, offset, now);
@@ -50,12 +57,13 @@ impl Group {
 
     /// A record that was exhausted when its partition came.
     pub(super) fn came_exhausted(&mut self, slot: Slot, offset: u64, now: Moment) {
-        let one = self.sources.get(&slot).and_then(|source| source.tracker.get(offset));
-        let first_failed = one.and_then(Unresolved::first_failed);
+        let first_failed = self.first_failed(slot, offset);
         let is_halting = self.policy.on_exhausted == Exhausted::Halt && slot.is_own();
         let resumed = self.resumed.as_ref().zip(first_failed);
         let was_resumed = resumed.is_some_and(|(resumed, failed)| failed <= resumed.at);
-        if is_halting && was_resumed && self.is_given_up(slot, offset) {
+        let given_up = self.gave_up(slot, offset).zip(first_failed);
+        let is_given_up = given_up.is_some_and(|(at, failed)| failed <= at);
+        if is_halting && was_resumed && is_given_up {
             self.bury(slot, offset, Reason::RetriesExhausted, now);
         } else if is_halting && was_resumed {
             self.release(slot, offset, now);
@@ -64,11 +72,16 @@ impl Group {
         }
     }
 
-    /// Whether who told the group to go on wants this record to be a dead letter.
-    fn is_given_up(&self, slot: Slot, offset: u64) -> bool {
+    fn first_failed(&self, slot: Slot, offset: u64) -> Option<Timestamp> {
+        let one = self.sources.get(&slot).and_then(|source| source.tracker.get(offset));
+        one.and_then(Unresolved::first_failed)
+    }
+
+    /// When who told the group to go on wanted this record to be a dead letter, where somebody did.
+    fn gave_up(&self, slot: Slot, offset: u64) -> Option<Timestamp> {
         let topic = usize::try_from(slot.topic).ok().and_then(|topic| self.policy.topics.get(topic));
         let resumed = self.resumed.as_ref().zip(topic);
-        resumed.is_some_and(|(resumed, topic)| resumed.gives_up(topic, slot.partition, offset))
+        resumed.and_then(|(resumed, topic)| resumed.gave_up(topic, slot.partition, offset))
     }
 
     /// Another policy may not halt: what waits then goes to the dead letters.

@@ -1,6 +1,6 @@
 //! Partitions that stop at a record without attempts.
 
-use crate::delivery::resumes::{GivenUp, Resumed};
+use crate::delivery::resumes::{GivenUp, Kept, Resumed};
 use crate::event::{Offset, Partition, Topic};
 
 use super::{
@@ -14,7 +14,8 @@ fn halting() -> Policy {
 
 fn giving_up(sequence: u64, offset: u64, at: Timestamp) -> Resumed {
     let (topic, partition) = (halting().topics[0].clone(), Partition::new(super::SLOT.partition));
-    let given_up = [GivenUp { topic, partition, offset: Offset::new(offset) }].into();
+    let place = GivenUp { topic, partition, offset: Offset::new(offset) };
+    let given_up = [Kept { place, at }].into();
     Resumed { sequence, at, given_up }
 }
 
