@@ -16,9 +16,11 @@ async fn until_unknown(delivery: &Delivery) {
     eventually_within(PATIENCE, "the group is unknown", is_unknown).await;
 }
 
+/// With what has to be forgotten of it.
 async fn until_known(delivery: &Delivery) {
     let is_known = async || delivery.policy(&group()).is_some().then_some(());
     eventually_within(PATIENCE, "the group is known", is_known).await;
+    until_loaded(delivery).await;
 }
 
 #[tokio::test]
@@ -129,6 +131,7 @@ async fn a_group_of_the_file_comes_back_when_the_file_is_read_again() {
     let world = World::start(1, "{}").await;
     let file = || config(Policy::default(), [(group(), reads())].into());
     world.delivery.replace(file()).await.unwrap();
+    until_known(&world.delivery).await;
     in_time(PATIENCE, "the deletion", world.delivery.delete_group(&group())).await.unwrap();
     until_unknown(&world.delivery).await;
     world.delivery.replace(file()).await.unwrap();
