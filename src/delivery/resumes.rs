@@ -153,7 +153,7 @@ pub(super) async fn write(
     let update = |draft: &mut Draft<'_>| {
         let before = draft.read(&key).and_then(|value| parse(&value));
         let sequence = before.as_ref().map_or(0, |before| before.sequence).saturating_add(1);
-        let kept = merged(before.map(|before| before.given_up), given_up, passed, now)?;
+        let kept = merged(before.as_ref().map(|before| &*before.given_up), given_up, passed, now)?;
         let given_up = kept.iter().map(|one| Entry::of(one, now)).collect();
         let stored = Stored { sequence, at_ms: now.millis(), given_up };
         let value = serde_json::to_vec(&stored).map_err(|error| Error::invalid("", error.to_string()))?;
@@ -165,12 +165,12 @@ pub(super) async fn write(
 
 /// What is given up by all words together.
 fn merged(
-    before: Option<Arc<[Kept]>>,
+    before: Option<&[Kept]>,
     given_up: &[GivenUp],
     passed: &Passed,
     now: Timestamp,
 ) -> Result<Vec<Kept>, Error> {
-    let earlier = before.iter().flat_map(|before| before.iter()).filter(|one| !passed.is_over(&one.place));
+    let earlier = before.into_iter().flatten().filter(|one| !passed.is_over(&one.place));
     let mut kept: BTreeMap<GivenUp, Timestamp> = earlier.map(|one| (one.place.clone(), one.at)).collect();
     kept.extend(given_up.iter().map(|place| (place.clone(), now)));
     if kept.len() > KEPT_MAX {
@@ -240,12 +240,12 @@ mod tests {
 
     #[test]
     fn what_an_earlier_word_gave_up_stays_until_it_is_passed() {
-        let all = merged(Some(kept(3..6)), &places(5..7), &passed(4), SECOND).unwrap();
+        let all = merged(Some(&kept(3..6)), &places(5..7), &passed(4), SECOND).unwrap();
         let all: Vec<(u64, Timestamp)> = all.iter().map(|one| (one.place.offset.number(), one.at)).collect();
         assert_eq!(all, [(4, FIRST), (5, SECOND), (6, SECOND)]);
         let unread = Passed::default();
         assert_eq!(
-            merged(Some(kept(3..6)), &[], &unread, SECOND).unwrap(),
+            merged(Some(&kept(3..6)), &[], &unread, SECOND).unwrap(),
             [],
             "of a topic it does not read"
         );
@@ -253,15 +253,18 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_a_thousand() {
-        assert_eq!(merged(Some(kept(0..950)), &places(950..1_000), &passed(0), SECOND).unwrap().len(), 1_000);
-        let refused = merged(Some(kept(0..950)), &places(950..1_001), &passed(0), SECOND);
+        assert_eq!(
+            merged(Some(&kept(0..950)), &places(950..1_000), &passed(0), SECOND).unwrap().len(),
+            1_000
+        );
+        let refused = merged(Some(&kept(0..950)), &places(950..1_001), &passed(0), SECOND);
         assert!(matches!(refused, Err(Error::TooManyGivenUp(1_001))), "{refused:?}");
-        assert!(merged(Some(kept(0..950)), &places(950..1_001), &passed(1), SECOND).is_ok());
+        assert!(merged(Some(&kept(0..950)), &places(950..1_001), &passed(1), SECOND).is_ok());
     }
 
     #[test]
     fn each_keeps_the_time_at_which_it_was_given_up() {
-        let all = merged(Some(kept(1..2)), &places(2..3), &passed(0), SECOND).unwrap();
+        let all = merged(Some(&kept(1..2)), &places(2..3), &passed(0), SECOND).unwrap();
         let given_up = all.iter().map(|one| Entry::of(one, SECOND)).collect();
         let text = serde_json::to_vec(&Stored { sequence: 2, at_ms: 2_000, given_up }).unwrap();
         let read = parse(&text).unwrap();
