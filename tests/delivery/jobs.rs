@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use weirgate::delivery::{
@@ -13,6 +14,7 @@ use weirgate::log::{Append, NewRecord, Purpose};
 
 use super::engine::PATIENCE;
 use super::harness::{Neighbour, World, group, patch, topic};
+use super::redrives::{reject, reject_all, until_loaded};
 use super::waiting::{eventually_within, in_time};
 
 const LETTERS: &str = "dlq.orders.v1.inventory-sync";
@@ -248,6 +250,31 @@ async fn letters_before_one_that_cannot_be_read_go_meanwhile() {
     let ended = until_ended(&world.delivery, &begun.id).await;
     assert_eq!((ended.state, ended.counts.moved), (RedriveState::Done, 60), "{ended:?}");
     assert_eq!(sent_back(&world).await, numbers(60));
+}
+
+#[tokio::test]
+async fn no_letter_passes_one_whose_source_record_cannot_be_read_now() {
+    let world = World::start(2, "{}").await;
+    until_loaded(&world.delivery).await;
+    world.publish(0, "42", 3).await;
+    let mut worker = world.join("c-1", 32).await;
+    world.fault.value_bytes_max.store(64, Ordering::SeqCst);
+    let pointer = reject_all(&world, &mut worker, 1).await.remove(0);
+    assert_eq!(pointer.reason, "too_large");
+    world.fault.value_bytes_max.store(0, Ordering::SeqCst);
+    for got in worker.deliveries(2).await {
+        reject(&worker, &got).await;
+    }
+    let have_died = async || (world.letters().await.dead_letters.len() == 3).then_some(());
+    eventually_within(PATIENCE, "all are letters", have_died).await;
+    world.fault.unreadable_below.store(1, Ordering::SeqCst);
+    let begun = begin(&world.delivery, None).await.unwrap();
+    let waits = |told: &Redrive| told.reason.is_some();
+    let told = until(&world.delivery, &begun.id, "it says that it waits", waits).await;
+    assert_eq!((told.state, told.counts.moved), (RedriveState::Running, 0), "{told:?}");
+    world.fault.unreadable_below.store(0, Ordering::SeqCst);
+    assert_eq!(until_ended(&world.delivery, &begun.id).await.counts.moved, 3);
+    assert_eq!(sent_back(&world).await, [0, 1, 2]);
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn begin(policy: &str, keys: &[&str]) -> (World, Worker) {
     (world, worker)
 }
 
-async fn reject(worker: &Worker, got: &Got) {
+pub(crate) async fn reject(worker: &Worker, got: &Got) {
     let reject = Settlement::Reject { tag: got.tag, reason: Some("no such sku".to_owned()) };
     assert_eq!(worker.settle(reject).await, []);
 }

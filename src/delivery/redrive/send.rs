@@ -96,13 +96,25 @@ pub(in crate::delivery) async fn send(
         }
     }
     let mut by_partition: BTreeMap<Partition, Vec<Numbered>> = BTreeMap::new();
+    // What comes after a letter that cannot go now does not pass it.
+    let mut held_up: HashSet<Partition> = HashSet::new();
     for (number, letter, _) in &marked {
+        let partition = letter.id.partition();
+        if held_up.contains(&partition) {
+            set(&mut outcomes, *number, Outcome::Failed(Failure::Log(log::Error::Overloaded)));
+            continue;
+        }
         match pointer::source(shared, group, letter).await {
             Ok(source) => {
                 let record = outgoing(&letter.record, source.as_ref().unwrap_or(&letter.record), incarnation);
-                by_partition.entry(letter.id.partition()).or_default().push((*number, record));
+                by_partition.entry(partition).or_default().push((*number, record));
             }
-            Err(failure) => set(&mut outcomes, *number, Outcome::Failed(failure)),
+            Err(failure) => {
+                if matches!(failure, Failure::Log(_)) {
+                    held_up.insert(partition);
+                }
+                set(&mut outcomes, *number, Outcome::Failed(failure));
+            }
         }
     }
     let appends = by_partition.into_iter().map(|(partition, all)| append(shared, &topic, partition, all));
