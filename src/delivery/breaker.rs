@@ -311,6 +311,12 @@ impl Breaker {
         self.reason() == Some(BreakerReason::ConnectionsLost)
     }
 
+    /// Whether it keeps in mind which connections broke, and what they had.
+    #[must_use]
+    pub(super) fn has_suspects(&self) -> bool {
+        self.losses > 0 || self.is_hunting()
+    }
+
     /// The records that connections had which broke.
     pub(super) const fn suspects(&self) -> &BTreeSet<Place> {
         &self.suspects

@@ -54,6 +54,9 @@ pub(super) use command::{Command, Joined, Snapshot, SourceSnapshot};
 /// How long the log's member stays at least after the last local one left: long enough that a reconnect does not rebalance,
 /// short enough for members elsewhere, who get nothing of the partitions held here meanwhile.
 const LINGER: Duration = Duration::from_secs(10);
+/// And where records are under suspicion and all partitions are held here, so that nobody elsewhere waits for one: longer than
+/// anybody lets a worker rest that dies again and again (Kubernetes: five minutes at most).
+const LINGER_IN_SUSPICION: Duration = Duration::from_secs(600);
 /// Commands taken at once.
 const BATCH: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
@@ -307,7 +310,16 @@ impl Owner {
     }
 
     fn linger(&self) -> Duration {
-        LINGER.max(self.machine.policy().reconnect_grace)
+        let least =
+            if self.holds_all() && self.machine.suspects_records() { LINGER_IN_SUSPICION } else { LINGER };
+        least.max(self.machine.policy().reconnect_grace)
+    }
+
+    /// Whether every partition of the group's topics is held here.
+    fn holds_all(&self) -> bool {
+        let partitions = |topic| Some(self.shared.log.topic(topic)?.spec.partitions as usize);
+        let all: Option<usize> = self.machine.policy().topics.iter().map(partitions).sum();
+        all == Some(self.machine.own_partitions())
     }
 
     fn now(&self) -> Moment {

@@ -79,6 +79,12 @@ impl<T> Unresolved<T> {
         (self.attempts, self.last_failed, self.returns) = (None, None, 0);
     }
 
+    /// Whether it came back through nobody's fault since it failed.
+    #[must_use]
+    pub(super) const fn has_come_back(&self) -> bool {
+        self.returns > 0
+    }
+
     /// Notes that it came back through nobody's fault; whether that was once too often and counts as a failure.
     pub(super) fn come_back(&mut self) -> bool {
         self.returns += 1;

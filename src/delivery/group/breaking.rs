@@ -36,6 +36,15 @@ impl Group {
         self.breaker.reason()
     }
 
+    /// Whether records are under a suspicion that only this task of the group knows of: connections broke that had them, or
+    /// members left with them.
+    #[must_use]
+    pub(in crate::delivery) fn suspects_records(&self) -> bool {
+        let mut sources = self.sources.values();
+        self.breaker.has_suspects()
+            || sources.any(|source| source.tracker.iter().any(|(_, one)| one.has_come_back()))
+    }
+
     /// A member settled something: its connection works.
     pub(super) fn hear(&mut self, member: u32) {
         self.breaker.heard();

@@ -49,8 +49,10 @@ impl Group {
     pub(super) fn exhausted(&mut self, slot: Slot, offset: u64, reason: Reason, now: Moment) {
         match self.policy.on_exhausted {
             // What came after it went on before: a dead letter that fails again is one again, and what is delivered once
-            // more becomes one.
-            Exhausted::Halt if slot.is_own() => self.halt(slot, offset, reason),
+            // more becomes one. So does what somebody named while it was being retried.
+            Exhausted::Halt if slot.is_own() && !self.is_given_up(slot, offset) => {
+                self.halt(slot, offset, reason);
+            }
             Exhausted::Skip | Exhausted::ParkKey | Exhausted::Halt => self.bury(slot, offset, reason, now),
         }
     }
@@ -61,11 +63,7 @@ impl Group {
         let is_halting = self.policy.on_exhausted == Exhausted::Halt && slot.is_own();
         let resumed = self.resumed.as_ref().zip(first_failed);
         let was_resumed = resumed.is_some_and(|(resumed, failed)| failed <= resumed.at);
-        let given_up = self.gave_up(slot, offset).zip(first_failed);
-        let is_given_up = given_up.is_some_and(|(at, failed)| failed <= at);
-        if is_halting && was_resumed && is_given_up {
-            self.bury(slot, offset, Reason::RetriesExhausted, now);
-        } else if is_halting && was_resumed {
+        if is_halting && was_resumed && !self.is_given_up(slot, offset) {
             self.release(slot, offset, now);
         } else {
             self.exhausted(slot, offset, Reason::RetriesExhausted, now);
@@ -75,6 +73,12 @@ impl Group {
     fn first_failed(&self, slot: Slot, offset: u64) -> Option<Timestamp> {
         let one = self.sources.get(&slot).and_then(|source| source.tracker.get(offset));
         one.and_then(Unresolved::first_failed)
+    }
+
+    /// Whether who told the group to go on wanted this record to be a dead letter, which had failed by then.
+    fn is_given_up(&self, slot: Slot, offset: u64) -> bool {
+        let given_up = self.gave_up(slot, offset).zip(self.first_failed(slot, offset));
+        given_up.is_some_and(|(at, failed)| failed <= at)
     }
 
     /// When who told the group to go on wanted this record to be a dead letter, where somebody did.

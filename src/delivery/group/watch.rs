@@ -101,6 +101,11 @@ impl Group {
         self.assigned().map(gauges).collect()
     }
 
+    /// How many partitions of the group's topics are assigned.
+    pub(in crate::delivery) fn own_partitions(&self) -> usize {
+        self.sources.keys().filter(|slot| slot.is_own()).count()
+    }
+
     /// The next offset that a partition takes.
     pub(in crate::delivery) fn next_of(&self, slot: Slot) -> Option<u64> {
         self.sources.get(&slot).map(|source| source.tracker.next())

@@ -156,6 +156,22 @@ fn a_connection_that_breaks_counts_only_for_what_it_can_have_been_working_on() {
 }
 
 #[test]
+fn records_are_under_suspicion_until_a_member_settles_something() {
+    let mut story = Story::begin(unordered(3), 4);
+    assert!(!story.group.suspects_records());
+    story.group.leave(1, How::Broken, story.now);
+    story.after(600_000);
+    assert!(story.group.suspects_records());
+    story.join(1, "c-2");
+    story.after(1_000);
+    story.ack(0);
+    assert!(!story.group.suspects_records());
+    story.group.leave(1, How::Clean, story.now);
+    story.after(1_000);
+    assert!(story.group.suspects_records(), "they came back once");
+}
+
+#[test]
 fn without_a_breaker_connections_that_break_use_up_attempts_of_few() {
     let mut story = Story::begin(Policy { breaker: false, ..unordered(1) }, 60);
     for member in 1..=2 {

@@ -146,6 +146,17 @@ fn a_record_that_is_given_up_is_a_dead_letter_and_its_followers_go_on() {
 }
 
 #[test]
+fn what_is_given_up_while_it_is_retried_dies_with_its_last_attempt_and_not_later() {
+    let mut story = Story::begin(halting(), 2);
+    story.nack(0);
+    story.group.resume(giving_up(1, 0, story.now.wall), story.now);
+    story.after(100);
+    assert_eq!(story.buried(), [], "it may still succeed");
+    story.nack(0);
+    assert_eq!((story.halted(), story.buried()), (vec![], vec![(0, Reason::RetriesExhausted, 2)]));
+}
+
+#[test]
 fn what_was_given_up_while_nobody_had_the_partition_is_a_dead_letter_once() {
     let mut story = Story::begin(halting(), 0);
     story.group.set_resumed(Some(giving_up(7, 0, Timestamp::from_millis(0))));
