@@ -101,6 +101,7 @@ async fn follow(args: &Args, environment: &Environment) -> anyhow::Result<ExitCo
     let endpoint = Endpoint { url: args.gateway.url.clone(), trust, credential };
     let mut client = Client::new(endpoint, args.wish());
     let mut screen = Screen::new(args);
+    let mut pace = Pace::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
@@ -116,6 +117,7 @@ async fn follow(args: &Args, environment: &Environment) -> anyhow::Result<ExitCo
             Err(error) => return Err(error.into()),
         };
         if let Some(delivery) = delivery.filter(|_| args.ack == Ack::Manual) {
+            pace.next().await;
             client.settle(&delivery, &args.verdict()).await;
         }
         if args.count.is_some_and(|count| screen.events >= count) {
@@ -169,6 +171,30 @@ impl Args {
             (Ack::Manual, OnEvent::Nack) => "nack",
             (Ack::Manual, OnEvent::Reject) => "reject",
         }
+    }
+}
+
+/// Keeps settlements below what a gateway takes of one connection, 5,000 messages a second (`socket.messages_per_second_max`).
+struct Pace {
+    since: tokio::time::Instant,
+    count: u32,
+}
+
+impl Pace {
+    const MOST: u32 = 800;
+    const IN: Duration = Duration::from_millis(250);
+
+    fn new() -> Self {
+        Self { since: tokio::time::Instant::now(), count: 0 }
+    }
+
+    /// Waits until one more may go.
+    async fn next(&mut self) {
+        if self.count == Self::MOST {
+            tokio::time::sleep_until(self.since + Self::IN).await;
+            *self = Self::new();
+        }
+        self.count += 1;
     }
 }
 
@@ -277,7 +303,23 @@ impl Screen {
 mod tests {
     use serde_json::json;
 
-    use super::{parse_filter, parse_place};
+    use super::{Pace, parse_filter, parse_place};
+
+    #[tokio::test(start_paused = true)]
+    async fn settlements_of_a_backlog_stay_below_what_a_gateway_takes() {
+        let mut pace = Pace::new();
+        let began = tokio::time::Instant::now();
+        for _ in 0..4 * Pace::MOST {
+            pace.next().await;
+        }
+        assert_eq!(began.elapsed(), 3 * Pace::IN);
+        tokio::time::advance(10 * Pace::IN).await;
+        let rested = tokio::time::Instant::now();
+        for _ in 0..2 * Pace::MOST {
+            pace.next().await;
+        }
+        assert_eq!(rested.elapsed(), Pace::IN, "what was not used is not made up for");
+    }
 
     #[test]
     fn a_place_is_a_word_a_time_a_cursor_or_json() {
