@@ -176,7 +176,7 @@ impl Args {
 
 /// Keeps settlements below what a gateway takes of one connection, 5,000 messages a second (`socket.messages_per_second_max`).
 struct Pace {
-    since: tokio::time::Instant,
+    since: Instant,
     count: u32,
 }
 
@@ -185,7 +185,7 @@ impl Pace {
     const IN: Duration = Duration::from_millis(250);
 
     fn new() -> Self {
-        Self { since: tokio::time::Instant::now(), count: 0 }
+        Self { since: Instant::now(), count: 0 }
     }
 
     /// Waits until one more may go.
